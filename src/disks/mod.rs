@@ -1,0 +1,78 @@
+//! What machines write on: a read-only copy of each image per host, an overlay and a config drive per machine.
+//!
+//! Base images are named by the hash of their content, so one copy serves every machine and every tenant that boots it;
+//! a machine's own files live in one folder named after its id, so that deleting the folder deletes the machine's disks.
+//! Wishes are whole, serialisable and idempotent, as `hypervisor` explains.
+
+use crate::error::Result;
+use crate::hypervisor::{DiskFormat, Epoch};
+use crate::ids::ServerId;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// An image as a host keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseImage {
+    /// SHA-512 of the bytes, 128 hexadecimal digits: the file's name in the cache.
+    pub sha512: String,
+    pub size: u64,
+    pub format: DiskFormat,
+}
+
+/// The root disk of a machine: an overlay over a base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootDisk {
+    pub server: ServerId,
+    pub epoch: Epoch,
+    pub base: BaseImage,
+    /// The guest sees a disk of so many bytes; never smaller than the base's own.
+    pub virtual_size: u64,
+}
+
+/// The files of a config drive (label `config-2`), path inside the drive to content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigDrive {
+    pub server: ServerId,
+    pub epoch: Epoch,
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// Free and total bytes where machines' disks live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSpace {
+    pub total: u64,
+    pub free: u64,
+}
+
+/// What machines of one host write on.
+#[async_trait]
+pub trait Disks: Send + Sync {
+    async fn has_base(&self, base: &BaseImage) -> Result<bool>;
+
+    /// Brings an image into the host's cache: streams to a temporary file, checks size and hash, inspects the header
+    /// again (no backing file, no data file, the stated format), then renames into place. Racing calls end in one file.
+    async fn fetch_base(&self, base: &BaseImage, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()>;
+
+    /// Makes the overlay unless it is there. Answers its path.
+    async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf>;
+
+    /// Writes the config drive (ISO 9660 with Rock Ridge or Joliet names), replacing an older one. Answers its path.
+    async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf>;
+
+    /// Where the machine's serial output goes; the folder exists after the call.
+    async fn console_log(&self, server: ServerId) -> Result<PathBuf>;
+
+    /// The last `lines` lines of the serial output (all, when `None`); empty when the machine wrote none yet.
+    async fn read_console_log(&self, server: ServerId, lines: Option<usize>) -> Result<String>;
+
+    /// Deletes everything of one machine. Already gone is done.
+    async fn remove(&self, server: ServerId, epoch: Epoch) -> Result<()>;
+
+    /// Machines that have files here.
+    async fn list(&self) -> Result<Vec<ServerId>>;
+
+    async fn space(&self) -> Result<DiskSpace>;
+}

@@ -1,0 +1,193 @@
+//! What runs machines: one trait, a simulator and libvirt behind it.
+//!
+//! Everything asked of a host is a *wish*: whole, serialisable, idempotent, and stamped with an [`Epoch`], so that the
+//! same call can later travel to a `gapura node` on another host, be repeated after a crash, and be refused when a newer
+//! wish has already arrived. Asking twice is asking once. Dropping a future does not stop the work behind it.
+
+use crate::error::Result;
+use crate::ids::ServerId;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Grows with every task that gives orders about a machine; a host refuses orders older than the newest it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// A whole machine, as it shall run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineSpec {
+    /// Also the domain's UUID, so that a start repeated after a crash finds the same domain.
+    pub id: ServerId,
+    pub epoch: Epoch,
+    /// The domain's name on the host: `instance-` and the id's first eight digits by default.
+    pub name: String,
+    pub vcpus: u32,
+    pub memory_mib: u64,
+    /// In boot order. Targets are named in this order: `vda`, `vdb`, …
+    pub disks: Vec<DiskSpec>,
+    pub interfaces: Vec<InterfaceSpec>,
+    /// The file that receives everything the guest writes to its serial port.
+    pub console_log: PathBuf,
+    /// What an operator sees in the domain's metadata element.
+    pub about: About,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSpec {
+    pub path: PathBuf,
+    pub format: DiskFormat,
+    pub bus: DiskBus,
+    /// A config drive is a read-only CD-ROM or disk.
+    pub device: DiskDevice,
+    pub read_only: bool,
+}
+
+/// Always stated, never probed: a guest can write any header it likes on its own disk (CVE-2024-32498 and kin).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskFormat {
+    Raw,
+    Qcow2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskBus {
+    Virtio,
+    Sata,
+    Scsi,
+    Ide,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskDevice {
+    Disk,
+    Cdrom,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceSpec {
+    /// `fa:16:3e:…`, lower case.
+    pub mac: String,
+    /// The host's name for the tap device: at most 15 bytes, derived from the port's id.
+    pub tap: String,
+    /// The bridge the tap joins, as `fabric` named it.
+    pub bridge: String,
+    pub mtu: u16,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    pub display_name: String,
+    pub project_id: String,
+    pub user_id: String,
+    pub flavor_name: String,
+}
+
+/// What a machine does, as its host says. The numbers of Nova's `OS-EXT-STS:power_state` are [`Power::nova_code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    Running,
+    Paused,
+    Shutdown,
+    Crashed,
+    Suspended,
+    /// The host could not say.
+    Unknown,
+}
+
+impl Power {
+    pub const fn nova_code(self) -> i64 {
+        match self {
+            Self::Unknown => 0,
+            Self::Running => 1,
+            Self::Paused => 3,
+            Self::Shutdown => 4,
+            Self::Crashed => 6,
+            Self::Suspended => 7,
+        }
+    }
+}
+
+/// A machine of ours that a host has, running or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    pub id: ServerId,
+    pub epoch: Epoch,
+    pub power: Power,
+    /// Loopback port of its VNC display while it runs.
+    pub vnc_port: Option<u16>,
+}
+
+/// What a host is and has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    pub hostname: String,
+    /// `QEMU`, as Nova's `hypervisor_type` says for KVM and emulation alike; `TEST` and `simulated` otherwise.
+    pub hypervisor_type: String,
+    /// As libvirt counts: 1,000,000 × major + 1,000 × minor + release.
+    pub hypervisor_version: u64,
+    pub vcpus: u32,
+    pub memory_mib: u64,
+    pub cpu: CpuFacts,
+    pub accelerator: Accelerator,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuFacts {
+    pub arch: String,
+    pub model: String,
+    pub vendor: String,
+    pub features: Vec<String>,
+    pub cells: u32,
+    pub sockets: u32,
+    pub cores: u32,
+    pub threads: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    Kvm,
+    /// Software emulation: KVM is absent, or a trial showed that it is only advertised.
+    Tcg,
+    /// A driver without machines of flesh: the simulator and `test:///default`.
+    None,
+}
+
+/// What runs machines on one host. Every method is idempotent, and answers `Unavailable` while the host is away.
+#[async_trait]
+pub trait Hypervisor: Send + Sync {
+    /// What the host is and has.
+    async fn facts(&self) -> Result<HostFacts>;
+
+    /// Every machine of ours, running or not, in one call. Machines made by other hands are not listed.
+    async fn list(&self) -> Result<Vec<Machine>>;
+
+    /// One machine; `None` when the host has none of that id.
+    async fn find(&self, id: ServerId) -> Result<Option<Machine>>;
+
+    /// Defines the machine as wished and runs it. Already running as this or an earlier wish: left running.
+    async fn start(&self, spec: &MachineSpec) -> Result<()>;
+
+    /// Stops the machine but keeps its definition. With `grace`, asks the guest first and waits so long; then the plug.
+    async fn stop(&self, id: ServerId, epoch: Epoch, grace: Option<Duration>) -> Result<()>;
+
+    /// Freezes the CPUs; already frozen is done.
+    async fn pause(&self, id: ServerId, epoch: Epoch) -> Result<()>;
+
+    /// Lets frozen CPUs go on.
+    async fn resume(&self, id: ServerId, epoch: Epoch) -> Result<()>;
+
+    /// Asks the guest to shut down and starts the machine as wished once it has; after `grace` without effect, answers
+    /// `Ok(false)` with the machine untouched, so that the caller can reset it.
+    async fn reboot_softly(&self, spec: &MachineSpec, grace: Duration) -> Result<bool>;
+
+    /// Destroys and undefines the machine, whatever it does. Already gone is done. Its files are not touched.
+    async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()>;
+}

@@ -1,0 +1,8 @@
+//! Gapura: one binary that speaks OpenStack.
+
+pub mod clock;
+pub mod disks;
+pub mod error;
+pub mod fabric;
+pub mod hypervisor;
+pub mod ids;

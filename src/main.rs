@@ -1,0 +1,3 @@
+//! The `gapura` command.
+
+fn main() {}
