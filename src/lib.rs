@@ -6,3 +6,4 @@ pub mod error;
 pub mod fabric;
 pub mod hypervisor;
 pub mod ids;
+pub mod store;

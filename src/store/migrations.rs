@@ -1,0 +1,58 @@
+//! The schema, as a list of steps that only go forward.
+//!
+//! Each file is one step, applied once, in a transaction together with the note that it was. A database that knows a step
+//! this program does not is newer than the program; running on it would mean guessing, so it is refused.
+
+use super::{Db, Tx, args};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+
+/// A step: its name and its statements.
+pub(super) type Migration = (&'static str, &'static str);
+
+pub(super) const ALL: &[Migration] = &[("0001_identity", include_str!("schema/0001_identity.sql"))];
+
+const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";
+
+pub(super) async fn apply(db: &Db, known: &'static [Migration]) -> Result<Vec<String>> {
+    let applied = db
+        .write(|tx| {
+            tx.batch(LEDGER)?;
+            let rows = tx.query("SELECT name FROM schema_versions ORDER BY name", args![])?;
+            rows.into_iter().map(|mut row| row.next::<String>()).collect::<Result<Vec<_>>>()
+        })
+        .await?;
+    refuse_newer(&applied, known)?;
+    let mut fresh = Vec::new();
+    for &migration in known {
+        if applied.iter().any(|name| name == migration.0) {
+            continue;
+        }
+        if db.write(move |tx| step(tx, migration)).await? {
+            fresh.push(migration.0.to_owned());
+        }
+    }
+    Ok(fresh)
+}
+
+/// False when another process was faster.
+fn step(tx: &mut Tx, (name, statements): Migration) -> Result<bool> {
+    let noted = tx.execute(
+        "INSERT INTO schema_versions (name, applied_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        args![name, Clock::System.now()],
+    )?;
+    if noted == 1 {
+        tx.batch(statements)?;
+    }
+    Ok(noted == 1)
+}
+
+fn refuse_newer(applied: &[String], known: &[Migration]) -> Result<()> {
+    match applied.iter().find(|name| known.iter().all(|(known, _)| name != known)) {
+        None => Ok(()),
+        Some(name) => Err(Error::internal(
+            "the database was migrated by a newer version of Gapura: run that version, or restore a backup",
+            format!("this version does not know the migration {name}"),
+        )),
+    }
+}

@@ -1,0 +1,231 @@
+//! SQLite: one thread writes, everyone reads.
+//!
+//! Only one connection can write at a time anyway, so writes queue for one thread, whose `BEGIN IMMEDIATE` never meets
+//! another writer. Reads see the last committed snapshot (WAL) and never wait for the writer.
+
+use super::tx::{Statements, Tx};
+use super::value::{Row, Value};
+use super::workers::Workers;
+use crate::error::{BoxError, Error, Result};
+use parking_lot::Mutex;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const STATEMENTS_KEPT: usize = 256;
+
+/// How much a power cut may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// Nothing that was acknowledged.
+    Full,
+    /// For tests, whose database ends with them.
+    None,
+}
+
+pub(super) struct Sqlite {
+    path: PathBuf,
+    writer: Workers<Writer>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Sqlite {
+    pub(super) fn open(path: &Path, durability: Durability) -> Result<Self> {
+        create_private(path)?;
+        // Opened here once, so that a wrong path is told at start and WAL is on before the first reader comes.
+        drop(open_writer(path, durability)?);
+        let owned = path.to_owned();
+        let writer =
+            Workers::start("store-writer", 1, move || Writer { path: owned.clone(), durability, connection: None })?;
+        Ok(Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()) })
+    }
+
+    /// Runs on the calling thread; see the figures in the module above.
+    pub(super) fn read<T>(&self, closure: &dyn Fn(&mut Tx) -> Result<T>) -> Result<T> {
+        let idle = self.readers.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open_reader(&self.path)?,
+        };
+        let outcome = transact(&connection, "BEGIN DEFERRED", closure);
+        if connection.is_autocommit() {
+            self.readers.lock().push(connection);
+        }
+        outcome
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        closure: impl Fn(&mut Tx) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.run(move |writer| writer.transact(&closure)).await
+    }
+}
+
+struct Writer {
+    path: PathBuf,
+    durability: Durability,
+    connection: Option<Connection>,
+}
+
+impl Writer {
+    fn transact<T>(&mut self, closure: &dyn Fn(&mut Tx) -> Result<T>) -> Result<T> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open_writer(&self.path, self.durability)?,
+        };
+        let outcome = transact(&connection, "BEGIN IMMEDIATE", closure);
+        // A connection that could not even roll back is not used again.
+        self.connection = connection.is_autocommit().then_some(connection);
+        outcome
+    }
+}
+
+fn transact<T>(connection: &Connection, begin: &str, closure: &dyn Fn(&mut Tx) -> Result<T>) -> Result<T> {
+    run(connection, begin)?;
+    let outcome = Tx::run(&mut Open(connection), closure).and_then(|value| run(connection, "COMMIT").map(|()| value));
+    // SQLite rolls back by itself when a disk is full or broken; only what is still open needs to be told.
+    if outcome.is_err()
+        && !connection.is_autocommit()
+        && let Err(cause) = run(connection, "ROLLBACK")
+    {
+        tracing::error!(error = crate::error::with_causes(&cause), "a transaction could not be rolled back");
+    }
+    outcome
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<()> {
+    connection.prepare_cached(sql).and_then(|mut statement| statement.raw_execute()).map_err(translate)?;
+    Ok(())
+}
+
+struct Open<'a>(&'a Connection);
+
+impl Statements for Open<'_> {
+    fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64> {
+        let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
+        bind(&mut statement, sql, args)?;
+        let changed = statement.raw_execute().map_err(translate)?;
+        Ok(changed as u64)
+    }
+
+    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+        let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
+        bind(&mut statement, sql, args)?;
+        let columns = statement.column_count();
+        let mut answers = statement.raw_query();
+        let mut rows = Vec::new();
+        while let Some(answer) = answers.next().map_err(translate)? {
+            let mut values = Vec::with_capacity(columns);
+            for column in 0..columns {
+                values.push(read(answer.get_ref(column).map_err(translate)?)?);
+            }
+            rows.push(Row::new(values));
+        }
+        Ok(rows)
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<()> {
+        self.0.execute_batch(sql).map_err(translate)
+    }
+}
+
+/// SQLite takes a parameter that was not given for NULL; here it is a fault, as it is on PostgreSQL.
+fn bind(statement: &mut rusqlite::CachedStatement<'_>, sql: &str, args: &[Value]) -> Result<()> {
+    let wanted = statement.parameter_count();
+    if wanted != args.len() {
+        let text = format!("{wanted} parameters wanted, {} given: {sql}", args.len());
+        return Err(Error::internal("a statement has other parameters than were given", text));
+    }
+    for (index, value) in args.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, value).map_err(translate)?;
+    }
+    Ok(())
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn read(value: ValueRef<'_>) -> Result<Value> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Int(number),
+        ValueRef::Text(text) => Value::Text(
+            String::from_utf8(text.to_vec())
+                .map_err(|cause| Error::internal("a text in the database is not UTF-8", cause))?,
+        ),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        ValueRef::Real(number) => {
+            return Err(Error::internal("a query answered a fraction", format!("{number}: use integers")));
+        }
+    })
+}
+
+fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(translate)?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::None => "OFF",
+    };
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(translate)?;
+    connection.pragma_update(None, "synchronous", synchronous).map_err(translate)?;
+    prepare(connection)
+}
+
+fn open_reader(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    prepare(Connection::open_with_flags(path, flags).map_err(translate)?)
+}
+
+fn prepare(connection: Connection) -> Result<Connection> {
+    connection.busy_timeout(Duration::from_secs(5)).map_err(translate)?;
+    connection.pragma_update(None, "foreign_keys", "ON").map_err(translate)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+/// The file holds password hashes: only its owner may read it. SQLite gives its side files the same mode.
+fn create_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|cause| Error::unavailable("the database", format!("{}: {cause}", path.display())))
+}
+
+fn translate(cause: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode as Code;
+    use rusqlite::ffi;
+    let rusqlite::Error::SqliteFailure(failure, _) = &cause else {
+        return Error::internal("a statement failed", cause);
+    };
+    match (failure.code, failure.extended_code) {
+        (_, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID) => {
+            super::conflict()
+        }
+        (
+            Code::DatabaseBusy
+            | Code::DatabaseLocked
+            | Code::DiskFull
+            | Code::SystemIoFailure
+            | Code::CannotOpen
+            | Code::OutOfMemory,
+            _,
+        ) => Error::unavailable("the database", BoxError::from(cause)),
+        _ => Error::internal("a statement failed", cause),
+    }
+}

@@ -1,0 +1,329 @@
+//! What goes into a statement and what comes out: four kinds of value, and rows read in the order of their columns.
+//!
+//! Both engines know integers, text and bytes alike; everything else is written as one of these (a boolean as 0 or 1, a
+//! time as microseconds, an id or JSON as text), so that a row means the same on both.
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::ids;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// One column of a row, or one parameter of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Null,
+    Int(i64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl Value {
+    const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Int(_) => "an integer",
+            Self::Text(_) => "text",
+            Self::Blob(_) => "bytes",
+        }
+    }
+}
+
+/// `args![a, b]`: the parameters `?1` and `?2` of a statement, from whatever a [`Value`] can be made of.
+#[macro_export]
+macro_rules! args {
+    ($($argument:expr),* $(,)?) => {
+        &[$($crate::store::Value::from($argument)),*] as &[$crate::store::Value]
+    };
+}
+pub use crate::args;
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Blob(bytes.to_owned())
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Blob(bytes)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<i32> for Value {
+    fn from(number: i32) -> Self {
+        Self::Int(i64::from(number))
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Int(i64::from(number))
+    }
+}
+
+impl From<u16> for Value {
+    fn from(number: u16) -> Self {
+        Self::Int(i64::from(number))
+    }
+}
+
+impl From<u64> for Value {
+    /// No size or count comes near the signed limit; one that did would be kept as the limit itself.
+    fn from(number: u64) -> Self {
+        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Self::Int(i64::from(truth))
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(time: Timestamp) -> Self {
+        Self::Int(time.0)
+    }
+}
+
+impl<T> From<Option<T>> for Value
+where
+    Self: From<T>,
+{
+    fn from(maybe: Option<T>) -> Self {
+        maybe.map_or(Self::Null, Self::from)
+    }
+}
+
+impl<T: Clone> From<&T> for Value
+where
+    Self: From<T>,
+{
+    fn from(borrowed: &T) -> Self {
+        Self::from(borrowed.clone())
+    }
+}
+
+/// Anything serde knows, kept as JSON text in one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> From<Json<T>> for Value {
+    fn from(json: Json<T>) -> Self {
+        Self::Text(serde_json::to_string(&json.0).expect("what rows hold has text for keys"))
+    }
+}
+
+/// What a column can be read as.
+pub trait FromValue: Sized {
+    /// Says what was expected when the value is something else.
+    fn from_value(value: Value) -> Result<Self, Mismatch>;
+}
+
+/// Why a column could not be read as the type asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Mismatch(String);
+
+impl Mismatch {
+    fn new(expected: &str, value: &Value) -> Self {
+        Self(format!("expected {expected}, found {}", value.type_name()))
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::Text(text) => Ok(text),
+            other => Err(Mismatch::new("text", &other)),
+        }
+    }
+}
+
+impl FromValue for Vec<u8> {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::Blob(bytes) => Ok(bytes),
+            other => Err(Mismatch::new("bytes", &other)),
+        }
+    }
+}
+
+impl FromValue for i64 {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::Int(number) => Ok(number),
+            other => Err(Mismatch::new("an integer", &other)),
+        }
+    }
+}
+
+macro_rules! smaller_integers {
+    ($($integer:ty),*) => {$(
+        impl FromValue for $integer {
+            fn from_value(value: Value) -> Result<Self, Mismatch> {
+                let number = i64::from_value(value)?;
+                Self::try_from(number)
+                    .map_err(|_| Mismatch(format!("{number} does not fit {}", stringify!($integer))))
+            }
+        }
+    )*};
+}
+smaller_integers!(u64, u32, i32, u16);
+
+impl FromValue for bool {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::Int(0) => Ok(false),
+            Value::Int(1) => Ok(true),
+            Value::Int(number) => Err(Mismatch(format!("expected 0 or 1, found {number}"))),
+            other => Err(Mismatch::new("0 or 1", &other)),
+        }
+    }
+}
+
+impl FromValue for Timestamp {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        i64::from_value(value).map(Self)
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::Null => Ok(None),
+            other => T::from_value(other).map(Some),
+        }
+    }
+}
+
+impl<T: DeserializeOwned> FromValue for Json<T> {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        let text = String::from_value(value)?;
+        serde_json::from_str(&text)
+            .map(Self)
+            .map_err(|cause| Mismatch(format!("JSON that is not a {}: {cause}", std::any::type_name::<T>())))
+    }
+}
+
+macro_rules! uuid_values {
+    ($($id:ident),*) => {$(
+        impl From<ids::$id> for Value {
+            fn from(id: ids::$id) -> Self {
+                Self::Text(id.to_string())
+            }
+        }
+
+        impl FromValue for ids::$id {
+            fn from_value(value: Value) -> Result<Self, Mismatch> {
+                let text = String::from_value(value)?;
+                Self::parse(&text).ok_or_else(|| Mismatch(format!("expected a UUID, found '{text}'")))
+            }
+        }
+    )*};
+}
+uuid_values!(ServerId, ImageId, NetworkId, SubnetId, PortId, HostId, BlobId, TaskId);
+
+macro_rules! text_values {
+    ($($id:ident),*) => {$(
+        impl From<ids::$id> for Value {
+            fn from(id: ids::$id) -> Self {
+                Self::Text(id.0)
+            }
+        }
+
+        impl FromValue for ids::$id {
+            fn from_value(value: Value) -> Result<Self, Mismatch> {
+                String::from_value(value).map(Self)
+            }
+        }
+    )*};
+}
+text_values!(DomainId, ProjectId, UserId, GroupId, RoleId, FlavorId);
+
+/// One answer of a query. Columns are taken in the order the statement names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    values: Vec<Value>,
+    taken: usize,
+}
+
+impl Row {
+    pub(super) const fn new(values: Vec<Value>) -> Self {
+        Self { values, taken: 0 }
+    }
+
+    /// The next column as a `T`. A column of another type, or one too many, is a fault of ours.
+    #[expect(clippy::should_implement_trait, reason = "each column has a type of its own, so it can't be an iterator")]
+    pub fn next<T: FromValue>(&mut self) -> Result<T> {
+        let at = self.taken;
+        self.taken += 1;
+        let outcome = match self.values.get_mut(at) {
+            Some(value) => T::from_value(std::mem::replace(value, Value::Null)),
+            None => Err(Mismatch(format!("the row has only {} columns", self.values.len()))),
+        };
+        outcome.map_err(|why| {
+            let text = format!("column {at} as {}: {why}", std::any::type_name::<T>());
+            Error::internal("a row of the database could not be read", text)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::with_causes;
+    use crate::ids::{ServerId, UserId};
+
+    #[test]
+    fn a_row_gives_its_columns_in_order() {
+        let server = ServerId::random();
+        let values = args![server, "web", 7_u64, true, None::<i64>, &UserId::from("ab"), Timestamp(5)];
+        let mut row = Row::new(values.to_vec());
+        assert_eq!(row.next::<ServerId>().unwrap(), server);
+        assert_eq!(row.next::<String>().unwrap(), "web");
+        assert_eq!(row.next::<u32>().unwrap(), 7);
+        assert!(row.next::<bool>().unwrap());
+        assert_eq!(row.next::<Option<i64>>().unwrap(), None);
+        assert_eq!(row.next::<UserId>().unwrap(), UserId::from("ab"));
+        assert_eq!(row.next::<Timestamp>().unwrap(), Timestamp(5));
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_named_with_its_index() {
+        let mut row = Row::new(args!["web", "down"].to_vec());
+        row.next::<String>().unwrap();
+        let error = row.next::<i64>().unwrap_err();
+        assert_eq!(
+            with_causes(&error),
+            "a row of the database could not be read: column 1 as i64: expected an integer, found text"
+        );
+    }
+
+    #[test]
+    fn a_negative_number_is_not_read_as_a_size() {
+        let mut row = Row::new(args![-1_i64, 2_i64].to_vec());
+        assert!(row.next::<u64>().is_err());
+        assert!(row.next::<bool>().is_err());
+        assert!(row.next::<String>().is_err(), "there is no third column");
+    }
+}
