@@ -4,6 +4,7 @@ pub mod clock;
 pub mod disks;
 pub mod error;
 pub mod fabric;
+pub mod http;
 pub mod hypervisor;
 pub mod ids;
 pub mod store;
