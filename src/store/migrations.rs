@@ -10,7 +10,13 @@ use crate::error::{Error, Result};
 /// A step: its name and its statements.
 pub(super) type Migration = (&'static str, &'static str);
 
-pub(super) const ALL: &[Migration] = &[("0001_identity", include_str!("schema/0001_identity.sql"))];
+pub(super) const ALL: &[Migration] = &[
+    ("0001_identity", include_str!("schema/0001_identity.sql")),
+    ("0002_images", include_str!("schema/0002_images.sql")),
+    ("0003_compute", include_str!("schema/0003_compute.sql")),
+    ("0004_network", include_str!("schema/0004_network.sql")),
+    ("0006_tasks", include_str!("schema/0006_tasks.sql")),
+];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";
 
