@@ -1,6 +1,8 @@
 //! Gapura: one binary that speaks OpenStack.
 
+pub mod api;
 pub mod clock;
+pub mod cloud;
 pub mod disks;
 pub mod error;
 pub mod fabric;

@@ -1,0 +1,119 @@
+//! The gate before every handler: who asks, and does the row's policy rule let them in, how far.
+
+use super::State;
+use super::authenticate;
+use crate::cloud::identity::Caller;
+use crate::cloud::policy::{Credentials, Reach, Target};
+use crate::error::{Error, Result};
+use crate::http::call::Head;
+use crate::http::router::Gate;
+use crate::http::table::Access;
+use crate::ids::{ProjectId, UserId};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// What a handler knows besides the request itself.
+#[derive(Clone)]
+pub struct Context {
+    pub state: Arc<State>,
+    caller: Option<Arc<Caller>>,
+    /// How far the row's rule lets the caller reach. On public rows, nobody has asked a rule: handlers there don't use it.
+    pub reach: Reach,
+    credentials: Arc<Credentials>,
+}
+
+impl Context {
+    /// Who asks.
+    ///
+    /// # Errors
+    /// `Unauthorized` on a public row called without a token.
+    pub fn caller(&self) -> Result<&Arc<Caller>> {
+        self.caller.as_ref().ok_or_else(authenticate::required)
+    }
+
+    pub fn user_id(&self) -> Result<&UserId> {
+        Ok(&self.caller()?.user_id)
+    }
+
+    /// The project the token is scoped to.
+    ///
+    /// # Errors
+    /// `Forbidden` when the token has another scope or none.
+    pub fn project_id(&self) -> Result<&ProjectId> {
+        self.caller()?.project_id().ok_or_else(|| Error::Forbidden("A token scoped to a project is needed.".to_owned()))
+    }
+
+    /// Does another rule hold for the caller everywhere or at home? For rules on attributes of a request.
+    pub fn may(&self, rule: &str) -> bool {
+        self.state.policy.reach(rule, &self.credentials).is_some()
+    }
+
+    /// How far another rule reaches.
+    pub fn reach_of(&self, rule: &str) -> Option<Reach> {
+        self.state.policy.reach(rule, &self.credentials)
+    }
+
+    /// Does a rule hold for this very target?
+    pub fn may_on(&self, rule: &str, target: &Target) -> bool {
+        self.state.policy.allows(rule, &self.credentials, target)
+    }
+
+    /// Refuses unless the rule holds for the caller.
+    ///
+    /// # Errors
+    /// `Forbidden`, naming the rule.
+    pub fn allow(&self, rule: &str) -> Result<()> {
+        if self.may(rule) { Ok(()) } else { Err(forbidden(rule)) }
+    }
+
+    /// Refuses unless the rule holds for this very target.
+    ///
+    /// # Errors
+    /// `Forbidden`, naming the rule.
+    pub fn allow_on(&self, rule: &str, target: &Target) -> Result<()> {
+        if self.may_on(rule, target) { Ok(()) } else { Err(forbidden(rule)) }
+    }
+}
+
+/// Refusal by a rule; each dialect words it its own way around the rule's name.
+pub fn forbidden(rule: &str) -> Error {
+    Error::Forbidden(rule.to_owned())
+}
+
+pub struct GateKeeper {
+    state: Arc<State>,
+}
+
+impl GateKeeper {
+    pub fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+}
+
+#[async_trait]
+impl Gate for GateKeeper {
+    type Caller = Option<Arc<Caller>>;
+    type Context = Context;
+
+    async fn identify(&self, access: Access, head: &Head) -> Result<Self::Caller> {
+        match access {
+            // A public row may still be called with a token (rescoping, discovery), but a bad one is no reason to refuse.
+            Access::Public => Ok(None),
+            Access::Rule(_) | Access::Undeclared => authenticate::authenticate(&self.state, head).await.map(Some),
+        }
+    }
+
+    async fn admit(&self, caller: Self::Caller, access: Access, _head: &Head) -> Result<Context> {
+        let credentials = Arc::new(caller.as_ref().map(|caller| caller.credentials()).unwrap_or_default());
+        let reach = match access {
+            Access::Public => Reach::User(UserId(String::new())),
+            Access::Rule(rule) => self.state.policy.reach(rule, &credentials).ok_or_else(|| forbidden(rule))?,
+            Access::Undeclared => return Err(forbidden("undeclared")),
+        };
+        Ok(Context { state: self.state.clone(), caller, reach, credentials })
+    }
+}

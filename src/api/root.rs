@@ -1,0 +1,35 @@
+//! What belongs to no service: `GET /`, `GET /healthcheck`.
+
+use super::faults::KEYSTONE;
+use super::{Call, Row};
+use crate::error::{Error, Result};
+use crate::http::reply::RawReply;
+use crate::http::table::{Service, get};
+use http::StatusCode;
+use serde_json::json;
+
+pub static SERVICE: Service = Service { name: "root", prefix: "", axis: None, dialect: &KEYSTONE, head_as_get: true };
+
+pub fn rows() -> Vec<Row> {
+    vec![get("", index).public(), get("/healthcheck", healthcheck).public()]
+}
+
+/// `GET /`: where the services are.
+async fn index(call: Call) -> Result<RawReply> {
+    let url = &call.cx.state.public_url;
+    let services: Vec<_> = ["identity", "image", "compute", "network"]
+        .iter()
+        .map(|name| json!({"name": name, "href": format!("{url}/{name}")}))
+        .collect();
+    Ok(RawReply::json(
+        StatusCode::OK,
+        &json!({"name": "gapura", "version": env!("CARGO_PKG_VERSION"), "services": services}),
+    ))
+}
+
+/// `GET /healthcheck`: 200 `OK` while the database answers, else 503.
+async fn healthcheck(call: Call) -> Result<RawReply> {
+    let answered = call.cx.state.db.read(|tx| tx.query_one("SELECT 1", &[])).await;
+    answered.map_err(|error| Error::unavailable("the database", error))?;
+    Ok(RawReply::bytes(StatusCode::OK, "text/plain", "OK"))
+}

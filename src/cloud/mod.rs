@@ -1,0 +1,5 @@
+//! The rules: functions from data to data, without I/O, without async, without a clock.
+
+pub mod identity;
+pub mod policy;
+pub mod policy_rules;

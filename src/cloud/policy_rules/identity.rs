@@ -1,0 +1,5 @@
+//! Rules of the identity service.
+
+use super::Rule;
+
+pub const RULES: &[Rule] = &[];
