@@ -4,17 +4,37 @@
 //! same call can later travel to a `gapura node` on another host, be repeated after a crash, and be refused when a newer
 //! wish has already arrived. Asking twice is asking once. Dropping a future does not stop the work behind it.
 
-use crate::error::Result;
+pub mod accelerator;
+pub mod domain_xml;
+pub mod libvirt;
+mod libvirt_connection;
+mod libvirt_ffi;
+pub mod simulated;
+mod xml;
+
+use crate::error::{Error, Result};
 use crate::ids::ServerId;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Grows with every task that gives orders about a machine; a host refuses orders older than the newest it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// May an order of this epoch be carried out where `seen` is the newest so far? As new or newer: yes.
+    pub fn admit(self, seen: Epoch) -> Result<()> {
+        if self < seen {
+            let text = format!("An order of epoch {} came after one of epoch {}.", self.0, seen.0);
+            return Err(Error::conflict(text));
+        }
+        Ok(())
+    }
+}
 
 /// A whole machine, as it shall run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +181,9 @@ pub enum Accelerator {
 }
 
 /// What runs machines on one host. Every method is idempotent, and answers `Unavailable` while the host is away.
+///
+/// An order older than the newest seen for its machine is refused as a conflict. A host remembers epochs with the
+/// machine; of a removed machine only for as long as the process lives, so a removal is the last order a task gives.
 #[async_trait]
 pub trait Hypervisor: Send + Sync {
     /// What the host is and has.
@@ -176,9 +199,10 @@ pub trait Hypervisor: Send + Sync {
     async fn start(&self, spec: &MachineSpec) -> Result<()>;
 
     /// Stops the machine but keeps its definition. With `grace`, asks the guest first and waits so long; then the plug.
+    /// A machine the host does not have is stopped already.
     async fn stop(&self, id: ServerId, epoch: Epoch, grace: Option<Duration>) -> Result<()>;
 
-    /// Freezes the CPUs; already frozen is done.
+    /// Freezes the CPUs; already frozen is done. Stopped is a conflict, absent is not found; the same for `resume`.
     async fn pause(&self, id: ServerId, epoch: Epoch) -> Result<()>;
 
     /// Lets frozen CPUs go on.
@@ -190,4 +214,10 @@ pub trait Hypervisor: Send + Sync {
 
     /// Destroys and undefines the machine, whatever it does. Already gone is done. Its files are not touched.
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()>;
+
+    /// Changes whenever a machine of this host may have started, stopped or changed by itself. Only a reason to look:
+    /// signals are lost while a host is away, so whoever watches must also look now and then. `None`: never signals.
+    fn events(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
 }

@@ -1,0 +1,239 @@
+//! The contract of `Hypervisor`, held by each driver: the simulator, libvirt's test driver, and qemu by way of libvirt.
+//!
+//! qemu is tried when `GAPURA_TEST_LIBVIRT_URI` names a libvirtd (`harness/libvirtd.sh start DIR` prints one).
+
+use gapura::error::Error;
+use gapura::hypervisor::accelerator::AcceleratorChoice;
+use gapura::hypervisor::libvirt::Libvirt;
+use gapura::hypervisor::simulated::Simulated;
+use gapura::hypervisor::{
+    About, DiskBus, DiskDevice, DiskFormat, DiskSpec, Epoch, Hypervisor, Machine, MachineSpec, Power,
+};
+use gapura::ids::ServerId;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A driver and what the contract needs besides: a place for files, and drivers of a second cloud on the same host.
+struct Subject {
+    host: Arc<dyn Hypervisor>,
+    neighbour: Option<Arc<dyn Hypervisor>>,
+    folder: tempfile::TempDir,
+    has_disks: bool,
+    /// Does a guest without a system react to the power button? The two pretended ones do.
+    obeys_power_button: bool,
+}
+
+impl Subject {
+    fn simulated() -> Self {
+        Self {
+            host: Simulated::new(4, 4096),
+            neighbour: None,
+            folder: tempfile::tempdir().unwrap(),
+            has_disks: false,
+            obeys_power_button: true,
+        }
+    }
+
+    fn libvirt(uri: &str) -> Self {
+        let connect = |cloud: &str| Arc::new(Libvirt::connect(uri, cloud, AcceleratorChoice::Tcg));
+        let is_real = !uri.starts_with("test:");
+        Self {
+            host: connect(&format!("contract-{}", ServerId::random())),
+            neighbour: Some(connect("neighbour")),
+            folder: tempfile::tempdir().unwrap(),
+            has_disks: is_real,
+            obeys_power_button: !is_real,
+        }
+    }
+
+    /// A small machine with an empty disk: it runs its BIOS and waits.
+    fn spec(&self, epoch: u64) -> MachineSpec {
+        let id = ServerId::random();
+        let disk = self.folder.path().join(format!("{id}.raw"));
+        if self.has_disks {
+            std::fs::File::create(&disk).unwrap().set_len(1 << 20).unwrap();
+        }
+        MachineSpec {
+            id,
+            epoch: Epoch(epoch),
+            name: format!("instance-{id}"),
+            vcpus: 1,
+            memory_mib: 64,
+            disks: vec![DiskSpec {
+                path: disk,
+                format: DiskFormat::Raw,
+                bus: DiskBus::Virtio,
+                device: DiskDevice::Disk,
+                read_only: false,
+            }],
+            interfaces: Vec::new(),
+            console_log: self.folder.path().join(format!("{id}.log")),
+            about: About { display_name: "</name><evil/>\u{1b}".to_owned(), ..About::default() },
+        }
+    }
+
+    async fn find(&self, id: ServerId) -> Option<Machine> {
+        self.host.find(id).await.unwrap()
+    }
+
+    async fn power(&self, id: ServerId) -> Power {
+        self.find(id).await.unwrap().power
+    }
+}
+
+fn assert_conflict<T: std::fmt::Debug>(answer: Result<T, Error>) {
+    assert!(matches!(answer, Err(Error::Conflict(_))), "{answer:?}");
+}
+
+async fn starting_twice_is_starting_once(subject: &Subject) {
+    let spec = subject.spec(5);
+    subject.host.start(&spec).await.unwrap();
+    let first = subject.find(spec.id).await.unwrap();
+    assert_eq!((first.power, first.epoch), (Power::Running, Epoch(5)));
+    subject.host.start(&spec).await.unwrap();
+    assert_eq!(subject.find(spec.id).await.unwrap(), first);
+    subject.host.remove(spec.id, Epoch(5)).await.unwrap();
+}
+
+async fn stopping_twice_is_stopping_once_and_the_machine_stays_known(subject: &Subject) {
+    let spec = subject.spec(1);
+    subject.host.stop(spec.id, Epoch(1), None).await.unwrap();
+    subject.host.start(&spec).await.unwrap();
+    for _ in 0..2 {
+        subject.host.stop(spec.id, Epoch(1), None).await.unwrap();
+        let stopped = subject.find(spec.id).await.unwrap();
+        assert_eq!((stopped.power, stopped.vnc_port), (Power::Shutdown, None));
+    }
+    subject.host.start(&spec).await.unwrap();
+    assert_eq!(subject.power(spec.id).await, Power::Running);
+    subject.host.remove(spec.id, Epoch(1)).await.unwrap();
+}
+
+async fn pausing_and_resuming_twice_is_doing_it_once(subject: &Subject) {
+    let spec = subject.spec(1);
+    subject.host.start(&spec).await.unwrap();
+    for _ in 0..2 {
+        subject.host.pause(spec.id, Epoch(1)).await.unwrap();
+        assert_eq!(subject.power(spec.id).await, Power::Paused);
+    }
+    for _ in 0..2 {
+        subject.host.resume(spec.id, Epoch(1)).await.unwrap();
+        assert_eq!(subject.power(spec.id).await, Power::Running);
+    }
+    subject.host.stop(spec.id, Epoch(1), None).await.unwrap();
+    assert_conflict(subject.host.pause(spec.id, Epoch(1)).await);
+    assert_conflict(subject.host.resume(spec.id, Epoch(1)).await);
+    subject.host.remove(spec.id, Epoch(1)).await.unwrap();
+    assert!(subject.host.pause(spec.id, Epoch(1)).await.unwrap_err().is_not_found());
+}
+
+async fn removing_twice_is_removing_once(subject: &Subject) {
+    let spec = subject.spec(1);
+    subject.host.start(&spec).await.unwrap();
+    subject.host.remove(spec.id, Epoch(1)).await.unwrap();
+    subject.host.remove(spec.id, Epoch(1)).await.unwrap();
+    assert_eq!(subject.find(spec.id).await, None);
+    subject.host.remove(ServerId::random(), Epoch(1)).await.unwrap();
+}
+
+async fn an_order_older_than_the_newest_is_refused(subject: &Subject) {
+    let spec = subject.spec(3);
+    subject.host.start(&spec).await.unwrap();
+    subject.host.pause(spec.id, Epoch(7)).await.unwrap();
+    assert_eq!(subject.find(spec.id).await.unwrap().epoch, Epoch(7));
+    let grace = Duration::from_secs(5);
+    assert_conflict(subject.host.start(&spec).await);
+    assert_conflict(subject.host.stop(spec.id, Epoch(6), None).await);
+    assert_conflict(subject.host.stop(spec.id, Epoch(6), Some(grace)).await);
+    assert_conflict(subject.host.pause(spec.id, Epoch(6)).await);
+    assert_conflict(subject.host.resume(spec.id, Epoch(6)).await);
+    assert_conflict(subject.host.reboot_softly(&spec, grace).await);
+    assert_conflict(subject.host.remove(spec.id, Epoch(6)).await);
+    assert_eq!(subject.power(spec.id).await, Power::Paused);
+    subject.host.remove(spec.id, Epoch(7)).await.unwrap();
+    assert_conflict(subject.host.start(&spec).await);
+    assert_eq!(subject.find(spec.id).await, None);
+}
+
+async fn a_soft_reboot_restarts_who_obeys_and_leaves_alone_who_does_not(subject: &Subject) {
+    let spec = subject.spec(1);
+    let grace = Duration::from_secs(2);
+    subject.host.start(&spec).await.unwrap();
+    let obeyed = subject.host.reboot_softly(&spec, grace).await.unwrap();
+    assert_eq!(obeyed, subject.obeys_power_button);
+    assert_eq!(subject.power(spec.id).await, Power::Running);
+    subject.host.stop(spec.id, Epoch(1), Some(grace)).await.unwrap();
+    assert_eq!(subject.power(spec.id).await, Power::Shutdown);
+    assert!(subject.host.reboot_softly(&spec, grace).await.unwrap(), "a stopped machine is started");
+    subject.host.remove(spec.id, Epoch(1)).await.unwrap();
+}
+
+async fn only_machines_of_the_own_cloud_are_seen_and_touched(subject: &Subject) {
+    let (mine, theirs) = (subject.spec(1), subject.spec(1));
+    subject.host.start(&mine).await.unwrap();
+    if let Some(neighbour) = &subject.neighbour {
+        neighbour.start(&theirs).await.unwrap();
+        assert_eq!(subject.find(theirs.id).await, None);
+        assert_conflict(subject.host.start(&theirs).await);
+        assert_conflict(subject.host.stop(theirs.id, Epoch(9), None).await);
+        assert_conflict(subject.host.pause(theirs.id, Epoch(9)).await);
+        assert_conflict(subject.host.remove(theirs.id, Epoch(9)).await);
+        assert_eq!(neighbour.find(theirs.id).await.unwrap().unwrap().power, Power::Running);
+        let same_name = MachineSpec { name: theirs.name.clone(), ..subject.spec(1) };
+        assert_conflict(subject.host.start(&same_name).await);
+    }
+    let listed: Vec<_> = subject.host.list().await.unwrap().iter().map(|machine| machine.id).collect();
+    assert_eq!(listed, [mine.id]);
+    subject.host.remove(mine.id, Epoch(1)).await.unwrap();
+    if let Some(neighbour) = &subject.neighbour {
+        neighbour.remove(theirs.id, Epoch(1)).await.unwrap();
+    }
+}
+
+async fn changes_are_signalled(subject: &Subject) {
+    let spec = subject.spec(1);
+    let mut events = subject.host.events().unwrap();
+    subject.host.list().await.unwrap();
+    events.mark_unchanged();
+    subject.host.start(&spec).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), events.changed()).await.unwrap().unwrap();
+    subject.host.remove(spec.id, Epoch(1)).await.unwrap();
+}
+
+async fn whole_contract(subject: Subject) {
+    starting_twice_is_starting_once(&subject).await;
+    stopping_twice_is_stopping_once_and_the_machine_stays_known(&subject).await;
+    pausing_and_resuming_twice_is_doing_it_once(&subject).await;
+    removing_twice_is_removing_once(&subject).await;
+    an_order_older_than_the_newest_is_refused(&subject).await;
+    a_soft_reboot_restarts_who_obeys_and_leaves_alone_who_does_not(&subject).await;
+    only_machines_of_the_own_cloud_are_seen_and_touched(&subject).await;
+    changes_are_signalled(&subject).await;
+    assert!(subject.host.facts().await.unwrap().vcpus > 0);
+    assert_eq!(subject.host.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_simulator_keeps_the_contract() {
+    whole_contract(Subject::simulated()).await;
+}
+
+#[tokio::test]
+async fn libvirt_test_driver_keeps_the_contract() {
+    whole_contract(Subject::libvirt("test:///default")).await;
+}
+
+#[tokio::test]
+async fn qemu_keeps_the_contract() {
+    match std::env::var("GAPURA_TEST_LIBVIRT_URI") {
+        Ok(uri) => whole_contract(Subject::libvirt(&uri)).await,
+        Err(_) => eprintln!("SKIPPED: GAPURA_TEST_LIBVIRT_URI names no libvirtd, so qemu is not tried"),
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_away_is_unavailable_and_nothing_panics() {
+    let host = Libvirt::connect("qemu+unix:///system?socket=/nowhere/libvirt-sock", "c", AcceleratorChoice::Tcg);
+    assert!(host.list().await.unwrap_err().is_transient());
+    assert!(host.facts().await.unwrap_err().is_transient());
+}

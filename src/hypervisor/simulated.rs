@@ -1,0 +1,320 @@
+//! A host without machines of flesh: domains in memory, for tests and for trying Gapura without libvirt.
+//!
+//! What tests need of a host is not speed alone but obedience: orders that wait until the test lets them go on
+//! ([`Simulated::stepped`]), calls that fail when told to ([`Simulated::fail_at`]), guests that ignore the power button.
+//! It keeps the same contract as libvirt, which `compat-tests/hypervisor.rs` holds all drivers to.
+
+use super::{Accelerator, CpuFacts, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Power};
+use crate::error::{Error, Kind, Result};
+use crate::ids::ServerId;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+
+/// The methods of [`Hypervisor`], to name the one that shall fail or that was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    Facts,
+    List,
+    Find,
+    Start,
+    Stop,
+    Pause,
+    Resume,
+    RebootSoftly,
+    Remove,
+}
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The host is away; nothing happened. Worth retrying.
+    Unavailable,
+    /// The host refuses for good; nothing happened.
+    Refused,
+    /// The order was carried out, but its answer is lost: the caller can't tell this from `Unavailable`.
+    AnswerLost,
+}
+
+pub struct Simulated {
+    facts: HostFacts,
+    state: Mutex<State>,
+    /// Orders take a permit each before they act; `None`: they act at once.
+    steps: Option<Semaphore>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    machines: BTreeMap<ServerId, Simulation>,
+    /// Epochs of machines that were removed.
+    removed: BTreeMap<ServerId, Epoch>,
+    faults: BTreeMap<Call, Vec<Fault>>,
+    calls: Vec<(Call, Option<ServerId>)>,
+    away: bool,
+}
+
+struct Simulation {
+    spec: MachineSpec,
+    epoch: Epoch,
+    power: Power,
+    ignores_shutdown: bool,
+}
+
+impl Simulated {
+    /// A host of so many CPUs and so much memory, whose orders take effect at once.
+    pub fn new(vcpus: u32, memory_mib: u64) -> Arc<Self> {
+        Arc::new(Self::build(vcpus, memory_mib, None))
+    }
+
+    /// A host whose every order waits for a [`step`](Self::step). Questions are answered at once.
+    pub fn stepped(vcpus: u32, memory_mib: u64) -> Arc<Self> {
+        Arc::new(Self::build(vcpus, memory_mib, Some(Semaphore::new(0))))
+    }
+
+    fn build(vcpus: u32, memory_mib: u64, steps: Option<Semaphore>) -> Self {
+        let facts = HostFacts {
+            hostname: "simulated".to_owned(),
+            hypervisor_type: "simulated".to_owned(),
+            hypervisor_version: 1_000_000,
+            vcpus,
+            memory_mib,
+            cpu: CpuFacts {
+                arch: "x86_64".to_owned(),
+                model: "simulated".to_owned(),
+                vendor: "Gapura".to_owned(),
+                features: Vec::new(),
+                cells: 1,
+                sockets: 1,
+                cores: vcpus,
+                threads: 1,
+            },
+            accelerator: Accelerator::None,
+        };
+        Self { facts, state: Mutex::default(), steps, changes: watch::Sender::new(0) }
+    }
+
+    /// Lets the next order (one that waits already, or the next to come) take effect.
+    pub fn step(&self) {
+        if let Some(steps) = &self.steps {
+            steps.add_permits(1);
+        }
+    }
+
+    /// The next `times` calls of this method fail.
+    pub fn fail_at(&self, call: Call, times: usize, fault: Fault) {
+        self.state.lock().faults.entry(call).or_default().extend(std::iter::repeat_n(fault, times));
+    }
+
+    /// While away, every call answers `Unavailable`; machines go on.
+    pub fn set_away(&self, away: bool) {
+        self.state.lock().away = away;
+    }
+
+    /// From now on this guest does not react to the power button.
+    pub fn ignore_shutdown(&self, id: ServerId) {
+        self.change(id, |machine| machine.ignores_shutdown = true);
+    }
+
+    /// The guest powers off (or crashes, …) by itself, without an order.
+    pub fn set_power(&self, id: ServerId, power: Power) {
+        self.change(id, |machine| machine.power = power);
+    }
+
+    /// The machine is gone without an order, as after a disaster on the host.
+    pub fn lose(&self, id: ServerId) {
+        self.state.lock().machines.remove(&id);
+        self.signal();
+    }
+
+    /// The wish that the machine was last started with.
+    pub fn spec(&self, id: ServerId) -> Option<MachineSpec> {
+        self.state.lock().machines.get(&id).map(|machine| machine.spec.clone())
+    }
+
+    /// Every call so far, failed ones too, in the order of arrival.
+    pub fn calls(&self) -> Vec<(Call, Option<ServerId>)> {
+        self.state.lock().calls.clone()
+    }
+
+    fn change(&self, id: ServerId, change: impl FnOnce(&mut Simulation)) {
+        if let Some(machine) = self.state.lock().machines.get_mut(&id) {
+            change(machine);
+        }
+        self.signal();
+    }
+
+    fn signal(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Notes the call, and decides whether and how it fails.
+    fn arrive(&self, call: Call, id: Option<ServerId>) -> Result<Option<Fault>> {
+        let mut state = self.state.lock();
+        state.calls.push((call, id));
+        if state.away {
+            return Err(away());
+        }
+        let fault = state.faults.get_mut(&call).filter(|faults| !faults.is_empty()).map(|faults| faults.remove(0));
+        match fault {
+            Some(Fault::Unavailable) => Err(away()),
+            Some(Fault::Refused) => Err(Error::internal("the simulated host refused", "as it was told to")),
+            Some(Fault::AnswerLost) => Ok(fault),
+            None => Ok(None),
+        }
+    }
+
+    fn ask<T>(&self, call: Call, id: Option<ServerId>, answer: impl FnOnce(&State) -> T) -> Result<T> {
+        match self.arrive(call, id)? {
+            Some(_) => Err(away()),
+            None => Ok(answer(&self.state.lock())),
+        }
+    }
+
+    async fn order<T>(
+        &self,
+        call: Call,
+        id: ServerId,
+        epoch: Epoch,
+        act: impl FnOnce(&mut State) -> Result<T>,
+    ) -> Result<T> {
+        let fault = self.arrive(call, Some(id))?;
+        if let Some(steps) = &self.steps {
+            steps.acquire().await.expect("the semaphore is never closed").forget();
+        }
+        let done = {
+            let mut state = self.state.lock();
+            state.admit(id, epoch)?;
+            act(&mut state)?
+        };
+        self.signal();
+        if fault.is_some() { Err(away()) } else { Ok(done) }
+    }
+
+    fn find_now(&self, id: ServerId) -> Option<(Power, bool)> {
+        self.state.lock().machines.get(&id).map(|machine| (machine.power, machine.ignores_shutdown))
+    }
+}
+
+impl State {
+    fn admit(&mut self, id: ServerId, epoch: Epoch) -> Result<()> {
+        if let Some(machine) = self.machines.get_mut(&id) {
+            epoch.admit(machine.epoch)?;
+            machine.epoch = epoch;
+        } else if let Some(seen) = self.removed.get(&id) {
+            epoch.admit(*seen)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, spec: &MachineSpec) {
+        let fresh =
+            Simulation { spec: spec.clone(), epoch: spec.epoch, power: Power::Running, ignores_shutdown: false };
+        match self.machines.get_mut(&spec.id) {
+            Some(machine) if is_on(machine.power) => machine.power = Power::Running,
+            Some(machine) => *machine = fresh,
+            None => {
+                self.machines.insert(spec.id, fresh);
+            }
+        }
+    }
+
+    fn set(&mut self, id: ServerId, power: Power) -> Result<()> {
+        let machine = self.machines.get_mut(&id).ok_or_else(|| Error::not_found(Kind::Server, id))?;
+        if !is_on(machine.power) {
+            return Err(Error::conflict(format!("Machine {id} does not run.")));
+        }
+        machine.power = power;
+        Ok(())
+    }
+}
+
+impl Simulation {
+    fn seen(&self, id: ServerId) -> Machine {
+        let vnc_port = is_on(self.power).then_some(5900);
+        Machine { id, epoch: self.epoch, power: self.power, vnc_port }
+    }
+}
+
+fn is_on(power: Power) -> bool {
+    matches!(power, Power::Running | Power::Paused | Power::Suspended)
+}
+
+fn away() -> Error {
+    Error::unavailable("hypervisor", "the simulated host is away")
+}
+
+#[async_trait]
+impl Hypervisor for Simulated {
+    async fn facts(&self) -> Result<HostFacts> {
+        self.ask(Call::Facts, None, |_| self.facts.clone())
+    }
+
+    async fn list(&self) -> Result<Vec<Machine>> {
+        self.ask(Call::List, None, |state| state.machines.iter().map(|(id, machine)| machine.seen(*id)).collect())
+    }
+
+    async fn find(&self, id: ServerId) -> Result<Option<Machine>> {
+        self.ask(Call::Find, Some(id), |state| state.machines.get(&id).map(|machine| machine.seen(id)))
+    }
+
+    async fn start(&self, spec: &MachineSpec) -> Result<()> {
+        self.order(Call::Start, spec.id, spec.epoch, |state| {
+            state.start(spec);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn stop(&self, id: ServerId, epoch: Epoch, grace: Option<Duration>) -> Result<()> {
+        if let (Some(grace), Some((Power::Running, true))) = (grace, self.find_now(id)) {
+            tokio::time::sleep(grace).await;
+        }
+        self.order(Call::Stop, id, epoch, |state| {
+            if let Some(machine) = state.machines.get_mut(&id) {
+                machine.power = Power::Shutdown;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pause(&self, id: ServerId, epoch: Epoch) -> Result<()> {
+        self.order(Call::Pause, id, epoch, |state| state.set(id, Power::Paused)).await
+    }
+
+    async fn resume(&self, id: ServerId, epoch: Epoch) -> Result<()> {
+        self.order(Call::Resume, id, epoch, |state| state.set(id, Power::Running)).await
+    }
+
+    async fn reboot_softly(&self, spec: &MachineSpec, grace: Duration) -> Result<bool> {
+        if let Some((Power::Running | Power::Paused, true)) = self.find_now(spec.id) {
+            tokio::time::sleep(grace).await;
+            return self.order(Call::RebootSoftly, spec.id, spec.epoch, |_| Ok(false)).await;
+        }
+        self.order(Call::RebootSoftly, spec.id, spec.epoch, |state| {
+            if let Some(machine) = state.machines.get_mut(&spec.id) {
+                machine.power = Power::Shutdown;
+            }
+            state.start(spec);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()> {
+        self.order(Call::Remove, id, epoch, |state| {
+            state.machines.remove(&id);
+            state.removed.insert(id, epoch);
+            Ok(())
+        })
+        .await
+    }
+
+    fn events(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.changes.subscribe())
+    }
+}
