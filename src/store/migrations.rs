@@ -21,13 +21,11 @@ pub(super) const ALL: &[Migration] = &[
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";
 
 pub(super) async fn apply(db: &Db, known: &'static [Migration]) -> Result<Vec<String>> {
-    let applied = db
-        .write(|tx| {
-            tx.batch(LEDGER)?;
-            let rows = tx.query("SELECT name FROM schema_versions ORDER BY name", args![])?;
-            rows.into_iter().map(|mut row| row.next::<String>()).collect::<Result<Vec<_>>>()
-        })
-        .await?;
+    let applied = match db.write(applied).await {
+        // Two processes made the table at once, which PostgreSQL says so: now it is there.
+        Err(Error::Conflict(_)) => db.write(applied).await,
+        other => other,
+    }?;
     refuse_newer(&applied, known)?;
     let mut fresh = Vec::new();
     for &migration in known {
@@ -39,6 +37,12 @@ pub(super) async fn apply(db: &Db, known: &'static [Migration]) -> Result<Vec<St
         }
     }
     Ok(fresh)
+}
+
+fn applied(tx: &mut Tx) -> Result<Vec<String>> {
+    tx.batch(LEDGER)?;
+    let rows = tx.query("SELECT name FROM schema_versions ORDER BY name", args![])?;
+    rows.into_iter().map(|mut row| row.next()).collect()
 }
 
 /// False when another process was faster.

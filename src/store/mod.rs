@@ -27,6 +27,7 @@
 //!     in one closure is safe. A read is one snapshot.
 
 mod migrations;
+mod postgres;
 mod sqlite;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,6 +41,7 @@ pub use tx::{OrConflict, OrNotFound, Tx};
 pub use value::{FromValue, Json, Mismatch, Row, Value, args};
 
 use crate::error::{Error, Result};
+use postgres::Postgres;
 use sqlite::{Durability, Sqlite};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +76,7 @@ pub struct Db {
 
 enum Engine {
     Sqlite { sqlite: Sqlite, _scratch: Option<Scratch> },
+    Postgres(Postgres),
 }
 
 impl Db {
@@ -82,6 +85,10 @@ impl Db {
         if let Some(path) = settings.url.strip_prefix("sqlite:") {
             let sqlite = Sqlite::open(Path::new(path), Durability::Full)?;
             return Ok(Self { engine: Arc::new(Engine::Sqlite { sqlite, _scratch: None }) });
+        }
+        if settings.url.starts_with("postgres://") || settings.url.starts_with("postgresql://") {
+            let postgres = Postgres::open(&settings.url, settings.connections).await?;
+            return Ok(Self { engine: Arc::new(Engine::Postgres(postgres)) });
         }
         let text = "store.url begins with neither 'sqlite:' nor 'postgres://'";
         Err(Error::internal(text, settings.url.split(':').next().unwrap_or_default().to_owned()))
@@ -109,6 +116,7 @@ impl Db {
     pub async fn read<T: Send + 'static>(&self, closure: impl Fn(&mut Tx) -> Result<T> + Send + 'static) -> Result<T> {
         match &*self.engine {
             Engine::Sqlite { sqlite, .. } => sqlite.read(&closure),
+            Engine::Postgres(postgres) => postgres.read(closure).await,
         }
     }
 
@@ -117,6 +125,7 @@ impl Db {
     pub async fn write<T: Send + 'static>(&self, closure: impl Fn(&mut Tx) -> Result<T> + Send + 'static) -> Result<T> {
         match &*self.engine {
             Engine::Sqlite { sqlite, .. } => sqlite.write(closure).await,
+            Engine::Postgres(postgres) => postgres.write(closure).await,
         }
     }
 }

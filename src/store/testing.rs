@@ -1,9 +1,9 @@
 //! How a test of the store runs on both engines.
 
-use super::Db;
+use super::{Db, StoreSettings, args};
 
 /// `store_test! { async fn a_true_sentence(db: Db) { … } }`: one test on SQLite, one on PostgreSQL when
-/// `TEST_POSTGRES_URL` names one; each gets a fresh migrated database.
+/// `TEST_POSTGRES_URL` names one (`compat-tests/harness/postgres.sh` runs one); each gets a fresh migrated database.
 macro_rules! store_test {
     ($($(#[$meta:meta])* async fn $name:ident($db:ident: Db) $body:block)*) => {$(
         $(#[$meta])*
@@ -29,8 +29,24 @@ macro_rules! store_test {
 }
 pub(crate) use store_test;
 
-/// A database in a schema of its own, or `None`, said loudly, when no PostgreSQL is at hand.
+/// A migrated database in a schema of its own, or `None`, said loudly, when no PostgreSQL is at hand.
 pub(crate) async fn postgres(test: &str) -> Option<Db> {
-    eprintln!("SKIPPED on PostgreSQL: {test}");
-    None
+    let db = bare_postgres(test).await?;
+    db.migrate().await.unwrap();
+    Some(db)
+}
+
+/// The same without its tables.
+pub(crate) async fn bare_postgres(test: &str) -> Option<Db> {
+    let Ok(url) = std::env::var("TEST_POSTGRES_URL") else {
+        eprintln!("SKIPPED on PostgreSQL, because TEST_POSTGRES_URL is not set: {test}");
+        return None;
+    };
+    let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
+    let whole = Db::open(&StoreSettings { url: url.clone(), connections: 1 }).await.unwrap();
+    let create = format!("CREATE SCHEMA {schema}");
+    whole.write(move |tx| tx.execute(&create, args![])).await.unwrap();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{separator}options=-csearch_path%3D{schema}");
+    Some(Db::open(&StoreSettings::at(url)).await.unwrap())
 }
