@@ -10,3 +10,4 @@ pub mod http;
 pub mod hypervisor;
 pub mod ids;
 pub mod store;
+pub mod tasks;

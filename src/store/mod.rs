@@ -37,6 +37,8 @@ mod tx;
 mod value;
 mod workers;
 
+pub mod tasks;
+
 pub use tx::{OrConflict, OrNotFound, Tx};
 pub use value::{FromValue, Json, Mismatch, Row, Value, args};
 

@@ -12,7 +12,8 @@ CREATE TABLE tasks (
     -- The process that works on it until its lease ends, unless it renews it.
     owner       TEXT,
     lease_until BIGINT,
-    -- Grows with each claim: a process that lost its lease finds another number and stops.
+    -- Of the newest claim, from task_epoch: a process that lost its lease finds another number and stops, and hosts refuse
+    -- orders that carry an older one.
     epoch       BIGINT NOT NULL,
     attempts    BIGINT NOT NULL CHECK (attempts >= 0),
     -- Not to be taken before: back-off.
@@ -27,3 +28,10 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_open ON tasks (run_after, id) WHERE state IN ('ready', 'undoing');
 CREATE INDEX tasks_subject ON tasks (subject_id, created_at);
 CREATE INDEX tasks_over ON tasks (updated_at) WHERE state NOT IN ('ready', 'undoing');
+
+-- One row: the number of the newest claim of any task. Orders to hosts carry it, so that it must never go back.
+CREATE TABLE task_epoch (
+    id    BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    value BIGINT NOT NULL
+);
+INSERT INTO task_epoch (id, value) VALUES (1, 0);

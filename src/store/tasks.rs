@@ -1,0 +1,154 @@
+//! Task rows: made with a request, claimed with a lease, saved step by step.
+
+use super::{Row, Tx, args};
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::ids::TaskId;
+
+/// What a request says of the work it wants, besides its kind and first step.
+#[derive(Debug, Clone, Copy)]
+pub struct NewTask<'n> {
+    /// What the work is about; tasks of one subject run one after another.
+    pub subject: &'n str,
+    pub request_id: Option<&'n str>,
+    pub now: Timestamp,
+}
+
+/// A task this process holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    pub id: TaskId,
+    pub kind: String,
+    pub step: String,
+    pub subject: String,
+    pub request_id: Option<String>,
+    pub is_undoing: bool,
+    pub attempts: u32,
+    pub is_cancelled: bool,
+    /// Why it is being undone.
+    pub error: Option<String>,
+    pub epoch: i64,
+}
+
+const CLAIMED: &str = "id, kind, step, subject_id, request_id, state, attempts, cancel, error, epoch";
+
+impl Claimed {
+    fn from_row(mut row: Row) -> Result<Self> {
+        Ok(Self {
+            id: row.next()?,
+            kind: row.next()?,
+            step: row.next()?,
+            subject: row.next()?,
+            request_id: row.next()?,
+            is_undoing: row.next::<String>()? == "undoing",
+            attempts: row.next()?,
+            is_cancelled: row.next()?,
+            error: row.next()?,
+            epoch: row.next()?,
+        })
+    }
+}
+
+pub fn insert(tx: &mut Tx, kind: &str, step: &str, new: &NewTask<'_>) -> Result<TaskId> {
+    let id = TaskId::random();
+    tx.execute(
+        "INSERT INTO tasks (id, kind, step, subject_id, request_id, state, epoch, attempts, run_after, cancel, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'ready', 0, 0, ?6, 0, ?6, ?6)",
+        args![id, kind, step, new.subject, new.request_id, new.now],
+    )?;
+    Ok(id)
+}
+
+/// Takes the next task that is due, free or abandoned, and first in line of its subject. `None` when there is none.
+pub fn claim(tx: &mut Tx, owner: &str, now: Timestamp, lease_until: Timestamp) -> Result<Option<Claimed>> {
+    let due = tx.query(
+        "SELECT t.id FROM tasks t
+          WHERE t.state IN ('ready', 'undoing') AND t.run_after <= ?1 AND (t.owner IS NULL OR t.lease_until < ?1)
+            AND NOT EXISTS (SELECT 1 FROM tasks e
+                             WHERE e.subject_id = t.subject_id AND e.state IN ('ready', 'undoing')
+                               AND (e.created_at, e.id) < (t.created_at, t.id))
+          ORDER BY t.run_after, t.id LIMIT 1",
+        args![now],
+    )?;
+    let Some(mut row) = due.into_iter().next() else {
+        return Ok(None);
+    };
+    let id: TaskId = row.next()?;
+    let epoch: i64 = tx
+        .query_one("UPDATE task_epoch SET value = value + 1 WHERE id = 1 RETURNING value", &[])?
+        .ok_or_else(|| Error::internal("the row of task_epoch is gone", "restore it from a backup"))?
+        .next()?;
+    let claimed = tx.query_one(
+        &format!(
+            "UPDATE tasks SET owner = ?2, lease_until = ?3, epoch = ?4, updated_at = ?5
+              WHERE id = ?1 AND (owner IS NULL OR lease_until < ?5) RETURNING {CLAIMED}"
+        ),
+        args![id, owner, lease_until, epoch, now],
+    )?;
+    claimed.map(Claimed::from_row).transpose()
+}
+
+/// Keeps the claim. `false` when it is lost.
+pub fn renew(tx: &mut Tx, id: TaskId, epoch: i64, lease_until: Timestamp) -> Result<bool> {
+    let sql = "UPDATE tasks SET lease_until = ?3 WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
+    Ok(tx.execute(sql, args![id, epoch, lease_until])? == 1)
+}
+
+pub fn is_cancelled(tx: &mut Tx, id: TaskId) -> Result<bool> {
+    Ok(tx.query_one("SELECT 1 FROM tasks WHERE id = ?1 AND cancel = 1", args![id])?.is_some())
+}
+
+/// Saves the step to take next; the claim goes on.
+pub fn save_step(tx: &mut Tx, id: TaskId, epoch: i64, step: &str, now: Timestamp) -> Result<()> {
+    let sql =
+        "UPDATE tasks SET step = ?3, attempts = 0, updated_at = ?4 WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
+    held(tx.execute(sql, args![id, epoch, step, now])?)
+}
+
+/// From now on the task is undone, for this reason.
+pub fn turn_back(tx: &mut Tx, id: TaskId, epoch: i64, error: &str, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE tasks SET state = 'undoing', attempts = 0, error = ?3, updated_at = ?4
+                WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
+    held(tx.execute(sql, args![id, epoch, error, now])?)
+}
+
+/// Gives the claim back, to be taken up again later by whoever comes first.
+pub fn postpone(tx: &mut Tx, id: TaskId, epoch: i64, until: Timestamp, now: Timestamp) -> Result<()> {
+    let sql =
+        "UPDATE tasks SET owner = NULL, lease_until = NULL, attempts = attempts + 1, run_after = ?3, updated_at = ?4
+                WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
+    held(tx.execute(sql, args![id, epoch, until, now])?)
+}
+
+/// The task is over: `done`, `failed` or `cancelled`.
+pub fn finish(tx: &mut Tx, id: TaskId, epoch: i64, state: &str, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE tasks SET state = ?3, owner = NULL, lease_until = NULL, updated_at = ?4
+                WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
+    held(tx.execute(sql, args![id, epoch, state, now])?)
+}
+
+/// Wishes that whatever is under way for a subject be stopped and undone. How many tasks heard it.
+pub fn cancel_all(tx: &mut Tx, subject: &str, now: Timestamp) -> Result<u64> {
+    let sql = "UPDATE tasks SET cancel = 1, updated_at = ?2 WHERE subject_id = ?1 AND state IN ('ready', 'undoing')";
+    tx.execute(sql, args![subject, now])
+}
+
+/// Is anything under way for a subject?
+pub fn any_open(tx: &mut Tx, subject: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM tasks WHERE subject_id = ?1 AND state IN ('ready', 'undoing') LIMIT 1";
+    Ok(tx.query_one(sql, args![subject])?.is_some())
+}
+
+/// Gives back what an earlier process of the same name held when it ended: its leases need not run out first.
+pub fn release_all(tx: &mut Tx, owner: &str) -> Result<u64> {
+    tx.execute("UPDATE tasks SET owner = NULL, lease_until = NULL WHERE owner = ?1", args![owner])
+}
+
+/// Deletes tasks that were over before a time.
+pub fn purge(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    tx.execute("DELETE FROM tasks WHERE state NOT IN ('ready', 'undoing') AND updated_at < ?1", args![before])
+}
+
+fn held(changed: u64) -> Result<()> {
+    if changed == 1 { Ok(()) } else { Err(Error::conflict("the task's lease was lost")) }
+}

@@ -1,0 +1,147 @@
+//! Work that outlives a request: a row and an enum of steps.
+//!
+//! ```text
+//!  handler ──one transaction──►  the thing's row + task row      ──► 202
+//!                                          │ wake
+//!  runner: claim (lease, epoch) ─► forward(step) ─► save next step + what it made visible ─► … ─► done
+//!                                          │ a failure that no retry mends, or a wish to cancel
+//!                                          └► undoing ─► back_out(step, why) ─► failed + what it made visible
+//! ```
+//! How crash safety is had:
+//!
+//! 1. The request's transaction creates the task, so no acknowledged work is lost.
+//! 2. A step is saved before it is taken, in one transaction with the row changes that make the step before it visible.
+//! 3. Therefore a step may run twice, and each is idempotent, usually because its identity comes from a row: the domain's
+//!    UUID and the disk's folder are the server's id, the MAC address is the port's.
+//! 4. What is worth retrying (`Error::is_transient`) is retried with growing pauses, up to the workflow's patience; all
+//!    else is backed out. Backing out goes on, step after step, even if what it removes is gone already.
+//! 5. A claim has a lease that its process renews, and an epoch that grows with every claim of any task. A process that
+//!    was away too long can save nothing more, and hosts refuse its orders.
+//! 6. Tasks about the same subject run one after another, in the order in which they were asked for: a delete waits until
+//!    the boot it cancels has backed out.
+//!
+//! The runner is woken by [`Runner::wake`] and by a timer; the wake-up carries nothing, so a lost one costs a second.
+//! To add work: a file here with an enum of steps and a [`Workflow`], a line in [`workflows`], and the generic tests of
+//! [`testing`] prove "each step twice" and "a failure at each step" for it.
+
+mod cx;
+mod runner;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use cx::{Cx, Host, Hosts};
+pub use runner::{Runner, RunnerSettings};
+
+use crate::error::{Error, Result};
+use crate::store::Tx;
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+
+/// What a step makes visible: row changes, in the transaction that saves what comes next. May run more than once.
+pub type Record = Box<dyn Fn(&mut Tx) -> Result<()> + Send + Sync>;
+
+/// What comes after a step.
+pub enum Next<S> {
+    Step(S, Option<Record>),
+    Done(Option<Record>),
+}
+
+impl<S> Next<S> {
+    pub fn step(step: S) -> Self {
+        Self::Step(step, None)
+    }
+
+    pub fn done() -> Self {
+        Self::Done(None)
+    }
+
+    /// Adds what becomes visible.
+    pub fn recording(self, record: impl Fn(&mut Tx) -> Result<()> + Send + Sync + 'static) -> Self {
+        match self {
+            Self::Step(step, _) => Self::Step(step, Some(Box::new(record))),
+            Self::Done(_) => Self::Done(Some(Box::new(record))),
+        }
+    }
+}
+
+/// A kind of work.
+#[async_trait]
+pub trait Workflow: Send + Sync + 'static {
+    /// Each variant is a checkpoint that holds what later steps need.
+    type Step: Serialize + DeserializeOwned + Debug + Send + Sync;
+
+    /// The task row's `kind`. Never renamed: rows outlive programs.
+    const KIND: &'static str;
+
+    /// How often a transient failure of one step is retried before the work is backed out.
+    const PATIENCE: u32 = 5;
+
+    /// Takes a step. May be called again for the same step, also after it has succeeded.
+    async fn forward(&self, cx: &Cx, step: &Self::Step) -> Result<Next<Self::Step>>;
+
+    /// Undoes what all steps up to and including this one may have done, and answers what that makes visible. May be
+    /// called again.
+    async fn back_out(&self, cx: &Cx, step: &Self::Step, why: &Error) -> Result<Option<Record>>;
+}
+
+/// Every kind of work there is.
+pub fn workflows() -> Vec<Box<dyn AnyWorkflow>> {
+    vec![]
+}
+
+/// A workflow with its steps as JSON, as rows keep them.
+#[async_trait]
+pub trait AnyWorkflow: Send + Sync {
+    fn kind(&self) -> &'static str;
+    fn patience(&self) -> u32;
+    async fn forward(&self, cx: &Cx, step: &str) -> Result<Next<String>>;
+    async fn back_out(&self, cx: &Cx, step: &str, why: &Error) -> Result<Option<Record>>;
+}
+
+#[async_trait]
+impl<W: Workflow> AnyWorkflow for W {
+    fn kind(&self) -> &'static str {
+        W::KIND
+    }
+
+    fn patience(&self) -> u32 {
+        W::PATIENCE
+    }
+
+    async fn forward(&self, cx: &Cx, step: &str) -> Result<Next<String>> {
+        let step: W::Step = serde_json::from_str(step).map_err(unreadable)?;
+        tracing::debug!(task = %cx.task_id, subject = cx.subject, kind = W::KIND, ?step, "step");
+        Ok(match Workflow::forward(self, cx, &step).await? {
+            Next::Step(next, record) => Next::Step(to_json(&next), record),
+            Next::Done(record) => Next::Done(record),
+        })
+    }
+
+    async fn back_out(&self, cx: &Cx, step: &str, why: &Error) -> Result<Option<Record>> {
+        let step: W::Step = serde_json::from_str(step).map_err(unreadable)?;
+        tracing::info!(task = %cx.task_id, subject = cx.subject, kind = W::KIND, ?step, %why, "backing out");
+        Workflow::back_out(self, cx, &step, why).await
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::internal("a task's step can't be read by this version of the program", error)
+}
+
+/// A step as rows keep it.
+pub fn to_json<S: Serialize>(step: &S) -> String {
+    serde_json::to_string(step).expect("steps are plain enums")
+}
+
+/// Records new work in the transaction of the request that wants it.
+pub fn insert<W: Workflow>(
+    tx: &mut Tx,
+    wish: &crate::store::tasks::NewTask<'_>,
+    first: &W::Step,
+) -> Result<crate::ids::TaskId> {
+    crate::store::tasks::insert(tx, W::KIND, &to_json(first), wish)
+}

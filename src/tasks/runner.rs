@@ -1,0 +1,254 @@
+//! The runner: claims tasks, takes their steps, saves what comes next.
+
+use super::{AnyWorkflow, Cx, Hosts, Next, Record};
+use crate::clock::Clock;
+use crate::error::{Error, Result, with_causes};
+use crate::hypervisor::Epoch;
+use crate::store::tasks::{self, Claimed};
+use crate::store::{Db, Tx};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnerSettings {
+    /// Names the process among those that share a database.
+    pub owner: String,
+    /// Tasks at once.
+    pub at_once: usize,
+    /// How long a claim lasts without being renewed.
+    pub lease_seconds: i64,
+    /// How long the timer sleeps when nobody wakes it.
+    pub idle: Duration,
+}
+
+impl Default for RunnerSettings {
+    fn default() -> Self {
+        Self {
+            owner: format!("gapura-{}", uuid::Uuid::new_v4().simple()),
+            at_once: 16,
+            lease_seconds: 30,
+            idle: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Runs tasks. Clones share it.
+#[derive(Clone)]
+pub struct Runner {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    clock: Clock,
+    hosts: Hosts,
+    workflows: HashMap<&'static str, Box<dyn AnyWorkflow>>,
+    settings: RunnerSettings,
+    slots: Arc<Semaphore>,
+    work: Notify,
+}
+
+impl Runner {
+    pub fn new(
+        db: Db,
+        clock: Clock,
+        hosts: Hosts,
+        workflows: Vec<Box<dyn AnyWorkflow>>,
+        settings: RunnerSettings,
+    ) -> Self {
+        let workflows = workflows.into_iter().map(|workflow| (workflow.kind(), workflow)).collect();
+        let slots = Arc::new(Semaphore::new(settings.at_once));
+        Self { inner: Arc::new(Inner { db, clock, hosts, workflows, settings, slots, work: Notify::new() }) }
+    }
+
+    /// Says that there may be work. Carries nothing; the rows say what.
+    pub fn wake(&self) {
+        self.inner.work.notify_one();
+    }
+
+    /// Runs until `stop` resolves; tasks under way keep their lease and are taken up by the next process.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let owner = self.inner.settings.owner.clone();
+        if let Err(error) = self.inner.db.write(move |tx| tasks::release_all(tx, &owner)).await {
+            tracing::warn!(error = with_causes(&error), "could not give back the tasks of an earlier run");
+        }
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                () = self.claim_all() => {}
+                () = &mut stop => return,
+            }
+            tokio::select! {
+                () = self.inner.work.notified() => {}
+                () = tokio::time::sleep(self.inner.settings.idle) => {}
+                () = &mut stop => return,
+            }
+        }
+    }
+
+    /// Runs everything that is due, to its end; for tests, and for `gapura` commands that wait.
+    pub async fn drain(&self) -> Result<()> {
+        while let Some(claimed) = self.claim().await? {
+            self.work_on(claimed).await;
+        }
+        Ok(())
+    }
+
+    async fn claim_all(&self) {
+        loop {
+            let slot = self.inner.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            match self.claim().await {
+                Ok(Some(claimed)) => {
+                    let runner = self.clone();
+                    tokio::spawn(async move {
+                        runner.work_on(claimed).await;
+                        drop(slot);
+                        runner.wake();
+                    });
+                }
+                Ok(None) => return,
+                Err(error) => return tracing::warn!(error = with_causes(&error), "could not look for tasks"),
+            }
+        }
+    }
+
+    async fn claim(&self) -> Result<Option<Claimed>> {
+        let inner = &self.inner;
+        let (owner, now) = (inner.settings.owner.clone(), inner.clock.now());
+        let lease_until = now.plus_seconds(inner.settings.lease_seconds);
+        // Looking costs nothing to others; claiming takes the writer.
+        inner.db.write(move |tx| tasks::claim(tx, &owner, now, lease_until)).await
+    }
+
+    async fn work_on(&self, claimed: Claimed) {
+        let (id, kind) = (claimed.id, claimed.kind.clone());
+        let keep = self.keep_lease(&claimed);
+        let outcome = tokio::select! {
+            outcome = self.advance(claimed) => outcome,
+            () = keep => Err(Error::conflict("the task's lease was lost")),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(task = %id, kind, error = with_causes(&error), "left a task where it is");
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    fn keep_lease(&self, claimed: &Claimed) -> impl Future<Output = ()> + use<> {
+        let (inner, id, epoch) = (self.inner.clone(), claimed.id, claimed.epoch);
+        let pause = Duration::from_secs(u64::try_from(inner.settings.lease_seconds / 3).unwrap_or(1).max(1));
+        async move {
+            loop {
+                tokio::time::sleep(pause).await;
+                let until = inner.clock.now().plus_seconds(inner.settings.lease_seconds);
+                match inner.db.write(move |tx| tasks::renew(tx, id, epoch, until)).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    // The lease still has two thirds to go: the next try may do.
+                    Err(error) => tracing::warn!(task = %id, error = with_causes(&error), "could not renew a lease"),
+                }
+            }
+        }
+    }
+
+    /// Takes steps until the task is over or has to wait.
+    async fn advance(&self, mut claimed: Claimed) -> Result<()> {
+        let inner = &self.inner;
+        let Some(workflow) = inner.workflows.get(claimed.kind.as_str()) else {
+            tracing::error!(task = %claimed.id, kind = claimed.kind, "this version of the program does not know this kind of task");
+            return self.postpone(&claimed, 60).await;
+        };
+        let cx = self.cx(&claimed);
+        loop {
+            if !claimed.is_undoing && cx.is_cancelled().await? {
+                self.turn_back(&mut claimed, "cancelled".to_owned()).await?;
+            }
+            if claimed.is_undoing {
+                return self.undo(&**workflow, &cx, &claimed).await;
+            }
+            match workflow.forward(&cx, &claimed.step).await {
+                Ok(Next::Step(step, record)) => {
+                    self.save(&claimed, record, Saved::Step(step.clone())).await?;
+                    claimed.step = step;
+                    claimed.attempts = 0;
+                }
+                Ok(Next::Done(record)) => return self.save(&claimed, record, Saved::Over("done")).await,
+                Err(error) if error.is_transient() && claimed.attempts < workflow.patience() => {
+                    tracing::warn!(task = %claimed.id, kind = claimed.kind, error = with_causes(&error), "a step will be tried again");
+                    return self.postpone(&claimed, pause_after(claimed.attempts)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(task = %claimed.id, kind = claimed.kind, error = with_causes(&error), "a step failed");
+                    self.turn_back(&mut claimed, error.to_string()).await?;
+                }
+            }
+        }
+    }
+
+    async fn undo(&self, workflow: &dyn AnyWorkflow, cx: &Cx, claimed: &Claimed) -> Result<()> {
+        let why = match claimed.error.as_deref() {
+            Some("cancelled") => Error::conflict("cancelled"),
+            other => Error::BadRequest(other.unwrap_or("unknown").to_owned()),
+        };
+        let state = if matches!(why, Error::Conflict(_)) { "cancelled" } else { "failed" };
+        match workflow.back_out(cx, &claimed.step, &why).await {
+            Ok(record) => self.save(claimed, record, Saved::Over(state)).await,
+            // Whatever it was: what was promised to be undone is tried until it is.
+            Err(error) => {
+                tracing::error!(task = %claimed.id, kind = claimed.kind, error = with_causes(&error), "could not back out; will try again");
+                self.postpone(claimed, pause_after(claimed.attempts)).await
+            }
+        }
+    }
+
+    async fn turn_back(&self, claimed: &mut Claimed, why: String) -> Result<()> {
+        let (id, epoch, now, text) = (claimed.id, claimed.epoch, self.inner.clock.now(), why.clone());
+        self.inner.db.write(move |tx| tasks::turn_back(tx, id, epoch, &text, now)).await?;
+        claimed.is_undoing = true;
+        claimed.attempts = 0;
+        claimed.error = Some(why);
+        Ok(())
+    }
+
+    async fn postpone(&self, claimed: &Claimed, seconds: i64) -> Result<()> {
+        let (id, epoch, now) = (claimed.id, claimed.epoch, self.inner.clock.now());
+        self.inner.db.write(move |tx| tasks::postpone(tx, id, epoch, now.plus_seconds(seconds), now)).await
+    }
+
+    async fn save(&self, claimed: &Claimed, record: Option<Record>, saved: Saved) -> Result<()> {
+        let (id, epoch, now) = (claimed.id, claimed.epoch, self.inner.clock.now());
+        self.inner
+            .db
+            .write(move |tx: &mut Tx| {
+                match &saved {
+                    Saved::Step(step) => tasks::save_step(tx, id, epoch, step, now)?,
+                    Saved::Over(state) => tasks::finish(tx, id, epoch, state, now)?,
+                }
+                record.as_ref().map_or(Ok(()), |record| record(tx))
+            })
+            .await
+    }
+
+    fn cx(&self, claimed: &Claimed) -> Cx {
+        Cx {
+            db: self.inner.db.clone(),
+            clock: self.inner.clock.clone(),
+            hosts: self.inner.hosts.clone(),
+            task_id: claimed.id,
+            subject: claimed.subject.clone(),
+            epoch: Epoch(u64::try_from(claimed.epoch).unwrap_or(0)),
+            request_id: claimed.request_id.clone(),
+        }
+    }
+}
+
+enum Saved {
+    Step(String),
+    Over(&'static str),
+}
+
+/// 1, 2, 4, … up to 60 seconds.
+fn pause_after(attempts: u32) -> i64 {
+    (1_i64 << attempts.min(6)).min(60)
+}

@@ -1,0 +1,150 @@
+use super::testing::{FailAfter, Twice};
+use super::*;
+use crate::clock::{Clock, Timestamp};
+use crate::store::tasks::NewTask;
+use crate::store::{Db, args};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Builds a wall of three bricks in a set that stands for the world.
+#[derive(Clone, Default)]
+struct Wall {
+    world: Arc<Mutex<std::collections::BTreeSet<u32>>>,
+    sulk: Arc<AtomicU32>,
+    epochs: Arc<Mutex<Vec<u64>>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Brick {
+    Lay(u32),
+}
+
+#[async_trait]
+impl Workflow for Wall {
+    type Step = Brick;
+    const KIND: &'static str = "wall";
+
+    async fn forward(&self, cx: &Cx, Brick::Lay(n): &Brick) -> Result<Next<Brick>> {
+        if self.sulk.load(Ordering::SeqCst) > 0 {
+            self.sulk.fetch_sub(1, Ordering::SeqCst);
+            return Err(Error::unavailable("the mason", "sulking"));
+        }
+        self.epochs.lock().push(cx.epoch.0);
+        self.world.lock().insert(*n);
+        Ok(if *n == 2 { Next::done() } else { Next::step(Brick::Lay(n + 1)) })
+    }
+
+    async fn back_out(&self, _: &Cx, Brick::Lay(n): &Brick, _: &Error) -> Result<Option<Record>> {
+        self.world.lock().retain(|brick| brick > n);
+        Ok(None)
+    }
+}
+
+struct Site {
+    db: Db,
+    clock: Clock,
+}
+
+impl Site {
+    async fn new() -> Self {
+        Self { db: Db::memory().await, clock: Clock::manual(Timestamp(1_000_000)) }
+    }
+
+    fn runner(&self, workflow: Box<dyn AnyWorkflow>) -> Runner {
+        Runner::new(self.db.clone(), self.clock.clone(), Hosts::default(), vec![workflow], RunnerSettings::default())
+    }
+
+    async fn order(&self) {
+        let now = self.clock.now();
+        let new = move |tx: &mut Tx| insert::<Wall>(tx, &NewTask { subject: "w", request_id: None, now }, &Brick::Lay(0));
+        self.db.write(new).await.unwrap();
+        self.clock.advance_seconds(1);
+    }
+
+    async fn states(&self) -> Vec<String> {
+        let query = |tx: &mut Tx| {
+            let rows = tx.query("SELECT state FROM tasks ORDER BY created_at", args![])?;
+            rows.into_iter().map(|mut row| row.next()).collect::<Result<Vec<String>>>()
+        };
+        self.db.read(query).await.unwrap()
+    }
+}
+
+fn bricks(wall: &Wall) -> Vec<u32> {
+    wall.world.lock().iter().copied().collect()
+}
+
+#[tokio::test]
+async fn work_runs_to_its_end_and_each_step_may_run_twice() {
+    for twice in [false, true] {
+        let (site, wall) = (Site::new().await, Wall::default());
+        site.order().await;
+        let workflow: Box<dyn AnyWorkflow> = if twice { Box::new(Twice(wall.clone())) } else { Box::new(wall.clone()) };
+        site.runner(workflow).drain().await.unwrap();
+        assert_eq!((bricks(&wall), site.states().await), (vec![0, 1, 2], vec!["done".to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_at_any_step_leaves_nothing() {
+    for step in 0..3 {
+        let (site, wall) = (Site::new().await, Wall::default());
+        site.order().await;
+        let failing = FailAfter { inner: wall.clone(), step, taken: Arc::default() };
+        site.runner(Box::new(failing)).drain().await.unwrap();
+        assert_eq!((bricks(&wall), site.states().await), (vec![], vec!["failed".to_owned()]), "after step {step}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_away_is_waited_for_but_not_for_ever() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    site.order().await;
+    wall.sulk.store(2, Ordering::SeqCst);
+    let runner = site.runner(Box::new(wall.clone()));
+    for _ in 0..3 {
+        runner.drain().await.unwrap();
+        site.clock.advance_seconds(60);
+    }
+    assert_eq!(site.states().await, ["done"]);
+
+    site.order().await;
+    wall.sulk.store(100, Ordering::SeqCst);
+    for _ in 0..8 {
+        runner.drain().await.unwrap();
+        site.clock.advance_seconds(60);
+    }
+    assert_eq!(site.states().await, ["done", "failed"]);
+}
+
+#[tokio::test]
+async fn a_cancelled_task_is_undone_and_tasks_of_one_subject_run_in_order() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    site.order().await;
+    let now = site.clock.now();
+    site.db.write(move |tx| crate::store::tasks::cancel_all(tx, "w", now)).await.unwrap();
+    site.order().await;
+    let runner = site.runner(Box::new(wall.clone()));
+    runner.drain().await.unwrap();
+    assert_eq!((bricks(&wall), site.states().await), (vec![0, 1, 2], vec!["cancelled".to_owned(), "done".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_task_whose_process_died_is_taken_over_with_a_newer_epoch_and_the_dead_can_save_nothing() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    site.order().await;
+    let now = site.clock.now();
+    let claim = move |tx: &mut Tx| crate::store::tasks::claim(tx, "dead", now, now.plus_seconds(30));
+    let held = site.db.write(claim).await.unwrap().unwrap();
+    let runner = site.runner(Box::new(wall.clone()));
+    runner.drain().await.unwrap();
+    assert_eq!(site.states().await, ["ready"], "a lease that runs is respected");
+    site.clock.advance_seconds(31);
+    runner.drain().await.unwrap();
+    assert_eq!(site.states().await, ["done"]);
+    assert!(wall.epochs.lock().iter().all(|epoch| i64::try_from(*epoch).unwrap() > held.epoch));
+    let late = site.db.write(move |tx| crate::store::tasks::save_step(tx, held.id, held.epoch, "{}", now)).await;
+    assert!(matches!(late, Err(Error::Conflict(_))));
+}
