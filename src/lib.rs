@@ -1,6 +1,7 @@
 //! Gapura: one binary that speaks OpenStack.
 
 pub mod api;
+pub mod blobs;
 pub mod clock;
 pub mod cloud;
 pub mod disks;
