@@ -1,0 +1,43 @@
+# Gapura's commands. `make` alone lists them.
+.DEFAULT_GOAL := help
+CARGO ?= $(shell etc/cargo.sh || echo cargo)
+.PHONY: help run stop build demo client test verify fuzz bench fmt lint clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+run: ## from a fresh Debian to a running cloud, in the foreground
+	@etc/run.sh
+
+stop: ## end the libvirtd that make run started, and its machines
+	@compat-tests/harness/libvirtd.sh stop $${GAPURA_STATE_DIR:-var}/libvirtd
+
+build: ## build the program
+	$(CARGO) build --release --locked
+
+demo: ## the whole job with the real openstack client, against the cloud of make run
+	@compat-tests/clients/main_job/run.sh
+
+client: ## get the newest openstack client, and print where it is
+	@echo $$(compat-tests/clients/venv.sh openstackclient python-openstackclient)/bin/openstack
+
+test: ## what CI runs: under twenty minutes on two cores
+	@compat-tests/run.sh test
+
+verify: ## everything there is: every client suite as well
+	@compat-tests/run.sh verify
+
+fuzz: ## every fuzz target for a minute
+	@FUZZ_SECONDS=60 compat-tests/run.sh fuzz
+
+bench: ## measure, and print the tables of benches/README.md
+	@benches/run.sh
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+lint: ## check format, lints, licences
+	@compat-tests/run.sh format lints licences
+
+clean: ## remove what was built; the cloud's state in var/ stays
+	$(CARGO) clean

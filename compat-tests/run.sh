@@ -1,0 +1,123 @@
+#!/bin/bash
+# run.sh test|verify|PART…: runs the tests, one part after the other, and ends with `N passed, N failed`.
+#
+# `test` is what CI runs and stays under twenty minutes on two cores; `verify` is everything there is. A part that fails
+# does not keep later ones from running. A part whose tools are missing is skipped, and says so where nobody overlooks it.
+set -uo pipefail
+here=$(dirname "$(readlink -f "$0")")
+checkout=$(dirname "$here")
+cd "$checkout" || exit 1
+
+in_test="format lints licences unit compat journey cloud_init fuzz"
+in_verify="format lints licences unit compat journey journey_simulated cloud_init terraform horizon tempest fuzz"
+case ${1:-test} in
+  test) parts=$in_test fuzz_seconds=20 profile=debug ;;
+  verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
+  *) parts=$* fuzz_seconds=${FUZZ_SECONDS:-20} profile=${PROFILE:-debug} ;;
+esac
+
+cargo=${CARGO:-$(etc/cargo.sh)} || { echo "no cargo that is new enough: run etc/install.sh test" >&2; exit 1; }
+work=$(mktemp -d /tmp/gapura-test.XXXXXX)
+passed=0 failed=0 table=()
+clean_up() {
+  for cloud in "$work"/cloud-*; do [ -d "$cloud" ] && "$here/harness/cloud.sh" stop "$cloud"; done
+  [ -d "$work/libvirtd" ] && "$here/harness/libvirtd.sh" stop "$work/libvirtd"
+  [ -d "$work/postgres" ] && "$here/harness/postgres.sh" stop "$work/postgres"
+  [ "$failed" = 0 ] && rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# part NAME: runs part_NAME. Lines of Cargo's ("test result: …") and of our own drivers ("N passed, N failed") are
+# counted; a part without such a line counts as one.
+part() {
+  local name=$1 log=$work/$1.log began=$SECONDS status=0 ok bad word
+  printf '\n=== %s\n' "$name"
+  "part_$name" 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  if [ "$status" = 77 ]; then
+    table+=("$(printf '%-18s %-8s %5d s' "$name" SKIPPED $((SECONDS - began)))")
+    return
+  fi
+  read -r ok bad < <(sed -n 's/^test result: .* \([0-9]\+\) passed; \([0-9]\+\) failed.*/\1 \2/p; s/^\([0-9]\+\) passed, \([0-9]\+\) failed$/\1 \2/p' "$log" |
+    awk '{ ok += $1; bad += $2 } END { print ok + 0, bad + 0 }')
+  if [ "$status" = 0 ]; then word=ok; else word=FAILED; fi
+  if [ $((ok + bad)) = 0 ]; then ok=$((status == 0)); bad=$((status != 0)); fi
+  if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+  passed=$((passed + ok)) failed=$((failed + bad))
+  table+=("$(printf '%-18s %-8s %5d s  %d passed, %d failed' "$name" "$word" $((SECONDS - began)) "$ok" "$bad")")
+}
+skip() { echo "SKIPPED: $*"; return 77; }
+has() { command -v "$1" > /dev/null; }
+is_root() { [ "$(id -u)" = 0 ]; }
+
+part_format() {
+  "$cargo" fmt --version > /dev/null 2>&1 || { skip "rustfmt is missing, so the format is not checked"; return; }
+  "$cargo" fmt --check
+}
+part_lints() {
+  "$cargo" clippy --version > /dev/null 2>&1 || { skip "clippy is missing, so nothing is linted"; return; }
+  "$cargo" clippy --quiet --locked --all-targets -- -D warnings
+}
+part_licences() {
+  "$cargo" deny --version > /dev/null 2>&1 || { skip "cargo-deny is missing, so licences and duplicates are not checked"; return; }
+  # The advisories come from the network: without it the rest is still checked.
+  "$cargo" deny --log-level warn check bans licenses sources
+}
+
+# The engines the Rust tests run on besides SQLite and the simulators.
+engines() {
+  if [ -z "${TEST_POSTGRES_URL:-}" ]; then
+    TEST_POSTGRES_URL=$("$here/harness/postgres.sh" start "$work/postgres") && export TEST_POSTGRES_URL || unset TEST_POSTGRES_URL
+  fi
+  if [ -z "${GAPURA_TEST_LIBVIRT_URI:-}" ] && is_root && has libvirtd; then
+    GAPURA_TEST_LIBVIRT_URI=$("$here/harness/libvirtd.sh" start "$work/libvirtd") && export GAPURA_TEST_LIBVIRT_URI || unset GAPURA_TEST_LIBVIRT_URI
+  fi
+}
+part_unit() { engines; "$cargo" test --quiet --locked --lib --bins; }
+part_compat() { engines; "$cargo" test --quiet --locked --test compat; }
+
+gapura() { echo "$checkout/target/$profile/gapura"; }
+guest() {
+  local image=$checkout/target/gapura-test.qcow2
+  [ -e "$image" ] || etc/guest/build.sh "$image" >&2 || return
+  echo "$image"
+}
+# cloud NAME HYPERVISOR: starts one, with the guest image in it, and takes its variables.
+cloud() {
+  local image environment
+  "$cargo" build --quiet --locked $([ "$profile" = release ] && echo --release) || return
+  image=$(guest) || return
+  environment=$(GAPURA_BIN=$(gapura) GAPURA_INIT__IMAGE=$image GAPURA_HYPERVISOR=$2 "$here/harness/cloud.sh" start "$work/cloud-$1") || return
+  . "$environment"
+}
+main_job() {
+  ( cloud "$1" "$2" && "$here/clients/main_job/run.sh" --clouds "$GAPURA_CLOUDS" --state-dir "$GAPURA_STATE_DIR" \
+      --hypervisor "$GAPURA_HYPERVISOR" --image "$(guest)" --brief )
+  local status=$?
+  "$here/harness/cloud.sh" stop "$work/cloud-$1"
+  return $status
+}
+part_journey() {
+  is_root && has libvirtd || { skip "real machines need root and libvirtd: the journey runs on the simulator instead"; main_job simulated simulated; return; }
+  main_job real qemu
+}
+part_journey_simulated() { main_job simulated simulated; }
+part_cloud_init() { "$here/clients/cloud_init/run.sh"; }
+part_terraform() { ( cloud terraform "$(is_root && has libvirtd && echo qemu || echo simulated)" && "$here/clients/terraform/run.sh" ); }
+part_horizon() { ( cloud horizon simulated && "$here/clients/horizon/run.sh" ); }
+part_tempest() { ( cloud tempest simulated && "$here/clients/tempest/run.sh" required ); }
+part_fuzz() {
+  [ -x fuzz/run.sh ] || { skip "there are no fuzz targets"; return; }
+  fuzz/run.sh "$fuzz_seconds"
+}
+
+for name in $parts; do
+  declare -F "part_$name" > /dev/null || { echo "there is no part $name; there are: $in_verify" >&2; exit 2; }
+  part "$name"
+done
+printf '\n=== summary: %d s in all\n' "$SECONDS"
+printf '%s\n' "${table[@]}"
+[ "$failed" = 0 ] || echo "logs are in $work"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
