@@ -4,6 +4,7 @@ pub mod api;
 pub mod blobs;
 pub mod clock;
 pub mod cloud;
+pub mod config;
 pub mod disks;
 pub mod error;
 pub mod fabric;

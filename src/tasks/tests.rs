@@ -58,7 +58,8 @@ impl Site {
 
     async fn order(&self) {
         let now = self.clock.now();
-        let new = move |tx: &mut Tx| insert::<Wall>(tx, &NewTask { subject: "w", request_id: None, now }, &Brick::Lay(0));
+        let new =
+            move |tx: &mut Tx| insert::<Wall>(tx, &NewTask { subject: "w", request_id: None, now }, &Brick::Lay(0));
         self.db.write(new).await.unwrap();
         self.clock.advance_seconds(1);
     }
