@@ -88,12 +88,12 @@ cloud() {
   local image environment
   "$cargo" build --quiet --locked $([ "$profile" = release ] && echo --release) || return
   image=$(guest) || return
-  environment=$(GAPURA_BIN=$(gapura) GAPURA_INIT__IMAGE=$image GAPURA_HYPERVISOR=$2 "$here/harness/cloud.sh" start "$work/cloud-$1") || return
+  environment=$(PROGRAM=$(gapura) GAPURA_INIT__IMAGE=$image GAPURA_HYPERVISOR=$2 "$here/harness/cloud.sh" start "$work/cloud-$1") || return
   . "$environment"
 }
 main_job() {
-  ( cloud "$1" "$2" && "$here/clients/main_job/run.sh" --clouds "$GAPURA_CLOUDS" --state-dir "$GAPURA_STATE_DIR" \
-      --hypervisor "$GAPURA_HYPERVISOR" --image "$(guest)" --brief )
+  ( cloud "$1" "$2" && "$here/clients/main_job/run.sh" --clouds "$CLOUD_FILE" --state-dir "$CLOUD_STATE" \
+      --hypervisor "$CLOUD_HYPERVISOR" --image "$(guest)" --brief )
   local status=$?
   "$here/harness/cloud.sh" stop "$work/cloud-$1"
   return $status

@@ -34,9 +34,10 @@ export GAPURA_HYPERVISOR=${GAPURA_HYPERVISOR:-qemu:///system} GAPURA_LISTEN=${GA
 case $GAPURA_HYPERVISOR in
   qemu*) # Networks, taps and libvirt's socket are root's.
     if [ "$(id -u)" != 0 ]; then
-      exec sudo "$(compgen -e GAPURA_ | sed 's/^/--preserve-env=/' | paste -sd ' ')" "$0" --built
+      exec sudo --preserve-env="$(compgen -e GAPURA_ | paste -sd ,)" "$0" --built
     fi ;;
 esac
+unset GAPURA_CACHE # where packages are kept: no setting of the program's
 GAPURA_STATE_DIR=$(realpath -m "${GAPURA_STATE_DIR:-var}")
 export GAPURA_STATE_DIR GAPURA_INIT__IMAGE=${GAPURA_INIT__IMAGE:-$checkout/target/gapura-test.qcow2}
 mkdir -p "$GAPURA_STATE_DIR"

@@ -2,14 +2,14 @@
 # A cloud of its own for a test: `cloud.sh start DIR` prints the file to source, `cloud.sh stop DIR` ends it and
 # everything it runs.
 #
-#   . "$(compat-tests/harness/cloud.sh start /tmp/cloud)"     # GAPURA_STATE_DIR, GAPURA_URL, GAPURA_PID, …
+#   . "$(compat-tests/harness/cloud.sh start /tmp/cloud)"     # CLOUD_URL, CLOUD_FILE, CLOUD_STATE, CLOUD_HYPERVISOR, CLOUD_PID
 #
-# GAPURA_BIN names the program (else target/release/gapura). GAPURA_HYPERVISOR is as for the program; `qemu` means a
-# private libvirtd, started and stopped with the cloud. Any other GAPURA_ setting is passed on.
+# PROGRAM names the binary (else target/release/gapura). GAPURA_HYPERVISOR is as for the program; `qemu` means a private
+# libvirtd, started and stopped with the cloud. Any other GAPURA_ setting is passed on.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 checkout=$(readlink -f "$here/../..")
-[ $# = 2 ] || { sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# = 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 mkdir -p "$2"
 dir=$(readlink -f "$2")
 
@@ -23,7 +23,9 @@ alive() {
 start() {
   if alive > /dev/null; then echo "$dir/environment"; return; fi
   export GAPURA_STATE_DIR=$dir/state
-  local bin=${GAPURA_BIN:-$checkout/target/release/gapura} port
+  # Read by other scripts: the program knows no such setting, and says so.
+  unset GAPURA_CACHE GAPURA_TEST_LIBVIRT_URI
+  local bin=${PROGRAM:-$checkout/target/release/gapura} port
   [ -x "$bin" ] || { echo "cloud.sh: $bin is not there; build it first" >&2; exit 1; }
   export GAPURA_HYPERVISOR=${GAPURA_HYPERVISOR:-simulated}
   if [ "$GAPURA_HYPERVISOR" = qemu ]; then GAPURA_HYPERVISOR=$("$here/libvirtd.sh" start "$dir/libvirtd"); fi
@@ -32,13 +34,17 @@ start() {
     export GAPURA_LISTEN=127.0.0.1:$port
   fi
   export GAPURA_PUBLIC_URL=${GAPURA_PUBLIC_URL:-http://$GAPURA_LISTEN}
+  # The shared network is routed to the host: two clouds on one must not have the same range.
+  local spot
+  spot=$(cksum <<< "$dir" | cut -d' ' -f1)
+  export GAPURA_NETWORK__PRIVATE_RANGE=${GAPURA_NETWORK__PRIVATE_RANGE:-10.$((64 + spot % 128)).$((spot / 128 % 256)).0/24}
   mkdir -p "$GAPURA_STATE_DIR"
   "$bin" init > "$dir/init.log" 2>&1 || { tail -n 20 "$dir/init.log" >&2; echo "cloud.sh: gapura init failed" >&2; exit 1; }
   setsid "$bin" serve < /dev/null >> "$dir/serve.log" 2>&1 &
   echo $! > "$dir/pid"
   cat > "$dir/environment" <<EOF
-export GAPURA_STATE_DIR='$GAPURA_STATE_DIR' GAPURA_URL='$GAPURA_PUBLIC_URL' GAPURA_HYPERVISOR='$GAPURA_HYPERVISOR'
-export GAPURA_PID=$(cat "$dir/pid") GAPURA_CLOUDS='$GAPURA_STATE_DIR/clouds.yaml'
+export CLOUD_URL='$GAPURA_PUBLIC_URL' CLOUD_FILE='$GAPURA_STATE_DIR/clouds.yaml' CLOUD_STATE='$GAPURA_STATE_DIR'
+export CLOUD_HYPERVISOR='$GAPURA_HYPERVISOR' CLOUD_PID=$(cat "$dir/pid")
 EOF
   for _ in $(seq 300); do
     alive > /dev/null || break

