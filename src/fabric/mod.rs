@@ -3,9 +3,14 @@
 //! A wish is a whole network as one host shall carry it (its subnets and every port that lives there); the fabric makes
 //! it so, whatever was there before. Equal ranges in two networks never meet: a network's gateway, DHCP and NAT live in a
 //! namespace of its own. Bridges, namespaces and firewall tables of other programs are never touched: ours have names
-//! that begin with our prefix.
+//! that begin with our prefix, and carry the owning cloud in an alias.
+//!
+//! [`simulated`] remembers wishes; [`linux`] fulfils them on a real host (start reading there).
 
-use crate::error::Result;
+pub mod linux;
+pub mod simulated;
+
+use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
 use crate::ids::{NetworkId, PortId, SubnetId};
 use async_trait::async_trait;
@@ -76,4 +81,15 @@ pub fn bridge_name(network: NetworkId) -> String {
 /// The host's name for a port's tap device; known before the machine starts, so that rules can wait for it.
 pub fn tap_name(port: PortId) -> String {
     format!("tap{}", &port.0.simple().to_string()[..11])
+}
+
+/// A host carries out no order about a network that is older than the newest it has seen.
+fn refuse_older(newest: Option<Epoch>, network: NetworkId, epoch: Epoch) -> Result<()> {
+    match newest {
+        Some(seen) if epoch < seen => Err(Error::conflict(format!(
+            "An order about network {network} is older ({}) than one already carried out ({})",
+            epoch.0, seen.0
+        ))),
+        _ => Ok(()),
+    }
 }
