@@ -94,19 +94,35 @@ cloud() {
 main_job() {
   ( cloud "$1" "$2" && "$here/clients/main_job/run.sh" --clouds "$CLOUD_FILE" --state-dir "$CLOUD_STATE" \
       --hypervisor "$CLOUD_HYPERVISOR" --image "$(guest)" --brief )
-  local status=$?
+  stop_cloud "$1" $?
+}
+# stop_cloud NAME STATUS: ends a cloud, and passes on how its tests went.
+stop_cloud() {
   "$here/harness/cloud.sh" stop "$work/cloud-$1"
-  return $status
+  return "$2"
 }
 part_journey() {
   is_root && has libvirtd || { skip "real machines need root and libvirtd: the journey runs on the simulator instead"; main_job simulated simulated; return; }
   main_job real qemu
 }
 part_journey_simulated() { main_job simulated simulated; }
-part_cloud_init() { "$here/clients/cloud_init/run.sh"; }
-part_terraform() { ( cloud terraform "$(is_root && has libvirtd && echo qemu || echo simulated)" && "$here/clients/terraform/run.sh" ); }
-part_horizon() { ( cloud horizon simulated && "$here/clients/horizon/run.sh" ); }
-part_tempest() { ( cloud tempest simulated && "$here/clients/tempest/run.sh" required ); }
+part_cloud_init() {
+  is_root && has libvirtd || { skip "only a real machine has a config drive, which needs root and libvirtd"; return; }
+  ( cloud cloud_init qemu && "$here/clients/cloud_init/run.sh" )
+  stop_cloud cloud_init $?
+}
+part_terraform() {
+  ( cloud terraform "$(is_root && has libvirtd && echo qemu || echo simulated)" && "$here/clients/terraform/run.sh" )
+  stop_cloud terraform $?
+}
+part_horizon() {
+  ( cloud horizon simulated && "$here/clients/horizon/run.sh" )
+  stop_cloud horizon $?
+}
+part_tempest() {
+  ( cloud tempest simulated && "$here/clients/tempest/run.sh" required )
+  stop_cloud tempest $?
+}
 part_fuzz() {
   [ -x fuzz/run.sh ] || { skip "there are no fuzz targets"; return; }
   fuzz/run.sh "$fuzz_seconds"

@@ -1,0 +1,37 @@
+#!/bin/bash
+# run.sh [--list] LIST|REGEX: Tempest 47 against the cloud of CLOUD_FILE, with two workers; ends with `N passed, N failed`.
+# LIST is a file of include/ without its ending: what must pass. A regular expression may pass or not.
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+: "${CLOUD_FILE:?the clouds.yaml of the cloud}"
+environment=$("$here/../venv.sh" tempest tempest==47.0.0 openstacksdk PyYAML)
+only_list=
+if [ "${1:-}" = --list ]; then only_list=yes; shift; fi
+[ $# = 1 ] || { echo "usage: $0 [--list] LIST|REGEX; lists: $(cd "$here/include" && ls | sed 's/\.txt$//' | xargs)" >&2; exit 2; }
+while read -r name; do unset "$name"; done < <(compgen -e OS_)
+
+work=$(mktemp -d /tmp/gapura-tempest.XXXXXX)
+workspace=$work/workspace
+# It keeps a list of workspaces in the home and refuses a name it knows: this one's is its own.
+"$environment/bin/tempest" init --workspace-path "$work/workspaces.yaml" --name gapura "$workspace" > "$work/init.log" 2>&1 ||
+  { tail "$work/init.log" >&2; exit 1; }
+"$environment/bin/python" -W ignore "$here/configure.py" "$CLOUD_FILE" "${OS_CLOUD_NAME:-gapura}" "$workspace"
+
+if [ -e "$here/include/$1.txt" ]; then
+  selection=(--include-list "$here/include/$1.txt")
+else
+  selection=(--regex "$1")
+fi
+cd "$workspace"
+if [ -n "$only_list" ]; then exec "$environment/bin/tempest" run --list-tests "${selection[@]}"; fi
+status=0
+"$environment/bin/tempest" run "${selection[@]}" --concurrency "${WORKERS:-2}" > "$work/output" 2>&1 || status=$?
+grep -E ' (FAILED|SKIPPED)|^setUpClass' "$work/output" | sort | uniq | head -n 200 || true
+sed -n '/^Captured traceback:/,/^$/p' "$work/output" | grep -E '^ +(tempest|testtools|jsonschema|AssertionError|[A-Za-z.]*(Error|Exception|Mismatch))' | sort | uniq -c | sort -rn | head -n 30 || true
+count() { sed -n "s/^ - $1: \([0-9]*\)$/\1/p" "$work/output" | tail -n 1; }
+echo "$(count Skipped) skipped; details in $work/output"
+failed=$(count Failed)
+if [ "$status" != 0 ] && [ "${failed:-0}" = 0 ]; then tail -n 20 "$work/output"; failed=1; fi
+echo "$(count Passed) passed, ${failed:-1} failed"
+if [ "$status" = 0 ]; then rm -rf "$work"; fi
+exit "$status"
