@@ -107,11 +107,15 @@ impl Db {
     /// # Panics
     /// When the machine has no room for a temporary file.
     pub async fn memory() -> Self {
-        let scratch = Scratch::new();
-        let sqlite = Sqlite::open(&scratch.0.join("test.db"), Durability::None).expect("temporary files can be made");
-        let db = Self { engine: Arc::new(Engine::Sqlite { sqlite, _scratch: Some(scratch) }) };
+        let db = Self::scratch();
         db.migrate().await.expect("migrations apply to an empty database");
         db
+    }
+
+    fn scratch() -> Self {
+        let scratch = Scratch::new();
+        let sqlite = Sqlite::open(&scratch.0.join("test.db"), Durability::None).expect("temporary files can be made");
+        Self { engine: Arc::new(Engine::Sqlite { sqlite, _scratch: Some(scratch) }) }
     }
 
     /// Runs the closure in a read-only transaction: one snapshot, whatever others commit meanwhile.

@@ -2,6 +2,12 @@
 //!
 //! Only one connection can write at a time anyway, so writes queue for one thread, whose `BEGIN IMMEDIATE` never meets
 //! another writer. Reads see the last committed snapshot (WAL) and never wait for the writer.
+//!
+//! A read runs on the thread that asks, with a connection from a pool, because that is where the figures point: on two
+//! cores, 32 clients that each make two point reads a transaction got 270,000 to 320,000 transactions a second so, 99 % within
+//! 9 µs. Handing each to a thread of the store gave 190,000 to 220,000, within 300 µs; `block_in_place` gave less and, at
+//! times, 20 ms. With one more client that lists 5,000 rows over and over (8 ms each) the point reads stayed within 6 µs
+//! here, and took 3 ms there. The price is that a long query holds a thread of the runtime: page what may grow.
 
 use super::tx::{Statements, Tx};
 use super::value::{Row, Value};
@@ -41,7 +47,7 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), writer, readers: Mutex::new(Vec::new()) })
     }
 
-    /// Runs on the calling thread; see the figures in the module above.
+    /// Runs on the calling thread; the figures above say why.
     pub(super) fn read<T>(&self, closure: &dyn Fn(&mut Tx) -> Result<T>) -> Result<T> {
         let idle = self.readers.lock().pop();
         let connection = match idle {
@@ -227,5 +233,62 @@ fn translate(cause: rusqlite::Error) -> Error {
             _,
         ) => Error::unavailable("the database", BoxError::from(cause)),
         _ => Error::internal("a statement failed", cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Error;
+    use crate::store::{Db, StoreSettings, args};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn url(folder: &tempfile::TempDir) -> String {
+        format!("sqlite:{}", folder.path().join("gapura.db").display())
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_is_there_when_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 1..=3_i64 {
+            let db = Db::open(&StoreSettings::at(url(&folder))).await.unwrap();
+            db.migrate().await.unwrap();
+            let sql = "UPDATE identity_epoch SET epoch = epoch + 1 RETURNING epoch";
+            let epoch = db.write(move |tx| tx.query(sql, args![])?.remove(0).next::<i64>()).await.unwrap();
+            assert_eq!(epoch, round + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_owner_may_read_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&StoreSettings::at(url(&folder))).await.unwrap();
+        db.migrate().await.unwrap();
+        let modes: Vec<u32> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().permissions().mode() & 0o777)
+            .collect();
+        assert_eq!(modes, [0o600; 3], "the database, its log and the log's index");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_named_when_the_store_is_opened() {
+        let outcome = Db::open(&StoreSettings::at("sqlite:/nowhere/gapura.db")).await;
+        let error = outcome.err().unwrap();
+        assert!(matches!(error, Error::Unavailable { .. }));
+        assert!(crate::error::with_causes(&error).contains("/nowhere/gapura.db"));
+    }
+
+    #[tokio::test]
+    async fn commits_are_synced_to_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&StoreSettings::at(url(&folder))).await.unwrap();
+        let (mode, journal) = db
+            .write(|tx| {
+                let mode = tx.query("PRAGMA synchronous", args![])?.remove(0).next::<i64>()?;
+                Ok((mode, tx.query("PRAGMA journal_mode", args![])?.remove(0).next::<String>()?))
+            })
+            .await
+            .unwrap();
+        assert_eq!((mode, journal.as_str()), (2, "wal"), "2 is FULL");
     }
 }

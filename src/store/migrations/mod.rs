@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 pub(super) type Migration = (&'static str, &'static str);
 
 pub(super) const ALL: &[Migration] = &[
-    ("0001_identity", include_str!("schema/0001_identity.sql")),
-    ("0002_images", include_str!("schema/0002_images.sql")),
-    ("0003_compute", include_str!("schema/0003_compute.sql")),
-    ("0004_network", include_str!("schema/0004_network.sql")),
-    ("0006_tasks", include_str!("schema/0006_tasks.sql")),
+    ("0001_identity", include_str!("../schema/0001_identity.sql")),
+    ("0002_images", include_str!("../schema/0002_images.sql")),
+    ("0003_compute", include_str!("../schema/0003_compute.sql")),
+    ("0004_network", include_str!("../schema/0004_network.sql")),
+    ("0006_tasks", include_str!("../schema/0006_tasks.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";
@@ -66,3 +66,6 @@ fn refuse_newer(applied: &[String], known: &[Migration]) -> Result<()> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! A database made by any earlier version of the schema, with rows in it, becomes the newest without losing one.
+
+use super::*;
+use crate::store::testing;
+use std::fmt::Write;
+
+/// A row for every table that a migration makes, as a program of that version would have written it.
+const ROWS: &[(&str, &[&str])] = &[
+    (
+        "0001_identity",
+        &[
+            "INSERT INTO projects (id, is_domain, name, description, enabled, options, extra, created_at)
+             VALUES ('d', 1, 'Default', '', 1, '{}', '{}', 1)",
+            "INSERT INTO projects (id, domain_id, parent_id, is_domain, name, description, enabled, options, extra, created_at)
+             VALUES ('p', 'd', 'd', 0, 'demo', '', 1, '{}', '{}', 1)",
+            "INSERT INTO project_tags (project_id, tag) VALUES ('p', 'red')",
+            "INSERT INTO users (id, domain_id, name, enabled, options, extra, failed_logins, created_at)
+             VALUES ('u', 'd', 'alice', 1, '{}', '{}', 0, 1)",
+            "INSERT INTO passwords (id, user_id, hash, self_service, created_at) VALUES ('w', 'u', 'x', 0, 1)",
+            "INSERT INTO groups (id, domain_id, name, description, extra, created_at) VALUES ('g', 'd', 'ops', '', '{}', 1)",
+            "INSERT INTO group_members (group_id, user_id) VALUES ('g', 'u')",
+            "INSERT INTO roles (id, name, options, extra, created_at) VALUES ('r', 'member', '{}', '{}', 1)",
+            "INSERT INTO roles (id, name, options, extra, created_at) VALUES ('s', 'reader', '{}', '{}', 1)",
+            "INSERT INTO implied_roles (prior_role_id, implied_role_id) VALUES ('r', 's')",
+            "INSERT INTO assignments (role_id, user_id, project_id, is_system, inherited) VALUES ('r', 'u', 'p', 0, 0)",
+            "INSERT INTO regions (id, description, extra) VALUES ('one', '', '{}')",
+            "INSERT INTO services (id, type, name, enabled, extra) VALUES ('c', 'compute', 'gapura', 1, '{}')",
+            "INSERT INTO endpoints (id, service_id, region_id, interface, url, enabled, extra)
+             VALUES ('e', 'c', 'one', 'public', 'http://x', 1, '{}')",
+            "INSERT INTO revocations (id, audit_id, issued_before, revoked_at, expires_at) VALUES ('v', 'a', 1, 1, 2)",
+        ],
+    ),
+    (
+        "0002_images",
+        &[
+            "INSERT INTO blobs (id, store, location, size, md5, sha512, refcount, created_at)
+             VALUES ('b', 'file', 'b', 3, 'm', 's', 1, 1)",
+            "INSERT INTO image_ids (id) VALUES ('i')",
+            "INSERT INTO images (id, owner, name, status, visibility, min_disk, min_ram, protected, os_hidden, size, blob_id,
+                                 created_at, updated_at)
+             VALUES ('i', 'p', 'cirros', 'active', 'private', 0, 0, 0, 0, 3, 'b', 1, 1)",
+            "INSERT INTO image_properties (image_id, name, value) VALUES ('i', 'os_type', 'linux')",
+            "INSERT INTO image_tags (image_id, tag) VALUES ('i', 'small')",
+            "INSERT INTO image_members (image_id, member, status, created_at, updated_at) VALUES ('i', 'q', 'pending', 1, 1)",
+        ],
+    ),
+    (
+        "0003_compute",
+        &[
+            "INSERT INTO flavors (id, name, vcpus, ram_mib, disk_gib, ephemeral_gib, swap_mib, rxtx_factor, is_public,
+                                  disabled, created_at)
+             VALUES ('1', 'tiny', 1, 64, 1, 0, 0, '1.0', 1, 0, 1)",
+            "INSERT INTO flavor_extra_specs (flavor_id, name, value) VALUES ('1', 'a', 'b')",
+            "INSERT INTO flavor_projects (flavor_id, project_id) VALUES ('1', 'p')",
+            "INSERT INTO keypairs (user_id, name, type, fingerprint, public_key, created_at)
+             VALUES ('u', 'k', 'ssh', 'f', 'ssh-rsa', 1)",
+            "INSERT INTO hosts (id, name, zone, facts, vcpus, memory_mib, disk_gib, enabled, forced_down, created_at, updated_at)
+             VALUES ('h', 'host', 'nova', '{}', 4, 4096, 40, 1, 0, 1, 1)",
+            "INSERT INTO servers (id, project_id, user_id, name, hostname, state, power, host_id, epoch, flavor, flavor_id,
+                                  metadata, config_drive, reservation_id, launch_index, progress, created_at, updated_at)
+             VALUES ('s', 'p', 'u', 'web', 'web', 'active', 'running', 'h', 1, '{}', '1', '{}', 1, 'r-1', 0, 0, 1, 1)",
+            "INSERT INTO server_tags (server_id, tag) VALUES ('s', 'red')",
+            "INSERT INTO server_actions (id, server_id, action, request_id, project_id, user_id, started_at, updated_at)
+             VALUES ('a', 's', 'create', 'req-1', 'p', 'u', 1, 1)",
+            "INSERT INTO server_events (id, action_id, name, started_at) VALUES ('e', 'a', 'boot', 1)",
+            "INSERT INTO claims (server_id, host_id, vcpus, memory_mib, disk_gib, created_at) VALUES ('s', 'h', 1, 64, 1, 1)",
+            "INSERT INTO quotas (project_id, resource, maximum) VALUES ('p', 'cores', -1)",
+        ],
+    ),
+    (
+        "0004_network",
+        &[
+            "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, is_external, status, mtu,
+                                   revision, epoch, created_at, updated_at)
+             VALUES ('n', 'p', 'net', '', 1, 0, 0, 'ACTIVE', 1500, 1, 1, 1, 1)",
+            "INSERT INTO subnets (id, network_id, project_id, name, description, ip_version, cidr, enable_dhcp,
+                                  allocation_pools, dns_nameservers, host_routes, revision, created_at, updated_at)
+             VALUES ('t', 'n', 'p', 'sub', '', 4, '10.0.0.0/24', 1, '[]', '[]', '[]', 1, 1, 1)",
+            "INSERT INTO ports (id, network_id, project_id, name, description, mac_address, admin_state_up, status, device_id,
+                                device_owner, position, made_for_server, revision, created_at, updated_at)
+             VALUES ('o', 'n', 'p', '', '', 'fa:16:3e:00:00:01', 1, 'ACTIVE', 's', 'compute:nova', 0, 1, 1, 1, 1)",
+            "INSERT INTO allocations (subnet_id, ip_address, port_id) VALUES ('t', '10.0.0.5', 'o')",
+        ],
+    ),
+    (
+        "0006_tasks",
+        &["INSERT INTO tasks (id, kind, step, subject_id, state, epoch, attempts, run_after, cancel, created_at, updated_at)
+           VALUES ('t', 'boot', '{}', 's', 'ready', 0, 0, 1, 0, 1, 1)"],
+    ),
+];
+
+fn fill(tx: &mut Tx, migration: &str) -> Result<()> {
+    let (_, rows) = ROWS.iter().find(|(name, _)| *name == migration).expect("each migration has rows in this test");
+    rows.iter().try_for_each(|row| tx.execute(row, args![]).map(drop))
+}
+
+/// `table: rows` for each table that the rows were put in.
+fn census(tx: &mut Tx, migrations: &[Migration]) -> Result<String> {
+    let mut text = String::new();
+    for (name, _) in migrations {
+        let (_, rows) = ROWS.iter().find(|(other, _)| other == name).expect("each migration has rows in this test");
+        for row in *rows {
+            let table = row.split_whitespace().nth(2).expect("INSERT INTO table");
+            let count = tx.query(&format!("SELECT COUNT(*) FROM {table}"), args![])?.remove(0).next::<i64>()?;
+            writeln!(text, "{table}: {count}").expect("text grows");
+        }
+    }
+    Ok(text)
+}
+
+async fn grow_from(db: &Db, version: usize) {
+    let (old, new) = ALL.split_at(version);
+    apply(db, old).await.unwrap();
+    db.write(move |tx| old.iter().try_for_each(|(name, _)| fill(tx, name))).await.unwrap();
+    let before = db.read(move |tx| census(tx, old)).await.unwrap();
+
+    let applied = apply(db, ALL).await.unwrap();
+
+    assert_eq!(applied, new.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+    assert_eq!(db.read(move |tx| census(tx, old)).await.unwrap(), before);
+    db.write(move |tx| new.iter().try_for_each(|(name, _)| fill(tx, name))).await.unwrap();
+    assert!(apply(db, ALL).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn every_earlier_schema_grows_into_the_newest_with_its_rows_on_sqlite() {
+    for version in 0..ALL.len() {
+        grow_from(&Db::scratch(), version).await;
+    }
+}
+
+#[tokio::test]
+async fn every_earlier_schema_grows_into_the_newest_with_its_rows_on_postgres() {
+    for version in 0..ALL.len() {
+        let Some(db) = testing::bare_postgres("every_earlier_schema_grows_into_the_newest").await else { return };
+        grow_from(&db, version).await;
+    }
+}
+
+const BROKEN: &[Migration] = &[
+    ("0001_good", "CREATE TABLE good (id BIGINT)"),
+    ("0002_bad", "CREATE TABLE half (id BIGINT); CREATE TABLE good (x)"),
+];
+const MENDED: &[Migration] = &[BROKEN[0], ("0002_bad", "CREATE TABLE half (id BIGINT)")];
+
+async fn break_and_mend(db: &Db) {
+    assert!(apply(db, BROKEN).await.is_err());
+    assert_eq!(apply(db, MENDED).await.unwrap(), ["0002_bad"], "the first stayed, the second left no trace");
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_half_way_leaves_no_trace() {
+    break_and_mend(&Db::scratch()).await;
+    if let Some(db) = testing::bare_postgres("a_migration_that_fails_half_way_leaves_no_trace").await {
+        break_and_mend(&db).await;
+    }
+}
+
+async fn race(db: &Db) {
+    let runs = futures::future::join_all((0..4).map(|_| apply(db, ALL))).await;
+    let mut applied: Vec<String> = runs.into_iter().flat_map(|run| run.unwrap()).collect();
+    applied.sort();
+    assert_eq!(applied, ALL.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn processes_that_migrate_at_once_apply_each_step_once() {
+    race(&Db::scratch()).await;
+    if let Some(db) = testing::bare_postgres("processes_that_migrate_at_once_apply_each_step_once").await {
+        race(&db).await;
+    }
+}
