@@ -4,6 +4,12 @@
 //! a machine's own files live in one folder named after its id, so that deleting the folder deletes the machine's disks.
 //! Wishes are whole, serialisable and idempotent, as `hypervisor` explains.
 
+mod base_cache;
+mod config_drive;
+pub mod local;
+mod qcow2;
+pub mod simulated;
+
 use crate::error::Result;
 use crate::hypervisor::{DiskFormat, Epoch};
 use crate::ids::ServerId;
@@ -47,7 +53,18 @@ pub struct DiskSpace {
     pub free: u64,
 }
 
-/// What machines of one host write on.
+/// The last `lines` lines of a text; all of it, when `None`.
+fn last_lines(text: &str, lines: Option<usize>) -> &str {
+    let Some(lines) = lines else { return text };
+    let body = text.strip_suffix('\n').unwrap_or(text);
+    match body.rmatch_indices('\n').nth(lines.saturating_sub(1)) {
+        _ if lines == 0 => "",
+        Some((end_of_earlier_lines, _)) => &text[end_of_earlier_lines + 1..],
+        None => text,
+    }
+}
+
+/// What machines of one host write on. Orders older than the newest seen for a machine are refused, as hosts do.
 #[async_trait]
 pub trait Disks: Send + Sync {
     async fn has_base(&self, base: &BaseImage) -> Result<bool>;

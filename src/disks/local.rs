@@ -1,0 +1,240 @@
+//! The disks of the host that this process runs on.
+//!
+//! ```text
+//! base/<sha512>.qcow2|raw       copies of images, read-only      (base_cache.rs)
+//! instances/<server id>/
+//!     disk.qcow2                the overlay that the guest writes
+//!     config.iso                its config drive
+//!     console.log               what it says on its serial port
+//!     epoch                     the newest order about it
+//! ```
+//! A file gets its name only when it is whole and on the disk, so whatever has the name can be used after a crash.
+
+use super::base_cache::{BaseCache, sync_folder};
+use super::{BaseImage, ConfigDrive, DiskSpace, Disks, RootDisk, config_drive, qcow2};
+use crate::error::{Error, Result};
+use crate::hypervisor::Epoch;
+use crate::ids::ServerId;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// As much of a serial log as is ever read: its end. A guest can write without bound.
+const CONSOLE_BYTES: u64 = 100 * 1024;
+
+#[derive(Clone)]
+pub struct LocalDisks {
+    base: Arc<BaseCache>,
+    instances: PathBuf,
+    /// Epochs of machines removed since the process started.
+    removed: Arc<Mutex<BTreeMap<ServerId, Epoch>>>,
+    /// Orders about machines' folders are short; one at a time keeps epoch and files together.
+    one_at_a_time: Arc<Mutex<()>>,
+}
+
+impl LocalDisks {
+    /// Opens (and makes) the folders under `root`. One process a root: what another left unfinished is cleared away.
+    pub fn open(root: &Path) -> Result<Self> {
+        let open = || {
+            let root = std::path::absolute(root)?;
+            let instances = root.join("instances");
+            fs::create_dir_all(&instances)?;
+            for entry in fs::read_dir(&instances)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|extension| extension == "removed") {
+                    fs::remove_dir_all(path)?;
+                }
+            }
+            let base = Arc::new(BaseCache::open(root.join("base"))?);
+            Ok(Self { base, instances, removed: Arc::default(), one_at_a_time: Arc::default() })
+        };
+        open().map_err(|error: std::io::Error| Error::internal("opening the folder of disks", error))
+    }
+
+    fn folder(&self, server: ServerId) -> PathBuf {
+        self.instances.join(server.to_string())
+    }
+
+    /// Runs `work` on a thread that may block.
+    async fn blocking<T, F>(&self, context: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    {
+        let this = self.clone();
+        let answer = tokio::task::spawn_blocking(move || work(&this)).await;
+        match answer.map_err(|error| Error::internal(context, error))? {
+            Ok(value) => Ok(value),
+            Err(Failure::Ours(error)) => Err(error),
+            Err(Failure::Disk(error)) => Err(Error::internal(context, error)),
+        }
+    }
+
+    /// Admits an order about a machine and makes its folder; remembers the order's epoch.
+    fn admit(&self, server: ServerId, epoch: Epoch) -> Result<PathBuf, Failure> {
+        let folder = self.folder(server);
+        let seen = self.seen(server, &folder)?;
+        epoch.admit(seen.unwrap_or(epoch))?;
+        fs::create_dir_all(&folder)?;
+        if seen != Some(epoch) {
+            write_whole(&folder.join("epoch"), |file| Ok(write!(file, "{}", epoch.0)?))?;
+        }
+        Ok(folder)
+    }
+
+    fn seen(&self, server: ServerId, folder: &Path) -> Result<Option<Epoch>, Failure> {
+        match fs::read_to_string(folder.join("epoch")) {
+            // What can't be read was never written whole, so no order was obeyed.
+            Ok(text) => Ok(text.parse().ok().map(Epoch)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(self.removed.lock().get(&server).copied()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+enum Failure {
+    Ours(Error),
+    Disk(std::io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// Writes a file beside `path`, and gives it that name, in place of an older one, when it is whole and on the disk.
+fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) -> Result<(), Failure> {
+    let part = path.with_extension("part");
+    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&part)?;
+    write(&mut file)?;
+    file.sync_all()?;
+    fs::rename(&part, path)?;
+    Ok(sync_folder(path)?)
+}
+
+fn make_root(this: &LocalDisks, wish: &RootDisk) -> Result<PathBuf, Failure> {
+    let _turn = this.one_at_a_time.lock();
+    let path = this.admit(wish.server, wish.epoch)?.join("disk.qcow2");
+    if path.try_exists()? {
+        return Ok(path);
+    }
+    let (base, base_size) = this.base.inspect(&wish.base)?;
+    if wish.virtual_size < base_size {
+        return Err(Error::bad_request("Flavor's disk is too small for requested image.").into());
+    }
+    let bytes = qcow2::overlay(&base, wish.base.format, wish.virtual_size)?;
+    write_whole(&path, |file| Ok(file.write_all(&bytes)?))?;
+    Ok(path)
+}
+
+fn write_config_drive(this: &LocalDisks, wish: &ConfigDrive) -> Result<PathBuf, Failure> {
+    let _turn = this.one_at_a_time.lock();
+    let path = this.admit(wish.server, wish.epoch)?.join("config.iso");
+    write_whole(&path, |file| Ok(config_drive::write(file.try_clone()?, &wish.files)?))?;
+    Ok(path)
+}
+
+fn remove(this: &LocalDisks, server: ServerId, epoch: Epoch) -> Result<(), Failure> {
+    let _turn = this.one_at_a_time.lock();
+    let folder = this.folder(server);
+    epoch.admit(this.seen(server, &folder)?.unwrap_or(epoch))?;
+    let removed = this.instances.join(format!("{server}.removed"));
+    // The name goes at once; should the rest be cut short, the next start clears it away.
+    match fs::rename(&folder, &removed) {
+        Ok(()) => fs::remove_dir_all(&removed)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    this.removed.lock().insert(server, epoch);
+    Ok(())
+}
+
+/// The end of a file, or as much of it as is ever read.
+fn read_end(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(CONSOLE_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(CONSOLE_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[async_trait]
+impl Disks for LocalDisks {
+    async fn has_base(&self, base: &BaseImage) -> Result<bool> {
+        let base = base.clone();
+        self.blocking("looking for a base image", move |this| Ok(this.base.has(&base)?)).await
+    }
+
+    async fn fetch_base(&self, base: &BaseImage, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
+        self.base.fetch(base, bytes).await
+    }
+
+    async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf> {
+        let wish = wish.clone();
+        self.blocking("making a machine's disk", move |this| make_root(this, &wish)).await
+    }
+
+    async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf> {
+        let wish = wish.clone();
+        self.blocking("writing a config drive", move |this| write_config_drive(this, &wish)).await
+    }
+
+    async fn console_log(&self, server: ServerId) -> Result<PathBuf> {
+        self.blocking("making a machine's folder", move |this| {
+            fs::create_dir_all(this.folder(server))?;
+            Ok(this.folder(server).join("console.log"))
+        })
+        .await
+    }
+
+    async fn read_console_log(&self, server: ServerId, lines: Option<usize>) -> Result<String> {
+        self.blocking("reading a serial log", move |this| {
+            let bytes = read_end(&this.folder(server).join("console.log"))?;
+            Ok(super::last_lines(&String::from_utf8_lossy(&bytes), lines).to_owned())
+        })
+        .await
+    }
+
+    async fn remove(&self, server: ServerId, epoch: Epoch) -> Result<()> {
+        self.blocking("removing a machine's files", move |this| remove(this, server, epoch)).await
+    }
+
+    async fn list(&self) -> Result<Vec<ServerId>> {
+        self.blocking("listing machines' files", |this| {
+            let mut servers = Vec::new();
+            for entry in fs::read_dir(&this.instances)? {
+                servers.extend(entry?.file_name().to_str().and_then(ServerId::parse));
+            }
+            servers.sort();
+            Ok(servers)
+        })
+        .await
+    }
+
+    async fn space(&self) -> Result<DiskSpace> {
+        self.blocking("measuring the disk", |this| {
+            let measured = rustix::fs::statvfs(&this.instances).map_err(std::io::Error::from)?;
+            let bytes = |blocks: u64| blocks.saturating_mul(measured.f_frsize);
+            Ok(DiskSpace { total: bytes(measured.f_blocks), free: bytes(measured.f_bavail) })
+        })
+        .await
+    }
+}

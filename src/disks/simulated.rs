@@ -1,0 +1,163 @@
+//! Disks that are only remembered, for tests of what happens above them.
+//!
+//! Images are still counted and hashed as they come, so a test sees a wrong byte as a host would; nothing is written.
+
+use super::{BaseImage, ConfigDrive, DiskSpace, Disks, RootDisk, last_lines};
+use crate::error::{Error, Result};
+use crate::hypervisor::Epoch;
+use crate::ids::ServerId;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The methods that give orders or move bytes, to name the one that shall fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    FetchBase,
+    MakeRoot,
+    WriteConfigDrive,
+    Remove,
+}
+
+#[derive(Default)]
+pub struct SimulatedDisks {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    bases: BTreeSet<String>,
+    servers: BTreeMap<ServerId, Files>,
+    removed: BTreeMap<ServerId, Epoch>,
+    faults: BTreeMap<Call, usize>,
+}
+
+#[derive(Default)]
+struct Files {
+    epoch: Option<Epoch>,
+    root: Option<RootDisk>,
+    config: Option<ConfigDrive>,
+    console: String,
+}
+
+impl SimulatedDisks {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The next `times` calls of this method answer `Unavailable`, and do nothing.
+    pub fn fail_at(&self, call: Call, times: usize) {
+        *self.state.lock().faults.entry(call).or_default() += times;
+    }
+
+    /// What the machine says on its serial port, from now on.
+    pub fn say(&self, server: ServerId, text: &str) {
+        self.state.lock().servers.entry(server).or_default().console.push_str(text);
+    }
+
+    /// The wish behind a machine's root disk.
+    pub fn root(&self, server: ServerId) -> Option<RootDisk> {
+        self.state.lock().servers.get(&server)?.root.clone()
+    }
+
+    /// What is on a machine's config drive.
+    pub fn config_drive(&self, server: ServerId) -> Option<ConfigDrive> {
+        self.state.lock().servers.get(&server)?.config.clone()
+    }
+
+    fn arrive(&self, call: Call) -> Result<()> {
+        if let Some(left @ 1..) = self.state.lock().faults.get_mut(&call) {
+            *left -= 1;
+            return Err(Error::unavailable("disks", "the simulated disks fail, as they were told to"));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn admit(&mut self, server: ServerId, epoch: Epoch) -> Result<&mut Files> {
+        let seen = match self.servers.get(&server) {
+            Some(files) => files.epoch,
+            None => self.removed.get(&server).copied(),
+        };
+        epoch.admit(seen.unwrap_or(epoch))?;
+        let files = self.servers.entry(server).or_default();
+        files.epoch = Some(epoch);
+        Ok(files)
+    }
+}
+
+fn path(server: ServerId, file: &str) -> PathBuf {
+    PathBuf::from(format!("/simulated/instances/{server}/{file}"))
+}
+
+#[async_trait]
+impl Disks for SimulatedDisks {
+    async fn has_base(&self, base: &BaseImage) -> Result<bool> {
+        Ok(self.state.lock().bases.contains(&base.sha512))
+    }
+
+    async fn fetch_base(&self, base: &BaseImage, mut bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
+        self.arrive(Call::FetchBase)?;
+        let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA512);
+        let mut size = 0;
+        while let Some(chunk) = bytes.next().await {
+            let chunk = chunk?;
+            size += chunk.len() as u64;
+            hash.update(&chunk);
+        }
+        if size != base.size || hex::encode(hash.finish()) != base.sha512 {
+            return Err(Error::internal("fetching a base image", "the bytes are not the image's"));
+        }
+        self.state.lock().bases.insert(base.sha512.clone());
+        Ok(())
+    }
+
+    async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf> {
+        self.arrive(Call::MakeRoot)?;
+        let mut state = self.state.lock();
+        if !state.bases.contains(&wish.base.sha512) {
+            return Err(Error::internal("making a machine's disk", "its base image was not fetched"));
+        }
+        state.admit(wish.server, wish.epoch)?.root.get_or_insert_with(|| wish.clone());
+        Ok(path(wish.server, "disk.qcow2"))
+    }
+
+    async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf> {
+        self.arrive(Call::WriteConfigDrive)?;
+        self.state.lock().admit(wish.server, wish.epoch)?.config = Some(wish.clone());
+        Ok(path(wish.server, "config.iso"))
+    }
+
+    async fn console_log(&self, server: ServerId) -> Result<PathBuf> {
+        self.state.lock().servers.entry(server).or_default();
+        Ok(path(server, "console.log"))
+    }
+
+    async fn read_console_log(&self, server: ServerId, lines: Option<usize>) -> Result<String> {
+        let state = self.state.lock();
+        Ok(state.servers.get(&server).map(|files| last_lines(&files.console, lines).to_owned()).unwrap_or_default())
+    }
+
+    async fn remove(&self, server: ServerId, epoch: Epoch) -> Result<()> {
+        self.arrive(Call::Remove)?;
+        let mut state = self.state.lock();
+        state.admit(server, epoch)?;
+        state.servers.remove(&server);
+        state.removed.insert(server, epoch);
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<ServerId>> {
+        Ok(self.state.lock().servers.keys().copied().collect())
+    }
+
+    async fn space(&self) -> Result<DiskSpace> {
+        Ok(DiskSpace { total: 1 << 40, free: 1 << 39 })
+    }
+}
