@@ -9,6 +9,8 @@ mod config_drive;
 pub mod local;
 mod qcow2;
 pub mod simulated;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Result;
 use crate::hypervisor::{DiskFormat, Epoch};

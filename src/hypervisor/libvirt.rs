@@ -198,8 +198,8 @@ fn set_power(domain: Option<Domain>, id: ServerId, wish: Power) -> Result<(), Fa
 }
 
 fn power(domain: &Domain) -> Result<Power, virt::error::Error> {
-    let (state, _) = domain.state()?;
-    Ok(match state.known() {
+    // `Domain::state` of the crate swallows errors; `info` tells when the domain is gone.
+    Ok(match domain.info()?.state.known() {
         // While it is "being shut down" the machine still runs, and writes.
         Some(DomainState::Running | DomainState::Blocked | DomainState::Shutdown) => Power::Running,
         Some(DomainState::Paused) => Power::Paused,

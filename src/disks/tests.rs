@@ -1,0 +1,188 @@
+//! What both kinds of disks promise, and what only real ones can break.
+
+use super::local::LocalDisks;
+use super::simulated::SimulatedDisks;
+use super::*;
+use crate::error::Error;
+use futures::StreamExt;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+fn image(bytes: &[u8]) -> BaseImage {
+    let sha512 = hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, bytes));
+    BaseImage { sha512, size: bytes.len() as u64, format: DiskFormat::Raw }
+}
+
+/// The bytes in small pieces, as a network brings them.
+fn stream(bytes: &[u8]) -> BoxStream<'static, Result<Bytes>> {
+    let chunks: Vec<_> = bytes.chunks(1000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+    futures::stream::iter(chunks).boxed()
+}
+
+fn local() -> (tempfile::TempDir, LocalDisks) {
+    let folder = tempfile::tempdir().unwrap();
+    let disks = LocalDisks::open(folder.path()).unwrap();
+    (folder, disks)
+}
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+const BYTES: &[u8] = &[7; 4096];
+
+async fn wish(disks: &dyn Disks, epoch: u64) -> RootDisk {
+    let base = image(BYTES);
+    disks.fetch_base(&base, stream(BYTES)).await.unwrap();
+    RootDisk { server: ServerId::random(), epoch: Epoch(epoch), base, virtual_size: 1 << 20 }
+}
+
+async fn making_twice_is_making_once_and_so_is_removing(disks: &dyn Disks) {
+    let wish = wish(disks, 1).await;
+    assert!(disks.has_base(&wish.base).await.unwrap());
+    let path = disks.make_root(&wish).await.unwrap();
+    assert_eq!(disks.make_root(&wish).await.unwrap(), path);
+    let config = ConfigDrive { server: wish.server, epoch: Epoch(1), files: vec![("a".to_owned(), vec![1])] };
+    let drive = disks.write_config_drive(&config).await.unwrap();
+    assert_eq!(disks.write_config_drive(&config).await.unwrap(), drive);
+    assert_eq!(disks.list().await.unwrap(), [wish.server]);
+    for _ in 0..2 {
+        disks.remove(wish.server, Epoch(1)).await.unwrap();
+        assert_eq!(disks.list().await.unwrap(), []);
+    }
+}
+
+async fn an_order_older_than_the_newest_is_refused(disks: &dyn Disks) {
+    let wish = wish(disks, 3).await;
+    disks.make_root(&wish).await.unwrap();
+    let config = |epoch| ConfigDrive { server: wish.server, epoch: Epoch(epoch), files: Vec::new() };
+    disks.write_config_drive(&config(7)).await.unwrap();
+    let is_conflict = |error| matches!(error, Error::Conflict(_));
+    assert!(is_conflict(disks.make_root(&wish).await.unwrap_err()));
+    assert!(is_conflict(disks.write_config_drive(&config(6)).await.unwrap_err()));
+    assert!(is_conflict(disks.remove(wish.server, Epoch(6)).await.unwrap_err()));
+    disks.remove(wish.server, Epoch(7)).await.unwrap();
+    assert!(is_conflict(disks.make_root(&wish).await.unwrap_err()), "a removed disk does not come back");
+}
+
+async fn wrong_bytes_make_no_base(disks: &dyn Disks) {
+    let other: &[u8] = &[8; 4096];
+    let base = image(other);
+    let failing = futures::stream::iter([Ok(Bytes::from_static(other)), Err(Error::unavailable("blobs", "gone"))]);
+    for bytes in [stream(BYTES), stream(&other[1..]), stream(&[8; 4097]), failing.boxed()] {
+        disks.fetch_base(&base, bytes).await.unwrap_err();
+        assert!(!disks.has_base(&base).await.unwrap());
+    }
+}
+
+async fn whole_contract(disks: &dyn Disks) {
+    making_twice_is_making_once_and_so_is_removing(disks).await;
+    an_order_older_than_the_newest_is_refused(disks).await;
+    wrong_bytes_make_no_base(disks).await;
+    let space = disks.space().await.unwrap();
+    assert!(space.total >= space.free && space.free > 0);
+}
+
+#[tokio::test]
+async fn simulated_disks_keep_the_contract() {
+    whole_contract(&*SimulatedDisks::new()).await;
+}
+
+#[tokio::test]
+async fn local_disks_keep_the_contract_and_leave_nothing_behind() {
+    let (folder, disks) = local();
+    whole_contract(&disks).await;
+    assert_eq!(names(&folder.path().join("base")), [format!("{}.raw", image(BYTES).sha512)]);
+    assert_eq!(names(&folder.path().join("instances")), [""; 0]);
+}
+
+#[tokio::test]
+async fn racing_fetches_end_in_one_read_only_file() {
+    let (folder, disks) = local();
+    let base = image(BYTES);
+    let fetches = (0..8).map(|_| disks.fetch_base(&base, stream(BYTES)));
+    for fetched in futures::future::join_all(fetches).await {
+        fetched.unwrap();
+    }
+    let files = names(&folder.path().join("base"));
+    assert_eq!(files.len(), 1);
+    let file = folder.path().join("base").join(&files[0]);
+    assert_eq!(std::fs::read(&file).unwrap(), BYTES);
+    assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o444);
+}
+
+#[tokio::test]
+async fn cve_2024_32498_a_base_is_inspected_when_fetched_and_again_when_used() {
+    let (folder, disks) = local();
+    let mut bytes = vec![0; 4096];
+    bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+    let innocent = BaseImage { format: DiskFormat::Qcow2, ..image(&bytes) };
+    disks.fetch_base(&innocent, stream(&bytes)).await.unwrap();
+    bytes[79] = 4;
+    let evil = BaseImage { format: DiskFormat::Qcow2, ..image(&bytes) };
+    let refusal = disks.fetch_base(&evil, stream(&bytes)).await.unwrap_err();
+    assert_eq!(refusal.to_string(), "The image has an external data file.");
+    let file = folder.path().join("base").join(format!("{}.qcow2", innocent.sha512));
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, &bytes).unwrap();
+    let wish = RootDisk { server: ServerId::random(), epoch: Epoch(1), base: innocent, virtual_size: 1 << 20 };
+    assert_eq!(disks.make_root(&wish).await.unwrap_err().to_string(), "The image has an external data file.");
+}
+
+#[tokio::test]
+async fn a_hash_that_is_a_path_is_refused() {
+    let (_folder, disks) = local();
+    for sha512 in ["../../etc/passwd".to_owned(), "A".repeat(128), "a/".repeat(64), String::new()] {
+        let base = BaseImage { sha512, size: 1, format: DiskFormat::Raw };
+        assert!(matches!(disks.fetch_base(&base, stream(b"x")).await, Err(Error::BadRequest(_))));
+        assert!(disks.has_base(&base).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_disk_smaller_than_its_image_is_refused() {
+    let (_folder, disks) = local();
+    let wish = RootDisk { virtual_size: 4095, ..wish(&disks, 1).await };
+    let refusal = disks.make_root(&wish).await.unwrap_err();
+    assert_eq!(refusal.to_string(), "Flavor's disk is too small for requested image.");
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_unfinished_is_cleared_and_the_rest_is_kept() {
+    let (folder, disks) = local();
+    let wish = wish(&disks, 5).await;
+    let disk = disks.make_root(&wish).await.unwrap();
+    let part = folder.path().join("base").join("0.123.part");
+    let half_removed = folder.path().join("instances").join(format!("{}.removed", ServerId::random()));
+    std::fs::write(&part, "half").unwrap();
+    std::fs::create_dir(&half_removed).unwrap();
+    let disks = LocalDisks::open(folder.path()).unwrap();
+    assert!(!part.exists() && !half_removed.exists() && disk.exists());
+    assert!(disks.remove(wish.server, Epoch(4)).await.is_err(), "the epoch is remembered with the files");
+}
+
+#[tokio::test]
+async fn a_serial_log_is_read_from_its_end_and_never_whole() {
+    let (_folder, disks) = local();
+    let server = ServerId::random();
+    assert_eq!(disks.read_console_log(server, None).await.unwrap(), "");
+    let path = disks.console_log(server).await.unwrap();
+    std::fs::write(&path, "one\ntwo\n\u{fffd}hree\n").unwrap();
+    assert_eq!(disks.read_console_log(server, Some(2)).await.unwrap(), "two\n\u{fffd}hree\n");
+    assert_eq!(disks.read_console_log(server, Some(0)).await.unwrap(), "");
+    assert_eq!(disks.read_console_log(server, Some(9)).await.unwrap(), "one\ntwo\n\u{fffd}hree\n");
+    std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
+    assert_eq!(disks.read_console_log(server, None).await.unwrap().len(), 100 * 1024);
+}
+
+#[tokio::test]
+async fn faults_are_counted() {
+    let disks = Arc::clone(&SimulatedDisks::new());
+    disks.fail_at(simulated::Call::Remove, 1);
+    let server = ServerId::random();
+    assert!(disks.remove(server, Epoch(1)).await.unwrap_err().is_transient());
+    disks.remove(server, Epoch(1)).await.unwrap();
+}
