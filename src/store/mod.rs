@@ -26,6 +26,8 @@
 //! 10. A write is serialisable on both (SQLite has one writer, PostgreSQL runs it SERIALIZABLE), so "read, decide, write"
 //!     in one closure is safe. A read is one snapshot.
 
+#[cfg(test)]
+mod invariants;
 mod migrations;
 mod postgres;
 mod sqlite;
