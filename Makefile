@@ -31,7 +31,7 @@ fuzz: ## every fuzz target for a minute
 	@FUZZ_SECONDS=60 compat-tests/run.sh fuzz
 
 bench: ## measure, and print the tables of benches/README.md
-	@benches/run.sh
+	@compat-tests/bench/run.sh
 
 fmt: ## format the code
 	$(CARGO) fmt

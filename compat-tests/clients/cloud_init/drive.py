@@ -57,7 +57,7 @@ def main():
     name = f"cloud-init-{uuid.uuid4().hex[:6]}"
     key = cloud.compute.create_keypair(name=name)
     server = cloud.create_server(name, image="gapura-test", flavor="m1.nano", network="private", key_name=name,
-                                 userdata=USER_DATA, meta={"colour": "blue"}, wait=True, timeout=120)
+                                 userdata=USER_DATA, meta={"colour": "blue"}, auto_ip=False, wait=True, timeout=120)
     try:
         port = next(cloud.network.ports(device_id=server.id))
         drives = [path for path in glob.glob(f"{state}/**/*.iso", recursive=True) if server.id in path]

@@ -1,0 +1,28 @@
+#!/bin/bash
+# run.sh [PART…]: measures the release build on this machine and prints the tables of benches/README.md.
+# Parts: answers footprint transfer create. The last needs root and libvirt; nothing else should run meanwhile.
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+checkout=$(readlink -f "$here/../..")
+parts=${*:-answers footprint transfer create}
+cd "$checkout"
+cargo=$(etc/cargo.sh)
+"$cargo" build --release --locked --quiet
+program=$checkout/target/release/gapura
+image=$checkout/target/gapura-test.qcow2
+[ -e "$image" ] || etc/guest/build.sh "$image"
+python=$(compat-tests/clients/venv.sh openstackclient python-openstackclient)/bin/python
+work=$(mktemp -d /tmp/gapura-bench.XXXXXX)
+stop() { compat-tests/harness/cloud.sh stop "$work/cloud"; }
+trap 'stop; rm -rf "$work"' EXIT
+
+echo "$(date -u '+%F'), commit $(git rev-parse --short HEAD), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg) at the start"
+for part in $parts; do
+  hypervisor=simulated
+  if [ "$part" = create ]; then hypervisor=qemu; fi
+  # A fresh cloud for each: one part's memory and rows are none of the next one's.
+  rm -rf "$work/cloud"
+  environment=$(PROGRAM=$program GAPURA_INIT__IMAGE=$image GAPURA_HYPERVISOR=$hypervisor compat-tests/harness/cloud.sh start "$work/cloud")
+  ( . "$environment"; printf '\n### %s\n\n' "$part"; "$python" "$here/$part.py" "$program" )
+  stop
+done
