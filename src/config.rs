@@ -195,7 +195,7 @@ impl Config {
     /// Fills what follows from other settings, and refuses what contradicts itself.
     fn complete(mut self) -> Result<Self> {
         let secure = !self.tls.certificate.as_os_str().is_empty();
-        if secure != !self.tls.key.as_os_str().is_empty() {
+        if secure == self.tls.key.as_os_str().is_empty() {
             return Err(Error::bad_request("tls.certificate and tls.key are given together or not at all"));
         }
         if !self.listen.ip().is_loopback() && !secure && !self.insecure_listen {

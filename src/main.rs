@@ -1,3 +1,75 @@
 //! The `gapura` command.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use gapura::config::Config;
+use gapura::error::{Result, with_causes};
+use gapura::program::Program;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// One binary that speaks OpenStack.
+#[derive(Parser)]
+#[command(name = "gapura", version, arg_required_else_help = true)]
+struct Arguments {
+    /// The settings; /etc/gapura/gapura.toml if that is there and nothing else is said.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the cloud until told to stop.
+    Serve,
+    /// Make the cloud ready: domain, projects, users, flavors, network, image, clouds.yaml. Safe to repeat.
+    Init,
+    /// Bring the database to this version's schema.
+    Migrate,
+    /// Say which version this is.
+    Version,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "gapura: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    if let Command::Version = arguments.command {
+        say(&format!("gapura {}", env!("CARGO_PKG_VERSION")));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let default = PathBuf::from("/etc/gapura/gapura.toml");
+    let file = arguments.config.or_else(|| default.exists().then_some(default));
+    let config = Config::load(file.as_deref(), std::env::vars())?;
+    gapura::logging::start(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| gapura::error::Error::internal("could not start threads", error))?;
+    runtime.block_on(async move {
+        match arguments.command {
+            Command::Serve => Program::open(config).await?.serve().await?,
+            Command::Init => say(&gapura::init::run(config).await?),
+            Command::Migrate => {
+                for name in Program::migrate(&config).await? {
+                    say(&format!("applied {name}"));
+                }
+            }
+            Command::Version => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

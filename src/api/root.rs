@@ -1,4 +1,4 @@
-//! What belongs to no service: `GET /`, `GET /healthcheck`.
+//! What belongs to no service: `GET /`, `GET /healthcheck`, `GET /metrics`.
 
 use super::faults::KEYSTONE;
 use super::{Call, Row};
@@ -11,7 +11,7 @@ use serde_json::json;
 pub static SERVICE: Service = Service { name: "root", prefix: "", axis: None, dialect: &KEYSTONE, head_as_get: true };
 
 pub fn rows() -> Vec<Row> {
-    vec![get("", index).public(), get("/healthcheck", healthcheck).public()]
+    vec![get("", index).public(), get("/healthcheck", healthcheck).public(), get("/metrics", metrics).public()]
 }
 
 /// `GET /`: where the services are.
@@ -32,4 +32,9 @@ async fn healthcheck(call: Call) -> Result<RawReply> {
     let answered = call.cx.state.db.read(|tx| tx.query_one("SELECT 1", &[])).await;
     answered.map_err(|error| Error::unavailable("the database", error))?;
     Ok(RawReply::bytes(StatusCode::OK, "text/plain", "OK"))
+}
+
+/// `GET /metrics`: counters for Prometheus. They name no tenant.
+async fn metrics(call: Call) -> Result<RawReply> {
+    Ok(RawReply::bytes(StatusCode::OK, "text/plain; version=0.0.4", call.cx.state.metrics.text()))
 }

@@ -2,7 +2,10 @@
 
 use crate::clock::Clock;
 use crate::cloud::policy::Policy;
+use crate::metrics::Metrics;
 use crate::store::Db;
+use crate::tasks::{Hosts, Runner};
+use std::sync::Arc;
 
 /// The program's parts. Everything in it is cheap to share and safe to use from many requests at once.
 pub struct State {
@@ -12,4 +15,8 @@ pub struct State {
     /// What clients reach us by, without a trailing slash; links, version documents and the catalogue begin with it.
     pub public_url: String,
     pub region: String,
+    pub hosts: Hosts,
+    /// Woken after a transaction that made a task.
+    pub runner: Runner,
+    pub metrics: Arc<Metrics>,
 }

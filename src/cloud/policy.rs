@@ -163,14 +163,15 @@ impl Policy {
     ///
     /// # Errors
     /// `BadRequest` naming the rule that can't be parsed, or that refers to a rule that isn't there or to itself.
-    pub fn new<'r>(
-        defaults: impl IntoIterator<Item = (&'r str, &'r str)>,
-        overrides: &'r HashMap<String, String>,
+    pub fn new(
+        defaults: impl IntoIterator<Item = (&'static str, &'static str)>,
+        overrides: &HashMap<String, String>,
     ) -> Result<Self> {
         let mut rules = HashMap::new();
-        for (name, text) in defaults.into_iter().chain(overrides.iter().map(|(k, v)| (k.as_str(), v.as_str()))) {
-            let check = parse(text).map_err(|why| Error::bad_request(format!("policy rule \"{name}\": {why}")))?;
-            rules.insert(name.to_owned(), check);
+        let defaults = defaults.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned()));
+        for (name, text) in defaults.chain(overrides.clone()) {
+            let check = parse(&text).map_err(|why| Error::bad_request(format!("policy rule \"{name}\": {why}")))?;
+            rules.insert(name, check);
         }
         let policy = Self { rules };
         policy.check_references()?;

@@ -39,6 +39,7 @@ mod tx;
 mod value;
 mod workers;
 
+pub mod cloud;
 pub mod tasks;
 
 pub use tx::{OrConflict, OrNotFound, Tx};

@@ -24,6 +24,7 @@
 //! To add work: a file here with an enum of steps and a [`Workflow`], a line in [`workflows`], and the generic tests of
 //! [`testing`] prove "each step twice" and "a failure at each step" for it.
 
+mod crash_point;
 mod cx;
 mod runner;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The runner: claims tasks, takes their steps, saves what comes next.
 
-use super::{AnyWorkflow, Cx, Hosts, Next, Record};
+use super::{AnyWorkflow, Cx, Hosts, Next, Record, crash_point};
 use crate::clock::Clock;
 use crate::error::{Error, Result, with_causes};
 use crate::hypervisor::Epoch;
@@ -167,7 +167,9 @@ impl Runner {
             if claimed.is_undoing {
                 return self.undo(&**workflow, &cx, &claimed).await;
             }
-            match workflow.forward(&cx, &claimed.step).await {
+            let outcome = workflow.forward(&cx, &claimed.step).await;
+            crash_point::after_step(&claimed.kind).await;
+            match outcome {
                 Ok(Next::Step(step, record)) => {
                     self.save(&claimed, record, Saved::Step(step.clone())).await?;
                     claimed.step = step;

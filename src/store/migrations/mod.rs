@@ -15,6 +15,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0002_images", include_str!("../schema/0002_images.sql")),
     ("0003_compute", include_str!("../schema/0003_compute.sql")),
     ("0004_network", include_str!("../schema/0004_network.sql")),
+    ("0005_cloud", include_str!("../schema/0005_cloud.sql")),
     ("0006_tasks", include_str!("../schema/0006_tasks.sql")),
 ];
 

@@ -1,0 +1,22 @@
+//! `gapura init`: makes a cloud ready to use, whatever the hypervisor. Each part looks before it makes, so that the whole
+//! can be repeated, also after an interrupted try.
+
+mod credentials;
+
+pub use credentials::Credentials;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::program::Program;
+
+/// Makes what is missing; says what there is.
+///
+/// # Errors
+/// What could not be made, in a sentence for the operator. What was made before stays, and is found again.
+pub async fn run(config: Config) -> Result<String> {
+    let program = Program::open(config).await?;
+    let config = &program.config;
+    let credentials = Credentials::load_or_generate(&config.state_dir)?;
+    credentials.write(&config.state_dir, &config.public_url, &config.region)?;
+    Ok(format!("clouds.yaml: {}", credentials::path(&config.state_dir).display()))
+}

@@ -1,0 +1,140 @@
+//! The program, put together: settings to parts, parts to a serving process.
+//!
+//! ```text
+//! Config ─► database ─► policy ─► hosts (hypervisor, disks, fabric) ─► runner ─► State ─► router ─► listener
+//! ```
+//! On SIGTERM or SIGINT the listener closes, requests under way finish, tasks keep their rows, machines keep running.
+
+use crate::api::{self, State};
+use crate::clock::Clock;
+use crate::cloud::policy::Policy;
+use crate::cloud::policy_rules;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::http::serve;
+use crate::metrics::Metrics;
+use crate::store::{Db, StoreSettings};
+use crate::tasks::{Runner, RunnerSettings, workflows};
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// An opened cloud: every part connected, nothing listening yet.
+pub struct Program {
+    pub config: Config,
+    pub state: Arc<State>,
+    pub runner: Runner,
+}
+
+impl Program {
+    /// Opens everything the settings name. The database is brought to this version's schema.
+    ///
+    /// # Errors
+    /// What can't be opened, in a sentence for the operator. A hypervisor that is away is no error: it is waited for.
+    pub async fn open(config: Config) -> Result<Self> {
+        make_private_folder(&config.state_dir)?;
+        let clock = Clock::System;
+        let db = open_database(&config).await?;
+        db.migrate().await?;
+        let overrides = policy_overrides(&config.policy_file)?;
+        let policy = Policy::new(policy_rules::all(), &overrides)?;
+        let now = clock.now();
+        let cloud = db.write(move |tx| crate::store::cloud::id(tx, now)).await?;
+        let hosts = crate::hosts::connect(&config, &cloud)?;
+        let settings = RunnerSettings::default();
+        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows(), settings);
+        let state = Arc::new(State {
+            db,
+            clock,
+            policy,
+            public_url: config.public_url.clone(),
+            region: config.region.clone(),
+            hosts,
+            runner: runner.clone(),
+            metrics: Arc::new(Metrics::new()),
+        });
+        Ok(Self { config, state, runner })
+    }
+
+    /// Serves until the process is told to stop.
+    ///
+    /// # Errors
+    /// When the address can't be listened on, or the certificate can't be used.
+    pub async fn serve(self) -> Result<()> {
+        let tls = crate::tls::acceptor(&self.config.tls)?;
+        let listener = serve::listen(self.config.listen).await?;
+        let (stop, stopped) = watch::channel(false);
+        let until = |mut stopped: watch::Receiver<bool>| async move {
+            // An error means that the sender is gone, which is a reason to stop too.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let runner = tokio::spawn(self.runner.clone().run(until(stopped.clone())));
+        tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");
+        let router = Arc::new(api::router(self.state.clone()));
+        let server = serve::serve(listener, tls, router, self.state.metrics.clone(), until(stopped));
+        tokio::spawn(async move {
+            told_to_stop().await;
+            tracing::info!("stopping: requests under way may finish");
+            let _ = stop.send(true);
+        });
+        server.await;
+        let _ = runner.await;
+        Ok(())
+    }
+
+    /// Brings the database to this version's schema; the names of the steps that were missing.
+    ///
+    /// # Errors
+    /// When the database is away, or newer than the program.
+    pub async fn migrate(config: &Config) -> Result<Vec<String>> {
+        make_private_folder(&config.state_dir)?;
+        open_database(config).await?.migrate().await
+    }
+}
+
+async fn open_database(config: &Config) -> Result<Db> {
+    let mut settings = StoreSettings::at(config.database_url.clone());
+    settings.connections = config.database_connections;
+    Db::open(&settings).await
+}
+
+/// A folder for what only Gapura's user may read.
+fn make_private_folder(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| Error::bad_request(format!("can't make the state directory {}: {error}", path.display())))
+}
+
+/// The operator's rules, by name.
+fn policy_overrides(file: &Path) -> Result<HashMap<String, String>> {
+    if file.as_os_str().is_empty() {
+        return Ok(HashMap::new());
+    }
+    let unusable = |error: &dyn std::fmt::Display| Error::bad_request(format!("can't use {}: {error}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| unusable(&error))?;
+    let rules: Option<HashMap<String, String>> = serde_yaml_ng::from_str(&text).map_err(|error| unusable(&error))?;
+    let rules = rules.unwrap_or_default();
+    let known: Vec<&str> = policy_rules::all().map(|(name, _)| name).collect();
+    for name in rules.keys().filter(|name| name.contains(':') && !known.contains(&name.as_str())) {
+        tracing::warn!(rule = name, "the policy file sets a rule that nothing asks");
+    }
+    Ok(rules)
+}
+
+async fn told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals can't be waited for; stop the process by force");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
