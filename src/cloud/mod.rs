@@ -1,5 +1,6 @@
 //! The rules: functions from data to data, without I/O, without async, without a clock.
 
+pub mod address;
 pub mod identity;
 pub mod image_format;
 pub mod policy;

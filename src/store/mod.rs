@@ -29,6 +29,8 @@
 #[cfg(test)]
 mod invariants;
 mod migrations;
+#[cfg(test)]
+mod network_tests;
 mod postgres;
 mod sqlite;
 #[cfg(test)]
@@ -39,7 +41,13 @@ mod tx;
 mod value;
 mod workers;
 
+pub mod allocations;
 pub mod cloud;
+pub mod network_quotas;
+pub mod networks;
+pub mod ports;
+pub mod server_ports;
+pub mod subnets;
 pub mod tasks;
 
 pub use tx::{OrConflict, OrNotFound, Tx};

@@ -26,6 +26,7 @@
 
 mod crash_point;
 mod cx;
+pub mod network_wish;
 mod runner;
 #[cfg(test)]
 pub mod testing;

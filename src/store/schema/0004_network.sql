@@ -8,6 +8,8 @@ CREATE TABLE networks (
     is_external    BIGINT NOT NULL CHECK (is_external IN (0, 1)),
     status         TEXT NOT NULL,
     mtu            BIGINT NOT NULL CHECK (mtu > 0),
+    -- A JSON list, sorted.
+    tags           TEXT NOT NULL,
     revision       BIGINT NOT NULL,
     -- Grows with every change that hosts must carry out.
     epoch          BIGINT NOT NULL,
@@ -31,6 +33,7 @@ CREATE TABLE subnets (
     allocation_pools TEXT NOT NULL,
     dns_nameservers  TEXT NOT NULL,
     host_routes      TEXT NOT NULL,
+    tags             TEXT NOT NULL,
     revision         BIGINT NOT NULL,
     created_at       BIGINT NOT NULL,
     updated_at       BIGINT NOT NULL
@@ -48,14 +51,17 @@ CREATE TABLE ports (
     mac_address    TEXT NOT NULL,
     admin_state_up BIGINT NOT NULL CHECK (admin_state_up IN (0, 1)),
     status         TEXT NOT NULL,
-    -- The server, when device_owner begins with 'compute:'; empty when nobody uses the port.
+    -- Who uses the port, in the client's own words; empty when nobody does. Proof of nothing: see server_id.
     device_id      TEXT NOT NULL,
     device_owner   TEXT NOT NULL,
+    -- The server whose interface this is. No client can write it, so no port of one project joins another's server.
+    server_id      TEXT,
     -- Order among the server's interfaces.
     position       BIGINT NOT NULL,
     -- Made for a server and deleted with it, or the client's own.
     made_for_server BIGINT NOT NULL CHECK (made_for_server IN (0, 1)),
     host_id        TEXT REFERENCES hosts (id),
+    tags           TEXT NOT NULL,
     revision       BIGINT NOT NULL,
     created_at     BIGINT NOT NULL,
     updated_at     BIGINT NOT NULL,
@@ -63,6 +69,7 @@ CREATE TABLE ports (
 );
 CREATE INDEX ports_project ON ports (project_id, created_at, id);
 CREATE INDEX ports_device ON ports (device_id) WHERE device_id <> '';
+CREATE INDEX ports_server ON ports (server_id) WHERE server_id IS NOT NULL;
 
 -- An address belongs to one port of its subnet at most: the key says so, whoever races for it.
 CREATE TABLE allocations (

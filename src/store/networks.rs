@@ -1,0 +1,147 @@
+//! Networks: what ports join.
+//!
+//! A network's epoch grows with every change that hosts must carry out, in the transaction of the change. The order a
+//! host gets carries the epoch of the rows it was made from, so that an older picture never replaces a newer one.
+
+use super::{Json, OrNotFound, Row, Tx, args};
+use crate::clock::Timestamp;
+use crate::cloud::policy::Reach;
+use crate::error::{Error, Kind, Result};
+use crate::ids::{NetworkId, ProjectId};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    pub id: NetworkId,
+    pub project_id: ProjectId,
+    pub name: String,
+    pub description: String,
+    /// Every project may join it, and the host it is carried by reaches its addresses.
+    pub shared: bool,
+    pub mtu: u16,
+    pub tags: Vec<String>,
+    pub revision: i64,
+    pub epoch: u64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+const NETWORK: &str = "id, project_id, name, description, shared, mtu, tags, revision, epoch, created_at, updated_at";
+
+impl Network {
+    fn from_row(mut row: Row) -> Result<Self> {
+        Ok(Self {
+            id: row.next()?,
+            project_id: row.next()?,
+            name: row.next()?,
+            description: row.next()?,
+            shared: row.next()?,
+            mtu: row.next()?,
+            tags: row.next::<Json<_>>()?.0,
+            revision: row.next()?,
+            epoch: row.next()?,
+            created_at: row.next()?,
+            updated_at: row.next()?,
+        })
+    }
+}
+
+/// What a client says of a new network.
+#[derive(Debug, Clone)]
+pub struct NewNetwork {
+    pub project_id: ProjectId,
+    pub name: String,
+    pub description: String,
+    pub shared: bool,
+    pub mtu: u16,
+}
+
+pub fn insert(tx: &mut Tx, new: &NewNetwork, now: Timestamp) -> Result<Network> {
+    let id = NetworkId::random();
+    tx.execute(
+        "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, is_external, status, mtu, tags,
+                               revision, epoch, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, 0, 'ACTIVE', ?6, '[]', 1, 1, ?7, ?7)",
+        args![id, &new.project_id, &new.name, &new.description, new.shared, new.mtu, now],
+    )?;
+    of_id(tx, id)
+}
+
+/// A network of the caller's own, or any for the whole cloud: what may be changed.
+pub fn owned(tx: &mut Tx, reach: &Reach, id: NetworkId) -> Result<Network> {
+    let sql = format!("SELECT {NETWORK} FROM networks WHERE id = ?1 AND (project_id = ?2 OR ?2 IS NULL)");
+    tx.query_one(&sql, args![id, reach.project()?])?.or_not_found(Kind::Network, id).and_then(Network::from_row)
+}
+
+/// A network that the caller may see and join: an owned or a shared one.
+pub fn visible(tx: &mut Tx, reach: &Reach, id: NetworkId) -> Result<Network> {
+    let sql = format!("SELECT {NETWORK} FROM networks WHERE id = ?1 AND (project_id = ?2 OR ?2 IS NULL OR shared = 1)");
+    tx.query_one(&sql, args![id, reach.project()?])?.or_not_found(Kind::Network, id).and_then(Network::from_row)
+}
+
+/// Every network that the caller may see and join, oldest first.
+pub fn list_visible(tx: &mut Tx, reach: &Reach) -> Result<Vec<Network>> {
+    let sql = format!(
+        "SELECT {NETWORK} FROM networks WHERE (project_id = ?1 OR ?1 IS NULL OR shared = 1) ORDER BY created_at, id"
+    );
+    tx.query(&sql, args![reach.project()?])?.into_iter().map(Network::from_row).collect()
+}
+
+/// The networks a new server of the project may join when its client names none: the project's own, else the shared
+/// ones, of which the client must name one when there are several.
+pub fn usable_by(tx: &mut Tx, project: &ProjectId) -> Result<Vec<Network>> {
+    let mut all = list_visible(tx, &Reach::Project(project.clone()))?;
+    if all.iter().any(|network| network.project_id == *project) {
+        all.retain(|network| network.project_id == *project);
+    }
+    Ok(all)
+}
+
+/// A network by its id alone: for work that nobody's permission bounds.
+pub fn of_id(tx: &mut Tx, id: NetworkId) -> Result<Network> {
+    let sql = format!("SELECT {NETWORK} FROM networks WHERE id = ?1");
+    tx.query_one(&sql, args![id])?.or_not_found(Kind::Network, id).and_then(Network::from_row)
+}
+
+/// Every network there is, for hosts.
+pub fn all(tx: &mut Tx) -> Result<Vec<Network>> {
+    list_visible(tx, &Reach::Cloud)
+}
+
+/// Keeps name, description, sharing, MTU and tags.
+pub fn update(tx: &mut Tx, network: &Network, now: Timestamp) -> Result<Network> {
+    tx.execute(
+        "UPDATE networks SET name = ?2, description = ?3, shared = ?4, mtu = ?5, tags = ?6, revision = revision + 1,
+                             epoch = epoch + 1, updated_at = ?7
+          WHERE id = ?1",
+        args![network.id, &network.name, &network.description, network.shared, network.mtu, Json(&network.tags), now],
+    )?;
+    of_id(tx, network.id)
+}
+
+/// Something that hosts carry out has changed: a port, an address, a subnet. Answers the network as it is now.
+pub fn touch(tx: &mut Tx, id: NetworkId) -> Result<Network> {
+    let sql = format!("UPDATE networks SET epoch = epoch + 1 WHERE id = ?1 RETURNING {NETWORK}");
+    tx.query_one(&sql, args![id])?.or_not_found(Kind::Network, id).and_then(Network::from_row)
+}
+
+/// Deletes the network with its subnets. One that has ports is in use.
+pub fn delete(tx: &mut Tx, id: NetworkId) -> Result<()> {
+    let ports: Vec<String> = tx
+        .query("SELECT id FROM ports WHERE network_id = ?1 ORDER BY id", args![id])?
+        .into_iter()
+        .map(|mut row| row.next())
+        .collect::<Result<_>>()?;
+    if !ports.is_empty() {
+        return Err(Error::conflict(format!(
+            "Unable to complete operation on network {id}. There are one or more ports still in use on the network, id for these ports is {}.",
+            ports.join(",")
+        )));
+    }
+    tx.execute("DELETE FROM networks WHERE id = ?1", args![id])?;
+    Ok(())
+}
+
+pub fn count(tx: &mut Tx, project: &ProjectId) -> Result<i64> {
+    let row = tx.query_one("SELECT COUNT(*) FROM networks WHERE project_id = ?1", args![project])?;
+    row.map_or(Ok(0), |mut row| row.next())
+}
