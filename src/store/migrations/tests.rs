@@ -71,14 +71,14 @@ const ROWS: &[(&str, &[&str])] = &[
         "0004_network",
         &[
             "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, is_external, status, mtu,
-                                   revision, epoch, created_at, updated_at)
-             VALUES ('n', 'p', 'net', '', 1, 0, 0, 'ACTIVE', 1500, 1, 1, 1, 1)",
+                                   tags, revision, epoch, created_at, updated_at)
+             VALUES ('n', 'p', 'net', '', 1, 0, 0, 'ACTIVE', 1500, '[]', 1, 1, 1, 1)",
             "INSERT INTO subnets (id, network_id, project_id, name, description, ip_version, cidr, enable_dhcp,
-                                  allocation_pools, dns_nameservers, host_routes, revision, created_at, updated_at)
-             VALUES ('t', 'n', 'p', 'sub', '', 4, '10.0.0.0/24', 1, '[]', '[]', '[]', 1, 1, 1)",
+                                  allocation_pools, dns_nameservers, host_routes, tags, revision, created_at, updated_at)
+             VALUES ('t', 'n', 'p', 'sub', '', 4, '10.0.0.0/24', 1, '[]', '[]', '[]', '[]', 1, 1, 1)",
             "INSERT INTO ports (id, network_id, project_id, name, description, mac_address, admin_state_up, status, device_id,
-                                device_owner, position, made_for_server, revision, created_at, updated_at)
-             VALUES ('o', 'n', 'p', '', '', 'fa:16:3e:00:00:01', 1, 'ACTIVE', 's', 'compute:nova', 0, 1, 1, 1, 1)",
+                                device_owner, server_id, position, made_for_server, tags, revision, created_at, updated_at)
+             VALUES ('o', 'n', 'p', '', '', 'fa:16:3e:00:00:01', 1, 'ACTIVE', 's', 'compute:nova', 's', 0, 1, '[]', 1, 1, 1)",
             "INSERT INTO allocations (subnet_id, ip_address, port_id) VALUES ('t', '10.0.0.5', 'o')",
         ],
     ),
