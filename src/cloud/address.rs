@@ -103,6 +103,9 @@ pub fn next_free(pools: &[Pool], taken: &HashSet<IpAddr>) -> Option<IpAddr> {
     })
 }
 
+/// Ranges that mean something else on every host: this host, loopback, link-local (metadata), multicast and beyond.
+const RESERVED: [&str; 4] = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"];
+
 /// Do the parts of a subnet fit together?
 ///
 /// # Errors
@@ -111,8 +114,8 @@ pub fn check_subnet(cidr: IpNet, gateway: Option<IpAddr>, pools: &[Pool]) -> Res
     if cidr.addr() != cidr.network() {
         return Err(invalid(format!("'{cidr}' isn't a recognized IP subnet cidr, '{}' is recommended", cidr.trunc())));
     }
-    if cidr.prefix_len() == 0 || cidr.network().is_loopback() || cidr.network().is_multicast() {
-        return Err(invalid(format!("'{cidr}' can't be the range of a subnet")));
+    if let Some(reserved) = RESERVED.iter().filter_map(|text| text.parse().ok()).find(|it| overlap(cidr, *it)) {
+        return Err(invalid(format!("'{cidr}' overlaps {reserved}, which is reserved")));
     }
     if let Some(gateway) = gateway {
         // Neutron lets a gateway stand outside its subnet; here the gateway is ours, and stands in it.
@@ -222,6 +225,8 @@ mod tests {
         assert!(check("10.0.0.0/24", None, &twice).unwrap_err().contains("overlapping"));
         assert!(check("0.0.0.0/0", None, &[]).is_err());
         assert!(check("127.0.0.0/8", None, &[]).is_err());
+        assert!(check("169.254.169.0/24", None, &[]).is_err(), "the metadata address is no guest's");
+        assert!(check("192.0.0.0/2", None, &[]).is_err());
     }
 
     #[test]

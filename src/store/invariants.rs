@@ -85,14 +85,14 @@ async fn with_network(db: &Db) {
     db.write(|tx| {
         tx.execute(
             "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, is_external, status, mtu,
-                                   revision, epoch, created_at, updated_at)
-             VALUES ('n', 'p', 'net', '', 1, 0, 0, 'ACTIVE', 1500, 1, 1, 0, 0)",
+                                   tags, revision, epoch, created_at, updated_at)
+             VALUES ('n', 'p', 'net', '', 1, 0, 0, 'ACTIVE', 1500, '[]', 1, 1, 0, 0)",
             args![],
         )?;
         tx.execute(
             "INSERT INTO subnets (id, network_id, project_id, name, description, ip_version, cidr, enable_dhcp,
-                                  allocation_pools, dns_nameservers, host_routes, revision, created_at, updated_at)
-             VALUES ('t', 'n', 'p', '', '', 4, '10.0.0.0/24', 1, '[]', '[]', '[]', 1, 0, 0)",
+                                  allocation_pools, dns_nameservers, host_routes, tags, revision, created_at, updated_at)
+             VALUES ('t', 'n', 'p', '', '', 4, '10.0.0.0/24', 1, '[]', '[]', '[]', '[]', 1, 0, 0)",
             args![],
         )
     })
@@ -103,8 +103,8 @@ async fn with_network(db: &Db) {
 fn port(tx: &mut Tx, id: &str, mac: &str) -> Outcome {
     tx.execute(
         "INSERT INTO ports (id, network_id, project_id, name, description, mac_address, admin_state_up, status, device_id,
-                            device_owner, position, made_for_server, revision, created_at, updated_at)
-         VALUES (?1, 'n', 'p', '', '', ?2, 1, 'DOWN', '', '', 0, 0, 1, 0, 0)",
+                            device_owner, position, made_for_server, tags, revision, created_at, updated_at)
+         VALUES (?1, 'n', 'p', '', '', ?2, 1, 'DOWN', '', '', 0, 0, '[]', 1, 0, 0)",
         args![id, mac],
     )
 }
