@@ -9,8 +9,9 @@ help: ## list these commands
 run: ## from a fresh Debian to a running cloud, in the foreground
 	@etc/run.sh
 
-stop: ## end the libvirtd that make run started, and its machines
+stop: ## after make run: end the libvirtd it started with its machines, and remove the cloud's bridges
 	@compat-tests/harness/libvirtd.sh stop $${GAPURA_STATE_DIR:-var}/libvirtd
+	@compat-tests/harness/sweep.sh $${GAPURA_STATE_DIR:-var}
 
 build: ## build the program
 	$(CARGO) build --release --locked

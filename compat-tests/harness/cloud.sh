@@ -66,6 +66,7 @@ stop() {
   fi
   rm -f "$dir/pid"
   if [ -d "$dir/libvirtd" ]; then "$here/libvirtd.sh" stop "$dir/libvirtd"; fi
+  "$here/sweep.sh" "$dir/state"
 }
 
 case $1 in start) start ;; stop) stop ;; *) exit 2 ;; esac
