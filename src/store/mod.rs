@@ -32,6 +32,7 @@ mod migrations;
 #[cfg(test)]
 mod network_tests;
 mod postgres;
+mod scratch;
 mod sqlite;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -55,8 +56,9 @@ pub use value::{FromValue, Json, Mismatch, Row, Value, args};
 
 use crate::error::{Error, Result};
 use postgres::Postgres;
+use scratch::Scratch;
 use sqlite::{Durability, Sqlite};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Where rows are kept.
@@ -113,22 +115,6 @@ impl Db {
         migrations::apply(self, migrations::ALL).await
     }
 
-    /// An empty migrated SQLite database that goes away with its last clone: for tests.
-    ///
-    /// # Panics
-    /// When the machine has no room for a temporary file.
-    pub async fn memory() -> Self {
-        let db = Self::scratch();
-        db.migrate().await.expect("migrations apply to an empty database");
-        db
-    }
-
-    fn scratch() -> Self {
-        let scratch = Scratch::new();
-        let sqlite = Sqlite::open(&scratch.0.join("test.db"), Durability::None).expect("temporary files can be made");
-        Self { engine: Arc::new(Engine::Sqlite { sqlite, _scratch: Some(scratch) }) }
-    }
-
     /// Runs the closure in a read-only transaction: one snapshot, whatever others commit meanwhile.
     pub async fn read<T: Send + 'static>(&self, closure: impl Fn(&mut Tx) -> Result<T> + Send + 'static) -> Result<T> {
         match &*self.engine {
@@ -149,24 +135,4 @@ impl Db {
 
 fn conflict() -> Error {
     Error::conflict("The name or id is already in use.")
-}
-
-/// A folder for one test's database.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let memory = Path::new("/dev/shm");
-        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = base.join(format!("gapura-test-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir_all(&folder).expect("temporary files can be made");
-        Self(folder)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What can't be removed is a leftover of a test in a folder for leftovers.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -1,6 +1,6 @@
 //! How a test of the store runs on both engines.
 
-use super::{Db, StoreSettings, args};
+use super::Db;
 
 /// `store_test! { async fn a_true_sentence(db: Db) { … } }`: one test on SQLite, one on PostgreSQL when
 /// `TEST_POSTGRES_URL` names one (`compat-tests/harness/postgres.sh` runs one); each gets a fresh migrated database.
@@ -15,7 +15,7 @@ macro_rules! store_test {
 
             #[tokio::test]
             async fn on_sqlite() {
-                test($crate::store::Db::memory().await).await;
+                test($crate::store::testing::sqlite().await).await;
             }
 
             #[tokio::test]
@@ -42,11 +42,12 @@ pub(crate) async fn bare_postgres(test: &str) -> Option<Db> {
         eprintln!("SKIPPED on PostgreSQL, because TEST_POSTGRES_URL is not set: {test}");
         return None;
     };
-    let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
-    let whole = Db::open(&StoreSettings { url: url.clone(), connections: 1 }).await.unwrap();
-    let create = format!("CREATE SCHEMA {schema}");
-    whole.write(move |tx| tx.execute(&create, args![])).await.unwrap();
-    let separator = if url.contains('?') { '&' } else { '?' };
-    let url = format!("{url}{separator}options=-csearch_path%3D{schema}");
-    Some(Db::open(&StoreSettings::at(url)).await.unwrap())
+    Some(Db::scratch_schema(&url).await.unwrap())
+}
+
+/// The same on SQLite, with its tables.
+pub(crate) async fn sqlite() -> Db {
+    let db = Db::scratch_file();
+    db.migrate().await.unwrap();
+    db
 }

@@ -125,7 +125,7 @@ async fn grow_from(db: &Db, version: usize) {
 #[tokio::test]
 async fn every_earlier_schema_grows_into_the_newest_with_its_rows_on_sqlite() {
     for version in 0..ALL.len() {
-        grow_from(&Db::scratch(), version).await;
+        grow_from(&Db::scratch_file(), version).await;
     }
 }
 
@@ -150,7 +150,7 @@ async fn break_and_mend(db: &Db) {
 
 #[tokio::test]
 async fn a_migration_that_fails_half_way_leaves_no_trace() {
-    break_and_mend(&Db::scratch()).await;
+    break_and_mend(&Db::scratch_file()).await;
     if let Some(db) = testing::bare_postgres("a_migration_that_fails_half_way_leaves_no_trace").await {
         break_and_mend(&db).await;
     }
@@ -165,7 +165,7 @@ async fn race(db: &Db) {
 
 #[tokio::test]
 async fn processes_that_migrate_at_once_apply_each_step_once() {
-    race(&Db::scratch()).await;
+    race(&Db::scratch_file()).await;
     if let Some(db) = testing::bare_postgres("processes_that_migrate_at_once_apply_each_step_once").await {
         race(&db).await;
     }
