@@ -35,7 +35,7 @@ impl Guest {
         sh(&format!("ip netns delete {}", self.name));
     }
 
-    /// Asks for an address; `None` when nobody answers within a second.
+    /// Asks for an address; `None` when nobody answers for two seconds.
     pub fn discover(&self) -> Option<Offer> {
         self.exchange(DISCOVER)
     }
@@ -58,7 +58,7 @@ impl Guest {
     }
 
     pub fn pings(&self, address: &str) -> bool {
-        attempt(&format!("ip netns exec {} ping -n -c 1 -W 1 {address}", self.name)).0
+        attempt(&format!("ip netns exec {} ping -n -c 1 -i 0.2 -w 2 {address}", self.name)).0
     }
 
     /// What a server at this address and port says first.
@@ -96,10 +96,14 @@ impl Guest {
         let answered = inside(self.name, || {
             let socket = UdpSocket::bind("0.0.0.0:68").unwrap();
             socket.set_broadcast(true).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-            socket.send_to(&packet, "255.255.255.255:67").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
             let mut reply = [0; 1500];
-            Ok(socket.recv(&mut reply).ok().map(|length| reply[..length].to_vec()))
+            // The kernel may take a second to notice that a new link is up: a client asks again.
+            let answered = (0..6).find_map(|_| {
+                socket.send_to(&packet, "255.255.255.255:67").unwrap();
+                socket.recv(&mut reply).ok()
+            });
+            Ok(answered.map(|length| reply[..length].to_vec()))
         });
         let reply = answered.unwrap()?;
         assert_eq!(reply[4..8], [1, 2, 3, 4], "the reply is to this question");

@@ -7,6 +7,16 @@ use gapura::fabric::linux::may_administer;
 use std::future::Future;
 use std::process::{Command, Stdio};
 
+/// Tests that each run on a host of their own; first the path of the module they are in.
+macro_rules! on_own_host {
+    ($module:literal $(async fn $name:ident() $body:block)*) => {$(
+        #[test]
+        fn $name() {
+            $crate::fabric::host::run(concat!($module, stringify!($name)), || async $body);
+        }
+    )*};
+}
+
 const INSIDE: &str = "GAPURA_TEST_HOST";
 
 /// Runs the test's body on a host of its own. `name` is the test's path in this binary.
@@ -56,7 +66,7 @@ pub fn attempt(line: &str) -> (bool, String) {
 
 /// Does the host get an echo?
 pub fn pings(address: &str) -> bool {
-    attempt(&format!("ping -n -c 1 -W 1 {address}")).0
+    attempt(&format!("ping -n -c 1 -i 0.2 -w 2 {address}")).0
 }
 
 /// Everything a network could leave behind, as text to compare.

@@ -1,7 +1,9 @@
 //! The Linux fabric on a kernel, with guests that are namespaces.
 
-mod guest;
+#[macro_use]
 mod host;
+mod clients;
+mod guest;
 
 use gapura::error::Error;
 use gapura::fabric::linux::{LinuxFabric, Settings, inside};
@@ -13,15 +15,6 @@ use host::{attempt, inventory, pings, sh};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
-
-macro_rules! on_own_host {
-    ($(async fn $name:ident() $body:block)*) => {$(
-        #[test]
-        fn $name() {
-            host::run(concat!("fabric::", stringify!($name)), || async $body);
-        }
-    )*};
-}
 
 fn fabric() -> LinuxFabric {
     LinuxFabric::new(Settings { cloud: "test".to_owned() }).unwrap()
@@ -80,7 +73,7 @@ const A: &str = "fa:16:3e:00:00:0a";
 const B: &str = "fa:16:3e:00:00:0b";
 const STRANGER: &str = "fa:16:3e:00:00:99";
 
-on_own_host! {
+on_own_host! { "fabric::"
     async fn a_guest_gets_exactly_its_ports_address() {
         let fabric = fabric();
         let wish = network(&[A, B]);
@@ -214,6 +207,10 @@ on_own_host! {
         let reply = a.resolve("10.0.0.1", other).unwrap();
         assert_eq!((&reply[..3], &reply[3..]), (&b"\x08\x08\x81"[..], &other[3..]));
         echo.await.unwrap();
+        let long = std::net::TcpListener::bind("127.0.0.1:53").unwrap();
+        let told = std::thread::spawn(move || long.accept().unwrap().0.write_all(b"a long answer").unwrap());
+        assert_eq!(a.hears("10.0.0.1", 53).as_deref(), Some("a long answer"), "over TCP");
+        told.join().unwrap();
         let nobody = a.resolve("10.0.0.1", other).unwrap();
         assert_eq!(nobody[3] & 0x0f, 2, "without a resolver the answer is SERVFAIL");
         std::fs::remove_file(resolver).unwrap();
@@ -287,7 +284,7 @@ on_own_host! {
         let bridge = first.ensure(&wish).await.unwrap();
         let a = Guest::plug("a", &bridge, A);
         a.configure("10.0.0.1");
-        drop(first);
+        first.close().await;
         let index = sh(&format!("cat /sys/class/net/{bridge}/ifindex"));
         let short = &bridge[3..];
         let breakages = [
@@ -315,6 +312,7 @@ on_own_host! {
             let entered = sh(&format!("ip -n gapura-{short} -br addr show dev lan"));
             assert!(entered.contains("10.0.0.1/24") && !entered.contains("10.0.0.77"), "{breakage}: {entered}");
             assert_eq!(again.list().await.unwrap(), [wish.id]);
+            again.close().await;
         }
     }
 

@@ -95,6 +95,14 @@ impl LinuxFabric {
         Ok(Self { host: Arc::new(host) })
     }
 
+    /// Closes every network's DHCP and DNS. Networks go on carrying frames, and are taken over by whoever ensures them next.
+    pub async fn close(&self) {
+        let carried = std::mem::take(&mut *self.host.carried.lock());
+        for (_, carried) in carried {
+            carried.service.stop().await;
+        }
+    }
+
     /// Runs work that blocks; once begun it ends, whether or not anybody still waits for it.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Host) -> Result<T> + Send + 'static) -> Result<T> {
         let host = self.host.clone();
@@ -107,21 +115,18 @@ impl LinuxFabric {
 impl Fabric for LinuxFabric {
     async fn ensure(&self, wish: &NetworkWish) -> Result<String> {
         let shape = Shape::of(wish)?;
-        self.host.accept(wish.id, wish.epoch)?;
         let names = Names::of(&self.host.cloud, wish.id);
         let bridge = names.bridge.clone();
         let wish = Arc::new(wish.clone());
-        if self.host.stands(&names, &shape, &wish) {
-            return Ok(bridge);
+        if !self.host.stands(&names, &shape, &wish)? {
+            self.blocking(move |host| host.make(&names, shape, wish)).await?;
         }
-        self.blocking(move |host| host.make(&names, shape, wish)).await?;
         Ok(bridge)
     }
 
     async fn remove(&self, id: NetworkId, epoch: Epoch) -> Result<()> {
-        self.host.accept(id, epoch)?;
         let names = Names::of(&self.host.cloud, id);
-        self.blocking(move |host| host.unmake(&names, id)).await
+        self.blocking(move |host| host.unmake(&names, id, epoch)).await
     }
 
     async fn list(&self) -> Result<Vec<NetworkId>> {
@@ -138,6 +143,7 @@ impl Fabric for LinuxFabric {
 }
 
 impl Host {
+    /// Refuses what a newer order has overtaken while it waited.
     fn accept(&self, id: NetworkId, epoch: Epoch) -> Result<()> {
         let mut newest = self.newest.lock();
         super::refuse_older(newest.get(&id).copied(), id, epoch)?;
@@ -146,22 +152,25 @@ impl Host {
     }
 
     /// Does the network stand as wished already? Its services follow the wish's ports then.
-    fn stands(&self, names: &Names, shape: &Shape, wish: &Arc<NetworkWish>) -> bool {
+    fn stands(&self, names: &Names, shape: &Shape, wish: &Arc<NetworkWish>) -> Result<bool> {
         let carried = self.carried.lock();
-        let Some(known) = carried.get(&wish.id) else { return false };
+        self.accept(wish.id, wish.epoch)?;
+        let Some(known) = carried.get(&wish.id) else { return Ok(false) };
         let is_there = links::alias(&names.bridge).is_some_and(|alias| alias == names.alias)
             && links::exists(&names.inner)
             && (!shape.leads_out() || links::exists(&names.outer))
-            && namespace::path(&names.namespace).exists();
-        if !is_there || known.shape != *shape || known.made.is_none_or(|made| made.elapsed() > TRUSTED_FOR) {
-            return false;
+            && known.namespace == namespace::identity(&names.namespace);
+        let is_trusted = known.made.is_some_and(|made| made.elapsed() < TRUSTED_FOR);
+        if !is_there || !is_trusted || known.shape != *shape {
+            return Ok(false);
         }
         known.service.follow(wish.clone());
-        true
+        Ok(true)
     }
 
     fn make(&self, names: &Names, shape: Shape, wish: Arc<NetworkWish>) -> Result<()> {
         let _alone = self.changes.lock();
+        self.accept(wish.id, wish.epoch)?;
         let known = self.carried.lock().remove(&wish.id);
         // Sockets survive only in the namespace and on the addresses they were made for.
         let (kept, stale): (Option<Carried>, Option<Carried>) = match known {
@@ -192,8 +201,9 @@ impl Host {
         Ok(())
     }
 
-    fn unmake(&self, names: &Names, id: NetworkId) -> Result<()> {
+    fn unmake(&self, names: &Names, id: NetworkId, epoch: Epoch) -> Result<()> {
         let _alone = self.changes.lock();
+        self.accept(id, epoch)?;
         carry::refuse_in_use(names)?;
         let known = self.carried.lock().remove(&id);
         if let Some(known) = known {
