@@ -6,4 +6,5 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a failed test panics, a skipped one says so")]
 
 mod fabric;
+mod guest;
 mod hypervisor;

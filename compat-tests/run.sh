@@ -82,7 +82,7 @@ engines() {
   fi
 }
 part_unit() { engines; "$cargo" test --quiet --locked --lib --bins; }
-part_compat() { engines; "$cargo" test --quiet --locked --test compat; }
+part_compat() { engines; GAPURA_TEST_GUEST=$(guest) "$cargo" test --quiet --locked --test compat; }
 
 gapura() { echo "$checkout/target/$profile/gapura"; }
 guest() {

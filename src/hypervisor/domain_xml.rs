@@ -279,3 +279,6 @@ pub fn host_cpu(capabilities: &str) -> CpuFacts {
         ..CpuFacts::default()
     }
 }
+
+#[cfg(test)]
+mod tests;
