@@ -6,8 +6,9 @@
 //! A read runs on the thread that asks, with a connection from a pool, because that is where the figures point: on two
 //! cores, 32 clients that each make two point reads a transaction got 270,000 to 320,000 transactions a second so, 99 % within
 //! 9 µs. Handing each to a thread of the store gave 190,000 to 220,000, within 300 µs; `block_in_place` gave less and, at
-//! times, 20 ms. With one more client that lists 5,000 rows over and over (8 ms each) the point reads stayed within 6 µs
-//! here, and took 3 ms there. The price is that a long query holds a thread of the runtime: page what may grow.
+//! times, 20 ms. With one more client that lists 5,000 rows over and over (8 ms each) 99 % of the point reads took 6 µs
+//! here, and 3 ms there. On a machine busy with other work the rates met at 100,000, and the times did not. The price
+//! is that a long query holds a thread of the runtime: page what may grow.
 
 use super::tx::{Statements, Tx};
 use super::value::{Row, Value};
