@@ -25,12 +25,8 @@ use std::sync::Arc;
 /// `BadRequest` for a setting that can't be understood. A hypervisor that is away is no error: it is waited for.
 pub fn connect(config: &Config, cloud: &str) -> Result<Hosts> {
     let name = if config.compute.host.is_empty() { own_name() } else { config.compute.host.clone() };
+    let hypervisor = hypervisor(config, cloud)?;
     let is_simulated = config.hypervisor == "simulated";
-    let hypervisor: Arc<dyn Hypervisor> = if is_simulated {
-        Simulated::new(64, 256 * 1024)
-    } else {
-        Arc::new(Libvirt::connect(&config.hypervisor, cloud, accelerator(&config.compute.accelerator)?))
-    };
     let disks: Arc<dyn Disks> =
         if is_simulated { SimulatedDisks::new() } else { Arc::new(LocalDisks::open(&config.compute.disks)?) };
     let fabric: Arc<dyn Fabric> = match config.network.fabric.as_str() {
@@ -43,6 +39,17 @@ pub fn connect(config: &Config, cloud: &str) -> Result<Hosts> {
         }
     };
     Ok(Hosts::new([Host { id: id_of(cloud, &name), name, hypervisor, disks, fabric }]))
+}
+
+/// What runs machines, as the settings name it. Connects with the first call.
+///
+/// # Errors
+/// `BadRequest` for a setting that can't be understood.
+pub fn hypervisor(config: &Config, cloud: &str) -> Result<Arc<dyn Hypervisor>> {
+    if config.hypervisor == "simulated" {
+        return Ok(Simulated::new(64, 256 * 1024));
+    }
+    Ok(Arc::new(Libvirt::connect(&config.hypervisor, cloud, accelerator(&config.compute.accelerator)?)))
 }
 
 fn accelerator(text: &str) -> Result<AcceleratorChoice> {

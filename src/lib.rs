@@ -6,6 +6,7 @@ pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod disks;
+pub mod doctor;
 pub mod error;
 pub mod fabric;
 pub mod hosts;

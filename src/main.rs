@@ -25,6 +25,8 @@ enum Command {
     Serve,
     /// Make the cloud ready: domain, projects, users, flavors, network, image, clouds.yaml. Safe to repeat.
     Init,
+    /// Look for what operators get wrong, and say how to mend it.
+    Doctor,
     /// Bring the database to this version's schema.
     Migrate,
     /// Say which version this is.
@@ -63,6 +65,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 for name in Program::migrate(&config).await? {
                     say(&format!("applied {name}"));
                 }
+            }
+            Command::Doctor => {
+                let report = gapura::doctor::examine(&config).await;
+                say(&report.to_string());
+                return Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
             Command::Version => {}
         }

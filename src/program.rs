@@ -36,7 +36,7 @@ impl Program {
     /// # Errors
     /// What can't be opened, in a sentence for the operator. A hypervisor that is away is no error: it is waited for.
     pub async fn open(config: Config) -> Result<Self> {
-        make_private_folder(&config.state_dir)?;
+        make_state_folder(&config.state_dir)?;
         let clock = Clock::System;
         let db = open_database(&config).await?;
         db.migrate().await?;
@@ -91,7 +91,7 @@ impl Program {
     /// # Errors
     /// When the database is away, or newer than the program.
     pub async fn migrate(config: &Config) -> Result<Vec<String>> {
-        make_private_folder(&config.state_dir)?;
+        make_state_folder(&config.state_dir)?;
         open_database(config).await?.migrate().await
     }
 }
@@ -103,7 +103,7 @@ async fn open_database(config: &Config) -> Result<Db> {
 }
 
 /// A folder for what only Gapura's user may read.
-fn make_private_folder(path: &Path) -> Result<()> {
+fn make_state_folder(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -14,6 +14,12 @@ pub fn id(tx: &mut Tx, now: Timestamp) -> Result<String> {
     Ok(id)
 }
 
+/// The id and when it was made, if it was.
+pub fn existing(tx: &mut Tx) -> Result<Option<(String, Timestamp)>> {
+    let found = tx.query_one("SELECT id, created_at FROM cloud ORDER BY created_at, id LIMIT 1", &[])?;
+    found.map(|mut row| Ok((row.next()?, row.next()?))).transpose()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::store_test;

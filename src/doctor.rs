@@ -1,0 +1,264 @@
+//! `gapura doctor`: looks for what operators get wrong, changes nothing, and says how to mend each.
+
+use crate::blobs::Blobs;
+use crate::config::Config;
+use crate::error::with_causes;
+use crate::fabric::linux;
+use crate::hypervisor::Accelerator;
+use crate::store::{Db, StoreSettings};
+use std::fmt;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Below so many bytes free, uploads and boots will soon fail.
+const SCARCE: u64 = 5 << 30;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Well,
+    /// Worth knowing; the cloud works.
+    Note,
+    Broken,
+}
+
+#[derive(Debug, Clone)]
+struct Finding {
+    verdict: Verdict,
+    what: String,
+    mend: Option<String>,
+}
+
+/// What was looked at, and how it is.
+#[derive(Debug, Clone, Default)]
+pub struct Report(Vec<Finding>);
+
+impl Report {
+    /// Is nothing broken?
+    pub fn is_well(&self) -> bool {
+        self.0.iter().all(|finding| finding.verdict != Verdict::Broken)
+    }
+
+    fn well(&mut self, what: impl Into<String>) {
+        self.0.push(Finding { verdict: Verdict::Well, what: what.into(), mend: None });
+    }
+
+    fn note(&mut self, what: impl Into<String>, mend: impl Into<String>) {
+        self.0.push(Finding { verdict: Verdict::Note, what: what.into(), mend: Some(mend.into()) });
+    }
+
+    fn broken(&mut self, what: impl Into<String>, mend: impl Into<String>) {
+        self.0.push(Finding { verdict: Verdict::Broken, what: what.into(), mend: Some(mend.into()) });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.0 {
+            let word = match finding.verdict {
+                Verdict::Well => "ok    ",
+                Verdict::Note => "note  ",
+                Verdict::Broken => "BROKEN",
+            };
+            writeln!(f, "{word}  {}", finding.what)?;
+            if let Some(mend) = &finding.mend {
+                writeln!(f, "        {mend}")?;
+            }
+        }
+        let broken = self.0.iter().filter(|finding| finding.verdict == Verdict::Broken).count();
+        write!(f, "{} looked at, {broken} broken", self.0.len())
+    }
+}
+
+/// Looks at everything the settings name.
+pub async fn examine(config: &Config) -> Report {
+    let mut report = Report::default();
+    permissions(config, &mut report);
+    port(config, &mut report);
+    let cloud = database(config, &mut report).await;
+    image_store(config, &mut report);
+    hypervisor(config, cloud.as_deref().unwrap_or("doctor"), &mut report).await;
+    disks(config, &mut report);
+    networks(config, &mut report);
+    report
+}
+
+/// Who may read what only Gapura should.
+fn permissions(config: &Config, report: &mut Report) {
+    if !config.state_dir.is_dir() {
+        return report.broken(format!("{} is not there", config.state_dir.display()), "Run `gapura init`.");
+    }
+    let mut secrets =
+        vec![config.state_dir.join("clouds.yaml"), config.state_dir.join("openrc"), config.state_dir.join("gapura.db")];
+    secrets
+        .extend(fs::read_dir(config.state_dir.join("keys")).into_iter().flatten().flatten().map(|entry| entry.path()));
+    if !config.tls.key.as_os_str().is_empty() {
+        secrets.push(config.tls.key.clone());
+    }
+    let open: Vec<String> =
+        secrets.iter().filter(|path| others_may_read(path)).map(|path| path.display().to_string()).collect();
+    if open.is_empty() {
+        report.well("files with secrets are readable by their owner alone");
+    } else {
+        report.broken(format!("others may read {}", open.join(", ")), format!("chmod 600 {}", open.join(" ")));
+    }
+}
+
+fn others_may_read(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0)
+}
+
+/// Is the port free, or ours already?
+fn port(config: &Config, report: &mut Report) {
+    match std::net::TcpListener::bind(config.listen) {
+        Ok(_) => report.well(format!("{} is free to listen on", config.listen)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => match ask_healthcheck(config) {
+            Some(true) => report.well(format!("Gapura answers at {}", config.listen)),
+            Some(false) => report.broken(
+                format!("something at {} says that it is not healthy", config.listen),
+                "Look into its log; if it is not Gapura, set `listen` to another port.",
+            ),
+            None => report.broken(
+                format!("{} is taken by another program", config.listen),
+                "Stop it, or set `listen` to another port.",
+            ),
+        },
+        Err(error) => report.broken(
+            format!("can't listen on {}: {error}", config.listen),
+            "Set `listen` to an address of this machine.",
+        ),
+    }
+}
+
+/// `None` when what answers there does not speak HTTP as Gapura does.
+fn ask_healthcheck(config: &Config) -> Option<bool> {
+    if !config.tls.key.as_os_str().is_empty() {
+        return Some(true);
+    }
+    let mut stream = TcpStream::connect_timeout(&config.listen, Duration::from_secs(2)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(b"GET /healthcheck HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.take(4096).read_to_string(&mut answer).ok()?;
+    answer
+        .contains("x-openstack-request-id")
+        .then(|| answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"))
+}
+
+/// The cloud's id, when the database could be asked.
+async fn database(config: &Config, report: &mut Report) -> Option<String> {
+    let mut settings = StoreSettings::at(config.database_url.clone());
+    settings.connections = 1;
+    let opened = match Db::open(&settings).await {
+        Ok(db) => db.read(crate::store::cloud::existing).await,
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok(Some((id, made_at))) => {
+            let ahead = made_at.seconds() - crate::clock::Clock::System.now().seconds();
+            if ahead > 60 {
+                report.broken(
+                    format!("the clock is behind: the database was made {ahead} seconds from now"),
+                    "Set the clock and keep it right (chrony or systemd-timesyncd): tokens expire by it.",
+                );
+            } else {
+                report.well("the database answers, and the clock agrees with it");
+            }
+            Some(id)
+        }
+        Ok(None) => {
+            report.broken("the database is empty", "Run `gapura init`.");
+            None
+        }
+        Err(error) => {
+            report.broken(
+                format!("the database does not answer: {}", with_causes(&error)),
+                "Run `gapura init`, or mend `database_url`.",
+            );
+            None
+        }
+    }
+}
+
+fn image_store(config: &Config, report: &mut Report) {
+    let options: Vec<_> = config.images.store_options.clone().into_iter().collect();
+    match Blobs::open(&config.images.store, &options) {
+        Ok(_) => report.well("the image store can be opened"),
+        Err(error) => report.broken(
+            format!("the image store can't be opened: {}", with_causes(&error)),
+            "Mend `images.store` and `images.store_options`.",
+        ),
+    }
+}
+
+async fn hypervisor(config: &Config, cloud: &str, report: &mut Report) {
+    let facts = match crate::hosts::hypervisor(config, cloud) {
+        Ok(hypervisor) => hypervisor.facts().await,
+        Err(error) => Err(error),
+    };
+    match facts {
+        Err(error) => report.broken(
+            format!("the hypervisor at {} does not answer: {}", config.hypervisor, with_causes(&error)),
+            "Start libvirtd (`systemctl start libvirtd`), or mend `hypervisor`.",
+        ),
+        Ok(facts) => {
+            report.well(format!(
+                "the hypervisor on {} answers: {} CPUs, {} MiB, {} {}",
+                facts.hostname, facts.vcpus, facts.memory_mib, facts.hypervisor_type, facts.hypervisor_version
+            ));
+            match facts.accelerator {
+                Accelerator::Kvm => report.well("KVM is real: a trial machine ran on it"),
+                Accelerator::Tcg if Path::new("/dev/kvm").exists() => report.note(
+                    "KVM is advertised, but a trial machine did not run on it; machines are emulated, and slow",
+                    "Where this machine is virtual itself, allow nested virtualisation on its host.",
+                ),
+                Accelerator::Tcg => report.note(
+                    "there is no KVM; machines are emulated, and slow",
+                    "Switch on VT-x or AMD-V in the firmware and load kvm_intel or kvm_amd.",
+                ),
+                Accelerator::None => report
+                    .note("this hypervisor runs no real machines", "Set `hypervisor` to qemu:///system for real ones."),
+            }
+        }
+    }
+}
+
+fn disks(config: &Config, report: &mut Report) {
+    let folder = [&config.compute.disks, &config.state_dir].into_iter().find(|folder| folder.is_dir());
+    let Some(folder) = folder else {
+        return report.broken("there is no folder for machines' disks", "Run `gapura init`.");
+    };
+    match rustix::fs::statvfs(folder) {
+        Ok(measured) => {
+            let free = measured.f_bavail.saturating_mul(measured.f_frsize);
+            if free < SCARCE {
+                let what = format!("only {} MiB are free in {}", free >> 20, folder.display());
+                report.broken(what, "Free some, or set `compute.disks` to a folder with room.");
+            } else {
+                report.well(format!("{} GiB are free where machines' disks are", free >> 30));
+            }
+        }
+        Err(error) => {
+            report.broken(format!("{} can't be measured: {error}", folder.display()), "Mend `compute.disks`.")
+        }
+    }
+}
+
+fn networks(config: &Config, report: &mut Report) {
+    if config.network.fabric != "linux" {
+        return report.note("networks are simulated", "Set `network.fabric` to \"linux\" for real ones.");
+    }
+    let findings = linux::checks();
+    if findings.is_empty() {
+        report.well("networks can be made");
+    }
+    for finding in findings {
+        match finding.severity {
+            linux::Severity::Broken => report.broken(finding.text, "Networks won't work until this is mended."),
+            linux::Severity::Note => report.note(finding.text, "Networks work all the same."),
+        }
+    }
+}
