@@ -141,8 +141,18 @@ for name in $parts; do
   declare -F "part_$name" > /dev/null || { echo "there is no part $name; there are: $in_verify" >&2; exit 2; }
   part "$name"
 done
+summary() {
+  printf '%s\n' "${table[@]}"
+  echo "$passed passed, $failed failed"
+}
 printf '\n=== summary: %d s in all\n' "$SECONDS"
-printf '%s\n' "${table[@]}"
 [ "$failed" = 0 ] || echo "logs are in $work"
-echo "$passed passed, $failed failed"
+if [ "${1:-}" = verify ]; then
+  # Checked in, so that everybody sees what was last true of everything.
+  mkdir -p "$here/results"
+  { echo "commit $(git rev-parse HEAD)$(git diff --quiet HEAD || echo ' and changes'), $(date -u '+%F %H:%M') UTC, $(nproc) cores: compat-tests/run.sh verify, $SECONDS s"
+    echo
+    summary; } > "$here/results/verify.txt"
+fi
+summary
 [ "$failed" = 0 ]
