@@ -74,7 +74,7 @@ pub fn inventory() -> String {
     let links = sh("ip -br link");
     let mut names: Vec<_> = links.lines().filter_map(|line| line.split_whitespace().next()).collect();
     names.sort_unstable();
-    [&names.join("\n"), &sh("ip netns"), &sh("nft list tables"), &sh("ip route show table all"), &sh("ip rule")]
+    [&names.join("\n"), &sh("ip netns"), &sh("nft list tables"), &sh("ip -4 route show table all"), &sh("ip rule")]
         .map(String::as_str)
         .join("\n--\n")
 }

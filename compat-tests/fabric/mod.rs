@@ -6,7 +6,7 @@ mod clients;
 mod guest;
 
 use gapura::error::Error;
-use gapura::fabric::linux::{LinuxFabric, Settings, inside};
+use gapura::fabric::linux::{LinuxFabric, Settings, Severity, checks, inside};
 use gapura::fabric::{Fabric, NetworkWish, PortWish, SubnetWish, bridge_name};
 use gapura::hypervisor::Epoch;
 use gapura::ids::{NetworkId, PortId, SubnetId};
@@ -214,6 +214,56 @@ on_own_host! { "fabric::"
         let nobody = a.resolve("10.0.0.1", other).unwrap();
         assert_eq!(nobody[3] & 0x0f, 2, "without a resolver the answer is SERVFAIL");
         std::fs::remove_file(resolver).unwrap();
+    }
+
+    async fn a_subnet_without_a_gateway_gives_addresses_and_names_but_no_way_out() {
+        outside();
+        let fabric = fabric();
+        let mut wish = network(&[A]);
+        wish.subnets[0].gateway = None;
+        let a = Guest::plug("a", &fabric.ensure(&wish).await.unwrap(), A);
+        let offer = a.discover().unwrap();
+        sh(&format!("ip -n a addr add {}/24 dev eth0", offer.address));
+        sh("ip -n a route flush default");
+        sh("ip -n a route add 169.254.169.254/32 dev eth0"); // as the offer's routes say
+        let own = b"\x07\x07\x01\0\0\x01\0\0\0\0\0\0\x0dhost-10-0-0-5\0\0\x01\0\x01";
+        assert_eq!(a.resolve("169.254.169.254", own).unwrap()[own.len() + 12..], [10, 0, 0, 5]);
+        assert_eq!(a.hears("203.0.113.1", 80), None);
+    }
+
+    async fn a_network_of_two_subnets_serves_both() {
+        outside();
+        let fabric = fabric();
+        let mut wish = network(&[A, B]);
+        let second = SubnetWish {
+            id: SubnetId::random(),
+            cidr: "10.1.0.0/24".parse().unwrap(),
+            gateway: Some("10.1.0.1".parse().unwrap()),
+            ..wish.subnets[0].clone()
+        };
+        wish.ports[1].addresses = vec![(second.id, "10.1.0.9".parse().unwrap())];
+        wish.subnets.push(second);
+        let bridge = fabric.ensure(&wish).await.unwrap();
+        let (a, b) = (Guest::plug("a", &bridge, A), Guest::plug("b", &bridge, B));
+        a.configure("10.0.0.1");
+        assert_eq!(b.configure("10.1.0.1"), Ipv4Addr::new(10, 1, 0, 9));
+        assert!(a.pings("10.1.0.9"), "the gateway joins them");
+        assert_eq!(b.hears("203.0.113.1", 80).as_deref(), Some("203.0.113.2"));
+        wish.subnets.pop();
+        wish.ports.pop();
+        fabric.ensure(&wish).await.unwrap();
+        assert!(!b.pings("10.1.0.1"), "a subnet taken from the wish has no gateway left");
+        assert!(a.pings("10.0.0.1"));
+    }
+
+    async fn a_firewall_that_would_drop_guests_frames_is_reported_and_left_alone() {
+        let broken = || checks().into_iter().filter(|finding| finding.severity == Severity::Broken).collect::<Vec<_>>();
+        assert_eq!(broken(), []);
+        sh("nft add table ip filter");
+        sh("nft add chain ip filter FORWARD { type filter hook forward priority 0 ; policy drop ; }");
+        let rules = sh("nft list ruleset");
+        assert!(broken()[0].text.contains("ip filter FORWARD"));
+        assert_eq!(sh("nft list ruleset"), rules);
     }
 
     async fn remove_leaves_nothing() {
