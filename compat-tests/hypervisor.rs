@@ -10,6 +10,7 @@ use gapura::hypervisor::{
     About, DiskBus, DiskDevice, DiskFormat, DiskSpec, Epoch, Hypervisor, Machine, MachineSpec, Power,
 };
 use gapura::ids::ServerId;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,30 +47,8 @@ impl Subject {
         }
     }
 
-    /// A small machine with an empty disk: it runs its BIOS and waits.
     fn spec(&self, epoch: u64) -> MachineSpec {
-        let id = ServerId::random();
-        let disk = self.folder.path().join(format!("{id}.raw"));
-        if self.has_disks {
-            std::fs::File::create(&disk).unwrap().set_len(1 << 20).unwrap();
-        }
-        MachineSpec {
-            id,
-            epoch: Epoch(epoch),
-            name: format!("instance-{id}"),
-            vcpus: 1,
-            memory_mib: 64,
-            disks: vec![DiskSpec {
-                path: disk,
-                format: DiskFormat::Raw,
-                bus: DiskBus::Virtio,
-                device: DiskDevice::Disk,
-                read_only: false,
-            }],
-            interfaces: Vec::new(),
-            console_log: self.folder.path().join(format!("{id}.log")),
-            about: About { display_name: "</name><evil/>\u{1b}".to_owned(), ..About::default() },
-        }
+        empty_machine(self.folder.path(), self.has_disks, epoch)
     }
 
     async fn find(&self, id: ServerId) -> Option<Machine> {
@@ -78,6 +57,32 @@ impl Subject {
 
     async fn power(&self, id: ServerId) -> Power {
         self.find(id).await.unwrap().power
+    }
+}
+
+/// A small machine with an empty disk: it runs its BIOS and waits.
+pub fn empty_machine(folder: &Path, has_disks: bool, epoch: u64) -> MachineSpec {
+    let id = ServerId::random();
+    let disk = folder.join(format!("{id}.raw"));
+    if has_disks {
+        std::fs::File::create(&disk).unwrap().set_len(1 << 20).unwrap();
+    }
+    MachineSpec {
+        id,
+        epoch: Epoch(epoch),
+        name: format!("instance-{id}"),
+        vcpus: 1,
+        memory_mib: 64,
+        disks: vec![DiskSpec {
+            path: disk,
+            format: DiskFormat::Raw,
+            bus: DiskBus::Virtio,
+            device: DiskDevice::Disk,
+            read_only: false,
+        }],
+        interfaces: Vec::new(),
+        console_log: folder.join(format!("{id}.log")),
+        about: About { display_name: "</name><evil/>\u{1b}".to_owned(), ..About::default() },
     }
 }
 

@@ -8,3 +8,4 @@
 mod fabric;
 mod guest;
 mod hypervisor;
+mod hypervisor_faults;

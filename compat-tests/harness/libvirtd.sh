@@ -1,6 +1,7 @@
 #!/bin/bash
 # A private libvirtd for tests and trials: `libvirtd.sh start DIR` prints its URI, `libvirtd.sh stop DIR` ends it and
 # every machine it runs. Needs root. Starting a running one only prints its URI; stopping a stopped one does nothing.
+# `libvirtd.sh kill DIR` kills the daemon alone, as a crash would: it is back in a moment, and its machines go on.
 #
 # It has its own mounts (so its configuration, state, sockets and logs live in DIR and no other libvirtd is touched) and
 # its own process ids, but the machine's own network: the taps and bridges that Gapura makes are found by name. Its
@@ -8,7 +9,7 @@
 # and when that process goes, the kernel ends everything it started: nothing can be left behind.
 set -euo pipefail
 
-usage() { echo "usage: $0 start DIR | stop DIR" >&2; exit 2; }
+usage() { echo "usage: $0 start|stop|kill DIR" >&2; exit 2; }
 [ $# -eq 2 ] || usage
 mkdir -p "$2"
 dir=$(readlink -f "$2")
@@ -36,6 +37,8 @@ max_clients = 200
 max_workers = 40
 max_client_requests = 40
 EOF
+  # Two daemons that look for a free port at the same time would find the same one: each has displays of its own.
+  local displays=$((6100 + $(cksum <<<"$dir" | cut -d" " -f1) % 120 * 200))
   # Machines run as root and unconfined: their disks are wherever a test made them. Not for real hosts.
   cat >"$dir/etc/qemu.conf" <<EOF
 user = "root"
@@ -48,6 +51,8 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 seccomp_sandbox = 0
 max_core = 0
+remote_display_port_min = $displays
+remote_display_port_max = $((displays + 199))
 EOF
 }
 
@@ -89,4 +94,10 @@ stop() {
   rm -f "$dir/holder.pid" "$socket"
 }
 
-case $1 in start) start ;; stop) stop ;; *) usage ;; esac
+crash() {
+  local pid init
+  pid=$(holder) && init=$(pgrep -P "$pid") || { echo "no libvirtd runs in $dir" >&2; exit 1; }
+  pkill -KILL -P "$init" -x libvirtd
+}
+
+case $1 in start) start ;; stop) stop ;; kill) crash ;; *) usage ;; esac
