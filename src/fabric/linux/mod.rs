@@ -9,6 +9,9 @@
 //! are. What was last made is also remembered in memory, so that an unchanged wish costs no command; once a while it is
 //! made again all the same, because other programs do flush firewalls.
 //!
+//! Not built: IPv6 subnets (refused as such), and port security. Networks are walled off from each other and from the host,
+//! but within one network a guest can still claim a neighbour's address or answer DHCP itself.
+//!
 //! Start reading at [`carry`] (what is made, in order), then [`dhcp`] (who gets which address) and [`firewall`].
 
 mod carry;
