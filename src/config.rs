@@ -5,6 +5,7 @@
 //! An unknown key is an error that names the nearest known one, since a misspelt setting that is silently ignored is a
 //! setting the operator believes to be in force.
 
+use crate::api::IdentitySettings;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ pub struct Config {
     pub policy_file: PathBuf,
     pub tls: Tls,
     pub log: Log,
-    pub identity: Identity,
+    pub identity: IdentitySettings,
     pub images: Images,
     pub compute: Compute,
     pub network: Network,
@@ -53,7 +54,7 @@ impl Default for Config {
             policy_file: PathBuf::new(),
             tls: Tls::default(),
             log: Log::default(),
-            identity: Identity::default(),
+            identity: IdentitySettings::default(),
             images: Images::default(),
             compute: Compute::default(),
             network: Network::default(),
@@ -82,19 +83,6 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { format: "text".to_owned(), filter: "info,access=info".to_owned() }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Identity {
-    /// How long a token lives, in seconds.
-    pub token_seconds: u32,
-}
-
-impl Default for Identity {
-    fn default() -> Self {
-        Self { token_seconds: 3600 }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod http;
 pub mod hypervisor;
 pub mod ids;
 pub mod init;
+pub mod keys;
 pub mod logging;
 pub mod metrics;
 pub mod program;

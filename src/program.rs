@@ -5,13 +5,14 @@
 //! ```
 //! On SIGTERM or SIGINT the listener closes, requests under way finish, tasks keep their rows, machines keep running.
 
-use crate::api::{self, State};
+use crate::api::{self, Identity, State};
 use crate::clock::Clock;
 use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::serve;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings};
 use crate::tasks::{Runner, RunnerSettings, workflows};
@@ -47,12 +48,14 @@ impl Program {
         let hosts = crate::hosts::connect(&config, &cloud)?;
         let settings = RunnerSettings::default();
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows(), settings);
+        let keys = Keys::load_or_create(&config.state_dir.join("keys"), now)?;
         let state = Arc::new(State {
             db,
             clock,
             policy,
             public_url: config.public_url.clone(),
             region: config.region.clone(),
+            identity: Identity::new(config.identity.clone(), keys),
             hosts,
             runner: runner.clone(),
             metrics: Arc::new(Metrics::new()),

@@ -1,18 +1,137 @@
 //! From `X-Auth-Token` to the caller.
+//!
+//! The token says who and for what; whether that still holds is looked up: revocations, the user, the project or domain,
+//! and the roles held now, in one read. The result is kept under the identity epoch, which every request reads; so a
+//! change made by any process is seen by the next request in all of them.
 
 use super::State;
-use crate::cloud::identity::Caller;
+use super::identity::sessions::{Session, digest};
+use crate::clock::Timestamp;
+use crate::cloud::identity::{ApplicationCredentialRef, Caller, DomainRef, Scope, Target};
+use crate::cloud::token::{Claims, LONGEST};
 use crate::error::{Error, Result};
 use crate::http::call::Head;
-use std::sync::Arc;
+use crate::ids::DomainId;
+use crate::store::{Tx, application_credentials, epoch, projects, revocations, roles, users};
+use std::sync::{Arc, OnceLock};
 
 /// The caller whose token the request carries.
 ///
 /// # Errors
 /// `Unauthorized` when there is none, or it is not valid now.
 pub async fn authenticate(state: &State, head: &Head) -> Result<Arc<Caller>> {
-    let _ = (state, head.header("x-auth-token"));
-    Err(required())
+    let token = head.header("x-auth-token").ok_or_else(required)?;
+    Ok(session(state, token).await?.caller.clone())
+}
+
+/// What a token stands for now.
+///
+/// # Errors
+/// `Unauthorized` when it is not valid now.
+pub async fn session(state: &State, token: &str) -> Result<Arc<Session>> {
+    if token.is_empty() || token.len() > LONGEST {
+        return Err(required());
+    }
+    let identity = &state.identity;
+    let now = state.clock.now();
+    let digest = digest(token);
+    let kept = identity.sessions.get(&digest);
+    let claims = match &kept {
+        Some(session) => session.claims.clone(),
+        None => identity.keys.verify(token, now)?,
+    };
+    if claims.expires_at() <= now {
+        identity.sessions.forget(&digest);
+        return Err(required());
+    }
+    let known = kept.as_ref().map(|session| session.epoch);
+    let asked = claims.clone();
+    let fresh = state
+        .db
+        .read(move |tx| {
+            let epoch = epoch::current(tx)?;
+            if known == Some(epoch) {
+                return Ok(None);
+            }
+            Ok(Some((epoch, resolve(tx, &asked, now)?)))
+        })
+        .await?;
+    match (fresh, kept) {
+        (None, Some(session)) => Ok(session),
+        (Some((epoch, caller)), _) => {
+            let session = Arc::new(Session { epoch, claims, caller: Arc::new(caller), rendered: OnceLock::new() });
+            // An application credential may run out between two epochs, so its sessions are looked up each time.
+            if session.caller.application_credential.is_none() {
+                identity.sessions.put(digest, session.clone(), now);
+            }
+            Ok(session)
+        }
+        (None, None) => Err(required()),
+    }
+}
+
+/// The caller that claims stand for, as of now.
+///
+/// # Errors
+/// `Unauthorized` when the token was revoked, something it names is gone or disabled, or no role is left on its scope.
+pub fn resolve(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Caller> {
+    if revocations::covers(tx, claims)? {
+        return Err(required());
+    }
+    let user = users::get(tx, &claims.sub)?.filter(|user| user.enabled).ok_or_else(required)?;
+    let user_domain = enabled_domain(tx, &user.domain_id)?;
+    let (scope, target) = scope(tx, claims)?;
+    let mut roles = match &target {
+        Some(target) => roles::effective(tx, &user.id, target)?,
+        None => Vec::new(),
+    };
+    let mut application_credential = None;
+    if let Some(id) = &claims.application_credential_id {
+        let credential = application_credentials::get(tx, &user.id, id)?.ok_or_else(required)?;
+        if credential.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(required());
+        }
+        roles.retain(|role| credential.role_ids.contains(&role.id));
+        application_credential = Some(ApplicationCredentialRef {
+            id: credential.id,
+            name: credential.name,
+            restricted: !credential.unrestricted,
+        });
+    }
+    if target.is_some() && roles.is_empty() {
+        return Err(required());
+    }
+    Ok(Caller {
+        user_id: user.id,
+        user_name: user.name,
+        user_domain,
+        password_expires_at: user.password_expires_at,
+        application_credential,
+        scope,
+        roles,
+        methods: claims.methods.clone(),
+        audit_ids: claims.audit_ids.clone(),
+        issued_at: claims.issued_at,
+        expires_at: claims.expires_at(),
+    })
+}
+
+fn scope(tx: &mut Tx, claims: &Claims) -> Result<(Scope, Option<Target>)> {
+    if let Some(id) = &claims.project_id {
+        let project = projects::get(tx, id)?.filter(|project| project.enabled).ok_or_else(required)?;
+        let domain_id = project.domain_id.unwrap_or_else(|| DomainId(id.0.clone()));
+        let domain = enabled_domain(tx, &domain_id)?;
+        return Ok((Scope::Project { id: id.clone(), name: project.name, domain }, Some(Target::Project(id.clone()))));
+    }
+    if let Some(id) = &claims.domain_id {
+        return Ok((Scope::Domain(enabled_domain(tx, id)?), Some(Target::Domain(id.clone()))));
+    }
+    Ok(if claims.system.is_some() { (Scope::System, Some(Target::System)) } else { (Scope::Unscoped, None) })
+}
+
+fn enabled_domain(tx: &mut Tx, id: &DomainId) -> Result<DomainRef> {
+    let (domain, is_enabled) = projects::domain_ref(tx, id)?.ok_or_else(required)?;
+    if is_enabled { Ok(domain) } else { Err(required()) }
 }
 
 /// What everyone is told who has no valid token.

@@ -20,6 +20,8 @@ pub struct Context {
     /// How far the row's rule lets the caller reach. On public rows, nobody has asked a rule: handlers there don't use it.
     pub reach: Reach,
     credentials: Arc<Credentials>,
+    /// The row's own rule; nothing on public rows.
+    rule: &'static str,
 }
 
 impl Context {
@@ -51,6 +53,24 @@ impl Context {
     /// How far another rule reaches.
     pub fn reach_of(&self, rule: &str) -> Option<Reach> {
         self.state.policy.reach(rule, &self.credentials)
+    }
+
+    /// Refuses unless the row's own rule holds for this very target.
+    ///
+    /// # Errors
+    /// `Forbidden`, naming the rule.
+    pub fn permit(&self, target: &Target) -> Result<()> {
+        self.allow_on(self.rule, target)
+    }
+
+    /// Does the row's own rule hold for this very target?
+    pub fn permits(&self, target: &Target) -> bool {
+        self.may_on(self.rule, target)
+    }
+
+    /// The caller as rules see them.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// Does a rule hold for this very target?
@@ -107,13 +127,22 @@ impl Gate for GateKeeper {
         }
     }
 
-    async fn admit(&self, caller: Self::Caller, access: Access, _head: &Head) -> Result<Context> {
+    async fn admit(&self, caller: Self::Caller, access: Access, head: &Head) -> Result<Context> {
         let credentials = Arc::new(caller.as_ref().map(|caller| caller.credentials()).unwrap_or_default());
-        let reach = match access {
-            Access::Public => Reach::User(UserId(String::new())),
-            Access::Rule(rule) => self.state.policy.reach(rule, &credentials).ok_or_else(|| forbidden(rule))?,
+        let policy = &self.state.policy;
+        let (reach, rule) = match access {
+            Access::Public => (Reach::User(UserId(String::new())), ""),
+            // Identity's rules compare the domains of several things at once, which no home can stand for: its handlers
+            // ask the rule about each thing itself ([`Context::permit`]), and here only hopeless calls are turned away.
+            Access::Rule(rule) if std::ptr::eq(head.service, &super::identity::SERVICE) => {
+                if !policy.might_allow(rule, &credentials) {
+                    return Err(forbidden(rule));
+                }
+                (Reach::User(UserId(credentials.user_id.clone())), rule)
+            }
+            Access::Rule(rule) => (policy.reach(rule, &credentials).ok_or_else(|| forbidden(rule))?, rule),
             Access::Undeclared => return Err(forbidden("undeclared")),
         };
-        Ok(Context { state: self.state.clone(), caller, reach, credentials })
+        Ok(Context { state: self.state.clone(), caller, reach, credentials, rule })
     }
 }

@@ -6,10 +6,15 @@
 mod authenticate;
 pub mod faults;
 mod gate;
+pub mod identity;
 mod root;
 mod state;
+#[cfg(test)]
+#[allow(dead_code, reason = "what one service's tests don't need, another's do")]
+pub(crate) mod testing;
 
 pub use gate::{Context, GateKeeper};
+pub use identity::{FirstPasswords, Identity, IdentitySettings, seed as seed_identity};
 pub use state::State;
 
 use crate::http::router::Router;
@@ -23,7 +28,7 @@ pub type Row = TableRow<Context>;
 
 /// Every service with its rows.
 pub fn table() -> Vec<(&'static Service, Vec<Row>)> {
-    vec![(&root::SERVICE, root::rows())]
+    vec![(&root::SERVICE, root::rows()), (&identity::SERVICE, identity::rows())]
 }
 
 /// The router over the whole table.

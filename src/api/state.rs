@@ -1,5 +1,6 @@
 //! What handlers share: the program's parts, opened once at start.
 
+use super::identity::Identity;
 use crate::clock::Clock;
 use crate::cloud::policy::Policy;
 use crate::metrics::Metrics;
@@ -19,4 +20,6 @@ pub struct State {
     /// Woken after a transaction that made a task.
     pub runner: Runner,
     pub metrics: Arc<Metrics>,
+    /// Token keys, password hashing, what is remembered of tokens.
+    pub identity: Identity,
 }

@@ -1,8 +1,9 @@
-//! Who asks, and in whose name: the caller as every service sees them.
+//! Identity's nouns, and the caller as every service sees them.
 
 use crate::clock::Timestamp;
 use crate::cloud::policy::Credentials;
-use crate::ids::{DomainId, ProjectId, RoleId, UserId};
+use crate::ids::{DomainId, GroupId, ProjectId, RoleId, UserId};
+use serde_json::{Map, Value};
 
 /// A domain as tokens name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +27,152 @@ pub enum Scope {
     System,
 }
 
+/// An application credential as tokens name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplicationCredentialRef {
+    pub id: String,
+    pub name: String,
+    /// May not make or delete application credentials, nor trusts.
+    pub restricted: bool,
+}
+
+/// A project, or a domain: upstream's domains are projects that act as one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Project {
+    pub id: ProjectId,
+    /// `None` for a domain.
+    pub domain_id: Option<DomainId>,
+    /// A project at the top has its domain for a parent; `None` for a domain.
+    pub parent_id: Option<ProjectId>,
+    pub is_domain: bool,
+    pub name: String,
+    pub description: String,
+    pub enabled: bool,
+    pub tags: Vec<String>,
+    pub options: Map<String, Value>,
+    /// Attributes that upstream has no name for, kept and shown as they came.
+    pub extra: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    pub id: UserId,
+    pub domain_id: DomainId,
+    pub name: String,
+    pub enabled: bool,
+    pub default_project_id: Option<ProjectId>,
+    pub description: Option<String>,
+    pub email: Option<String>,
+    pub password_expires_at: Option<Timestamp>,
+    pub options: Map<String, Value>,
+    pub extra: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub id: GroupId,
+    pub domain_id: DomainId,
+    pub name: String,
+    pub description: String,
+    pub extra: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Role {
+    pub id: RoleId,
+    /// `None`: a role for every domain.
+    pub domain_id: Option<DomainId>,
+    pub name: String,
+    pub description: Option<String>,
+    pub options: Map<String, Value>,
+    pub extra: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    pub id: String,
+    pub parent_region_id: Option<String>,
+    pub description: String,
+    pub extra: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    pub id: String,
+    pub kind: String,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub enabled: bool,
+    pub extra: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    pub id: String,
+    pub service_id: String,
+    pub region_id: Option<String>,
+    pub interface: String,
+    /// May hold `$(public_url)s`, `%(project_id)s` and their like; [`endpoint_url`] puts values in.
+    pub url: String,
+    pub enabled: bool,
+    pub name: Option<String>,
+    pub extra: Map<String, Value>,
+}
+
+/// Who holds a role.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Actor {
+    User(UserId),
+    Group(GroupId),
+}
+
+/// What a role is held on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    Project(ProjectId),
+    Domain(DomainId),
+    System,
+}
+
+/// Who holds which role on what.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Assignment {
+    pub role_id: RoleId,
+    pub actor: Actor,
+    pub target: Target,
+    /// Holds below the target and not on it.
+    pub inherited: bool,
+}
+
+/// Names are unique and found without regard to case; accents count.
+pub fn name_key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// An endpoint's URL with its templates filled in; `None` when it needs a project and there is none, as upstream leaves
+/// such an endpoint out of the catalogue.
+pub fn endpoint_url(template: &str, public_url: &str, project_id: Option<&ProjectId>) -> Option<String> {
+    let mut url = template.replace("$(public_url)s", public_url).replace("%(public_url)s", public_url);
+    for name in ["project_id", "tenant_id"] {
+        for mark in ['$', '%'] {
+            let placeholder = format!("{mark}({name})s");
+            if url.contains(&placeholder) {
+                url = url.replace(&placeholder, project_id?.as_str());
+            }
+        }
+    }
+    Some(url)
+}
+
 /// Who asks: a valid token, with names and roles as they are now, not as they were when it was issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub user_id: UserId,
     pub user_name: String,
     pub user_domain: DomainRef,
+    pub password_expires_at: Option<Timestamp>,
+    /// The application credential that the token was got with.
+    pub application_credential: Option<ApplicationCredentialRef>,
     pub scope: Scope,
     /// Effective: assigned, inherited and implied.
     pub roles: Vec<RoleRef>,

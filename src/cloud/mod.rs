@@ -3,5 +3,7 @@
 pub mod address;
 pub mod identity;
 pub mod image_format;
+pub mod password;
 pub mod policy;
 pub mod policy_rules;
+pub mod token;

@@ -205,6 +205,41 @@ impl Policy {
         self.holds(rule, who, &Seen::Real(target))
     }
 
+    /// Could the rule hold for some target? Where a service looks at each target itself (identity's rules compare the
+    /// domains of several things at once), this is what can be said before there is one.
+    pub fn might_allow(&self, rule: &str, who: &Credentials) -> bool {
+        self.rules.get(rule).is_some_and(|check| self.outlook(check, who) != Some(false))
+    }
+
+    /// What a check comes to, whatever the target; `None` when that depends on the target.
+    fn outlook(&self, check: &Check, who: &Credentials) -> Option<bool> {
+        let among = |checks: &[Check], decides: bool| {
+            let outlooks: Vec<_> = checks.iter().map(|check| self.outlook(check, who)).collect();
+            if outlooks.contains(&Some(decides)) {
+                Some(decides)
+            } else if outlooks.contains(&None) {
+                None
+            } else {
+                Some(!decides)
+            }
+        };
+        match check {
+            Check::Not(inner) => self.outlook(inner, who).map(|holds| !holds),
+            Check::All(all) => among(all, false),
+            Check::Any(any) => among(any, true),
+            Check::Rule(name) => self.rules.get(name).map_or(Some(false), |check| self.outlook(check, who)),
+            Check::Compare { left: Operand::Attribute(name), right: Operand::Target(_) }
+                if who.attribute(name).is_none() =>
+            {
+                Some(false)
+            }
+            Check::Compare { right: Operand::Target(_), .. } => None,
+            Check::Always | Check::Never | Check::Role(_) | Check::Compare { .. } => {
+                Some(self.evaluate(check, who, &Seen::Nothing))
+            }
+        }
+    }
+
     fn holds(&self, rule: &str, who: &Credentials, seen: &Seen<'_>) -> bool {
         // A rule that isn't there holds for nobody.
         self.rules.get(rule).is_some_and(|check| self.evaluate(check, who, seen))
@@ -220,6 +255,11 @@ impl Policy {
             Check::Role(name) => who.roles.iter().any(|role| role.eq_ignore_ascii_case(name)),
             Check::Rule(name) => self.holds(name, who, seen),
             Check::Compare { left, right } => {
+                if let (Operand::Attribute(name), Operand::Literal(literal)) = (left, right)
+                    && literal == "None"
+                {
+                    return who.attribute(name).is_none();
+                }
                 let value = |operand: &Operand| match operand {
                     Operand::Literal(text) => Some(text.clone()),
                     Operand::Attribute(name) => who.attribute(name).map(str::to_owned),
@@ -453,6 +493,18 @@ mod tests {
         assert!(!p.allows("none", &alice(&[]), &Target::new().with("owner", "x")));
         assert!(p.allows("not_reader", &alice(&["member"]), &mine));
         assert!(!p.allows("not_reader", &alice(&["member", "reader"]), &mine));
+    }
+
+    #[test]
+    fn a_rule_that_no_target_can_satisfy_is_known_before_there_is_one() {
+        let p = policy();
+        assert!(p.might_allow("get_user", &alice(&[])), "of herself");
+        assert!(p.might_allow("list", &alice(&["reader"])));
+        assert!(!p.might_allow("list", &alice(&["member"])));
+        assert!(!p.might_allow("list", &Credentials { project_id: None, ..alice(&["reader"]) }));
+        assert!(p.might_allow("community", &alice(&[])));
+        assert!(!p.might_allow("nobody", &alice(&["admin"])));
+        assert!(!p.might_allow("no such rule", &alice(&["admin"])));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod credentials;
 
 pub use credentials::Credentials;
 
+use crate::api::{FirstPasswords, seed_identity};
 use crate::config::Config;
 use crate::error::Result;
 use crate::program::Program;
@@ -18,5 +19,8 @@ pub async fn run(config: Config) -> Result<String> {
     let config = &program.config;
     let credentials = Credentials::load_or_generate(&config.state_dir)?;
     credentials.write(&config.state_dir, &config.public_url, &config.region)?;
+    let passwords = FirstPasswords { admin: credentials.admin.clone(), demo: credentials.demo.clone() };
+    let state = &program.state;
+    seed_identity(&state.db, config.identity.argon2, &config.region, &passwords, state.clock.now()).await?;
     Ok(format!("clouds.yaml: {}", credentials::path(&config.state_dir).display()))
 }

@@ -18,31 +18,33 @@ fn is_fault(outcome: &Outcome) -> bool {
 
 fn domain(tx: &mut Tx, id: &str, name: &str) -> Outcome {
     tx.execute(
-        "INSERT INTO projects (id, is_domain, name, description, enabled, options, extra, created_at)
-         VALUES (?1, 1, ?2, '', 1, '{}', '{}', 0)",
+        "INSERT INTO projects (id, is_domain, name, name_key, description, enabled, options, extra, created_at)
+         VALUES (?1, 1, ?2, ?2, '', 1, '{}', '{}', 0)",
         args![id, name],
     )
 }
 
 fn project(tx: &mut Tx, id: &str, domain: &str, parent: &str, name: &str) -> Outcome {
     tx.execute(
-        "INSERT INTO projects (id, domain_id, parent_id, is_domain, name, description, enabled, options, extra, created_at)
-         VALUES (?1, ?2, ?3, 0, ?4, '', 1, '{}', '{}', 0)",
+        "INSERT INTO projects (id, domain_id, parent_id, is_domain, name, name_key, description, enabled, options,
+                               extra, created_at)
+         VALUES (?1, ?2, ?3, 0, ?4, ?4, '', 1, '{}', '{}', 0)",
         args![id, domain, parent, name],
     )
 }
 
 fn user(tx: &mut Tx, id: &str, domain: &str, name: &str) -> Outcome {
     tx.execute(
-        "INSERT INTO users (id, domain_id, name, enabled, options, extra, failed_logins, created_at)
-         VALUES (?1, ?2, ?3, 1, '{}', '{}', 0, 0)",
+        "INSERT INTO users (id, domain_id, name, name_key, enabled, options, extra, failed_logins, created_at)
+         VALUES (?1, ?2, ?3, ?3, 1, '{}', '{}', 0, 0)",
         args![id, domain, name],
     )
 }
 
 fn role(tx: &mut Tx, id: &str, domain: Option<&str>, name: &str) -> Outcome {
     tx.execute(
-        "INSERT INTO roles (id, domain_id, name, options, extra, created_at) VALUES (?1, ?2, ?3, '{}', '{}', 0)",
+        "INSERT INTO roles (id, domain_id, name, name_key, options, extra, created_at)
+         VALUES (?1, ?2, ?3, ?3, '{}', '{}', 0)",
         args![id, domain, name],
     )
 }

@@ -26,12 +26,19 @@
 //! 10. A write is serialisable on both (SQLite has one writer, PostgreSQL runs it SERIALIZABLE), so "read, decide, write"
 //!     in one closure is safe. A read is one snapshot.
 
+pub mod application_credentials;
+pub mod assignments;
+pub mod catalog;
+pub mod epoch;
 #[cfg(test)]
 mod invariants;
 mod migrations;
 #[cfg(test)]
 mod network_tests;
 mod postgres;
+pub mod projects;
+pub mod revocations;
+pub mod roles;
 mod scratch;
 mod sqlite;
 #[cfg(test)]
@@ -39,6 +46,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tx;
+pub mod users;
 mod value;
 mod workers;
 

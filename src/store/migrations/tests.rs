@@ -9,18 +9,20 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "0001_identity",
         &[
-            "INSERT INTO projects (id, is_domain, name, description, enabled, options, extra, created_at)
-             VALUES ('d', 1, 'Default', '', 1, '{}', '{}', 1)",
-            "INSERT INTO projects (id, domain_id, parent_id, is_domain, name, description, enabled, options, extra, created_at)
-             VALUES ('p', 'd', 'd', 0, 'demo', '', 1, '{}', '{}', 1)",
+            "INSERT INTO projects (id, is_domain, name, name_key, description, enabled, options, extra, created_at)
+             VALUES ('d', 1, 'Default', 'default', '', 1, '{}', '{}', 1)",
+            "INSERT INTO projects (id, domain_id, parent_id, is_domain, name, name_key, description, enabled, options, extra,
+                                   created_at)
+             VALUES ('p', 'd', 'd', 0, 'demo', 'demo', '', 1, '{}', '{}', 1)",
             "INSERT INTO project_tags (project_id, tag) VALUES ('p', 'red')",
-            "INSERT INTO users (id, domain_id, name, enabled, options, extra, failed_logins, created_at)
-             VALUES ('u', 'd', 'alice', 1, '{}', '{}', 0, 1)",
+            "INSERT INTO users (id, domain_id, name, name_key, enabled, options, extra, failed_logins, created_at)
+             VALUES ('u', 'd', 'alice', 'alice', 1, '{}', '{}', 0, 1)",
             "INSERT INTO passwords (id, user_id, hash, self_service, created_at) VALUES ('w', 'u', 'x', 0, 1)",
-            "INSERT INTO groups (id, domain_id, name, description, extra, created_at) VALUES ('g', 'd', 'ops', '', '{}', 1)",
+            "INSERT INTO groups (id, domain_id, name, name_key, description, extra, created_at)
+             VALUES ('g', 'd', 'ops', 'ops', '', '{}', 1)",
             "INSERT INTO group_members (group_id, user_id) VALUES ('g', 'u')",
-            "INSERT INTO roles (id, name, options, extra, created_at) VALUES ('r', 'member', '{}', '{}', 1)",
-            "INSERT INTO roles (id, name, options, extra, created_at) VALUES ('s', 'reader', '{}', '{}', 1)",
+            "INSERT INTO roles (id, name, name_key, options, extra, created_at) VALUES ('r', 'member', 'member', '{}', '{}', 1)",
+            "INSERT INTO roles (id, name, name_key, options, extra, created_at) VALUES ('s', 'reader', 'reader', '{}', '{}', 1)",
             "INSERT INTO implied_roles (prior_role_id, implied_role_id) VALUES ('r', 's')",
             "INSERT INTO assignments (role_id, user_id, project_id, is_system, inherited) VALUES ('r', 'u', 'p', 0, 0)",
             "INSERT INTO regions (id, description, extra) VALUES ('one', '', '{}')",
@@ -28,6 +30,9 @@ const ROWS: &[(&str, &[&str])] = &[
             "INSERT INTO endpoints (id, service_id, region_id, interface, url, enabled, extra)
              VALUES ('e', 'c', 'one', 'public', 'http://x', 1, '{}')",
             "INSERT INTO revocations (id, audit_id, issued_before, revoked_at, expires_at) VALUES ('v', 'a', 1, 1, 2)",
+            "INSERT INTO application_credentials (id, user_id, project_id, name, secret_hash, role_ids, unrestricted,
+                                                  created_at)
+             VALUES ('a', 'u', 'p', 'robot', 'x', '[]', 0, 1)",
         ],
     ),
     (

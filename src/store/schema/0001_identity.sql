@@ -1,3 +1,6 @@
+-- Names are unique and found without regard to case, as upstream's are: name_key is the name in lower case, made by the
+-- program, since the engines fold letters differently.
+
 -- A domain is a project that acts as one, as upstream: roles can be granted on it and /v3/projects/{id} shows it.
 CREATE TABLE projects (
     id          TEXT NOT NULL PRIMARY KEY,
@@ -6,6 +9,7 @@ CREATE TABLE projects (
     parent_id   TEXT REFERENCES projects (id),
     is_domain   BIGINT NOT NULL CHECK (is_domain IN (0, 1)),
     name        TEXT NOT NULL,
+    name_key    TEXT NOT NULL,
     description TEXT NOT NULL,
     enabled     BIGINT NOT NULL CHECK (enabled IN (0, 1)),
     options     TEXT NOT NULL,
@@ -14,8 +18,8 @@ CREATE TABLE projects (
     created_at  BIGINT NOT NULL,
     CHECK ((is_domain = 1) = (domain_id IS NULL))
 );
-CREATE UNIQUE INDEX projects_name ON projects (domain_id, name) WHERE is_domain = 0;
-CREATE UNIQUE INDEX domains_name ON projects (name) WHERE is_domain = 1;
+CREATE UNIQUE INDEX projects_name ON projects (domain_id, name_key) WHERE is_domain = 0;
+CREATE UNIQUE INDEX domains_name ON projects (name_key) WHERE is_domain = 1;
 CREATE INDEX projects_parent ON projects (parent_id);
 
 CREATE TABLE project_tags (
@@ -29,6 +33,7 @@ CREATE TABLE users (
     id                 TEXT NOT NULL PRIMARY KEY,
     domain_id          TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     name               TEXT NOT NULL,
+    name_key           TEXT NOT NULL,
     enabled            BIGINT NOT NULL CHECK (enabled IN (0, 1)),
     -- No reference: upstream takes the id of a project that isn't there, and ignores it at login.
     default_project_id TEXT,
@@ -40,7 +45,7 @@ CREATE TABLE users (
     last_failed_at     BIGINT,
     last_active_at     BIGINT,
     created_at         BIGINT NOT NULL,
-    UNIQUE (domain_id, name)
+    UNIQUE (domain_id, name_key)
 );
 
 -- The newest is the one that logs in; older ones are kept as long as the history rule wants.
@@ -58,10 +63,11 @@ CREATE TABLE groups (
     id          TEXT NOT NULL PRIMARY KEY,
     domain_id   TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     name        TEXT NOT NULL,
+    name_key    TEXT NOT NULL,
     description TEXT NOT NULL,
     extra       TEXT NOT NULL,
     created_at  BIGINT NOT NULL,
-    UNIQUE (domain_id, name)
+    UNIQUE (domain_id, name_key)
 );
 
 CREATE TABLE group_members (
@@ -76,13 +82,14 @@ CREATE TABLE roles (
     -- Null: a role for every domain.
     domain_id   TEXT REFERENCES projects (id) ON DELETE CASCADE,
     name        TEXT NOT NULL,
+    name_key    TEXT NOT NULL,
     description TEXT,
     options     TEXT NOT NULL,
     extra       TEXT NOT NULL,
     created_at  BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX roles_name ON roles (name) WHERE domain_id IS NULL;
-CREATE UNIQUE INDEX roles_domain_name ON roles (domain_id, name) WHERE domain_id IS NOT NULL;
+CREATE UNIQUE INDEX roles_name ON roles (name_key) WHERE domain_id IS NULL;
+CREATE UNIQUE INDEX roles_domain_name ON roles (domain_id, name_key) WHERE domain_id IS NOT NULL;
 
 CREATE TABLE implied_roles (
     prior_role_id   TEXT NOT NULL REFERENCES roles (id) ON DELETE CASCADE,
@@ -173,3 +180,20 @@ CREATE TABLE identity_epoch (
     epoch BIGINT NOT NULL
 );
 INSERT INTO identity_epoch (id, epoch) VALUES (1, 1);
+
+-- A way to log in as a user, on one project, without the password; the secret is kept as an argon2id hash.
+CREATE TABLE application_credentials (
+    id           TEXT NOT NULL PRIMARY KEY,
+    user_id      TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    project_id   TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    name         TEXT NOT NULL,
+    description  TEXT,
+    secret_hash  TEXT NOT NULL,
+    -- JSON: the ids of the roles it was made with.
+    role_ids     TEXT NOT NULL,
+    unrestricted BIGINT NOT NULL CHECK (unrestricted IN (0, 1)),
+    expires_at   BIGINT,
+    created_at   BIGINT NOT NULL,
+    UNIQUE (user_id, name)
+);
+CREATE INDEX application_credentials_project ON application_credentials (project_id);

@@ -1,0 +1,31 @@
+//! What the identity service keeps in memory between requests.
+
+use super::failures::Failures;
+use super::hashing::Hashing;
+use super::sessions::Sessions;
+use super::settings::IdentitySettings;
+use crate::keys::Keys;
+
+pub struct Identity {
+    pub settings: IdentitySettings,
+    pub keys: Keys,
+    pub hashing: Hashing,
+    pub failures: Failures,
+    pub sessions: Sessions,
+}
+
+impl Identity {
+    pub fn new(settings: IdentitySettings, keys: Keys) -> Self {
+        Self {
+            hashing: Hashing::new(settings.argon2, settings.hash_workers, settings.hash_queue),
+            failures: Failures::new(
+                settings.failures_per_user,
+                settings.failures_per_address,
+                settings.failure_seconds,
+            ),
+            sessions: Sessions::new(settings.remembered_tokens),
+            keys,
+            settings,
+        }
+    }
+}

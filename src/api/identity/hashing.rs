@@ -1,0 +1,65 @@
+//! The pool that hashes passwords: a few at a time, a bounded queue behind them, off the async threads.
+//!
+//! A hash takes tens of milliseconds and megabytes on purpose, so the bound is what keeps a flood of logins from taking
+//! the machine: who finds the queue full is told to come back.
+
+use crate::cloud::password::{Recipe, Verdict};
+use crate::error::{Error, Result};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+pub struct Hashing {
+    recipe: Recipe,
+    workers: Semaphore,
+    /// Those at work and those in the queue.
+    places: Semaphore,
+}
+
+impl Hashing {
+    pub fn new(recipe: Recipe, workers: usize, queue: usize) -> Self {
+        let workers = workers.max(1);
+        Self { recipe, workers: Semaphore::new(workers), places: Semaphore::new(workers + queue) }
+    }
+
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    /// `Unavailable` when the queue is full, `BadRequest` for a password that is too long.
+    pub async fn hash(&self, password: String) -> Result<String> {
+        let recipe = self.recipe;
+        self.work(move || recipe.hash(&password)).await
+    }
+
+    /// Verifies a password; `None` stands for a user who is not there, and costs the same.
+    ///
+    /// # Errors
+    /// `Unavailable` when the queue is full.
+    pub async fn verify(&self, password: Arc<str>, hash: Option<String>) -> Result<Verdict> {
+        let recipe = self.recipe;
+        let hash = hash.unwrap_or_else(|| recipe.nobody());
+        self.work(move || recipe.verify(&password, &hash)).await
+    }
+
+    async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let full = || Error::unavailable("A place in the queue for logins", "all its places are taken");
+        let _place = self.places.try_acquire().map_err(|_| full())?;
+        let _worker = self.workers.acquire().await.map_err(|_| full())?;
+        let done = tokio::task::spawn_blocking(job).await;
+        done.map_err(|why| Error::internal("a password's hash was not finished", why))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: Recipe = Recipe { memory: 64, passes: 1, lanes: 1 };
+
+    #[tokio::test]
+    async fn a_full_queue_turns_logins_away() {
+        let hashing = Hashing::new(CHEAP, 1, 1);
+        let (_one, _two) = (hashing.places.try_acquire().unwrap(), hashing.places.try_acquire().unwrap());
+        let answer = hashing.verify("x".into(), None).await;
+        assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
+    }
+}

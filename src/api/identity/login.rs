@@ -1,0 +1,290 @@
+//! Who logs in: the methods of `POST /v3/auth/tokens`, and what a login proves.
+//!
+//! Nothing in the answer, nor the time it takes, tells an unknown user from a wrong password or a disabled account
+//! (CVE-2021-38155): each costs one hash and ends in the same 401.
+
+use super::scope::DomainSpec;
+use crate::api::authenticate::{self, required};
+use crate::api::{Call, State};
+use crate::clock::Timestamp;
+use crate::cloud::identity::{Scope, User};
+use crate::cloud::token::{Claims, audit_id};
+use crate::error::{Error, Result};
+use crate::http::json::Text;
+use crate::ids::{DomainId, ProjectId, UserId};
+use crate::store::users::Password;
+use crate::store::{projects, users};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+crate::versioned! {
+    /// What `POST /v3/auth/tokens` takes.
+    request AuthRequest open {
+        "auth" required => auth: Auth,
+    }
+}
+
+crate::versioned! {
+    request Auth open {
+        "identity" required => identity: Methods,
+        "scope"             => scope: Option<serde_json::Value>,
+    }
+}
+
+crate::versioned! {
+    /// The methods to log in with, and what each of them needs.
+    request Methods open {
+        "methods" required       => methods: Vec<String>,
+        "password"               => password: Option<PasswordMethod>,
+        "token"                  => token: Option<TokenMethod>,
+        "application_credential" => application_credential: Option<CredentialMethod>,
+    }
+}
+
+crate::versioned! {
+    request PasswordMethod open {
+        "user" required => user: UserWithPassword,
+    }
+}
+
+crate::versioned! {
+    request UserWithPassword open {
+        "id"                => id: Option<Text<1, 255>>,
+        "name"              => name: Option<Text<1, 255>>,
+        "domain"            => domain: Option<DomainSpec>,
+        "password" required => password: String,
+    }
+}
+
+crate::versioned! {
+    request TokenMethod open {
+        "id" required => id: String,
+    }
+}
+
+crate::versioned! {
+    request CredentialMethod open {
+        "id"              => id: Option<String>,
+        "name"            => name: Option<String>,
+        "user"            => user: Option<UserOfCredential>,
+        "secret" required => secret: String,
+    }
+}
+
+crate::versioned! {
+    request UserOfCredential open {
+        "id"     => id: Option<String>,
+        "name"   => name: Option<String>,
+        "domain" => domain: Option<DomainSpec>,
+    }
+}
+
+/// What a login has proved.
+pub struct Proof {
+    pub user_id: UserId,
+    pub methods: Vec<String>,
+    /// The new token's own audit id, then the one its chain began with.
+    pub audit_ids: Vec<String>,
+    /// The token that was shown bounds the new one's life.
+    pub not_after: Option<Timestamp>,
+    pub default_project_id: Option<ProjectId>,
+    /// The only project that an application credential is good for.
+    pub bound_to: Option<(String, ProjectId)>,
+    /// The scope of the token that was shown.
+    pub parent_scope: Option<Scope>,
+}
+
+/// Tries every method named; each must lead to the same user.
+///
+/// # Errors
+/// `Unauthorized` without a word about why, `BadRequest` for a body that can't be a login.
+pub async fn prove(call: &Call<AuthRequest>) -> Result<Proof> {
+    let state = &call.cx.state;
+    let wanted = &call.body.auth.identity;
+    let mut proof: Option<Proof> = None;
+    let mut tried: Vec<&str> = Vec::new();
+    for method in &wanted.methods {
+        // CVE-2012-3542's kin, CVE-2013-0247: naming a method twice does not do its work twice.
+        if tried.contains(&method.as_str()) {
+            continue;
+        }
+        tried.push(method);
+        let next = match method.as_str() {
+            "password" => {
+                let given = wanted.password.as_ref().ok_or_else(|| expecting("password", "identity"))?;
+                by_password(state, &given.user, call.head.peer).await?
+            }
+            "token" => {
+                let given = wanted.token.as_ref().ok_or_else(|| expecting("token", "identity"))?;
+                by_token(state, &given.id).await?
+            }
+            "application_credential" => {
+                let given = wanted.application_credential.as_ref();
+                let given = given.ok_or_else(|| expecting("application_credential", "identity"))?;
+                super::credential_login::by_credential(state, given, call.head.peer).await?
+            }
+            _ => return Err(Error::Unauthorized("Attempted to authenticate with an unsupported method.".to_owned())),
+        };
+        proof = Some(match proof {
+            None => next,
+            Some(before) => join(before, next)?,
+        });
+    }
+    proof.ok_or_else(required)
+}
+
+/// What two methods prove together: no more than either allows.
+fn join(first: Proof, second: Proof) -> Result<Proof> {
+    if first.user_id != second.user_id || first.bound_to.is_some() || second.bound_to.is_some() {
+        return Err(required());
+    }
+    let mut methods = first.methods;
+    methods.extend(second.methods.into_iter().filter(|method| !methods.contains(method)).collect::<Vec<_>>());
+    let longer_chain = if first.audit_ids.len() >= second.audit_ids.len() { first.audit_ids } else { second.audit_ids };
+    Ok(Proof {
+        user_id: first.user_id,
+        methods,
+        audit_ids: longer_chain,
+        not_after: [first.not_after, second.not_after].into_iter().flatten().min(),
+        default_project_id: first.default_project_id,
+        bound_to: None,
+        parent_scope: first.parent_scope.or(second.parent_scope),
+    })
+}
+
+async fn by_password(state: &State, given: &UserWithPassword, peer: Option<IpAddr>) -> Result<Proof> {
+    let wanted =
+        WantedUser::of(given.id.as_ref().map(|id| &id.0), given.name.as_ref().map(|name| &name.0), &given.domain)?;
+    let user = check_password(state, &wanted, &given.password, peer).await?;
+    Ok(Proof {
+        user_id: user.id,
+        methods: vec!["password".to_owned()],
+        audit_ids: vec![audit_id()],
+        not_after: None,
+        default_project_id: user.default_project_id,
+        bound_to: None,
+        parent_scope: None,
+    })
+}
+
+/// Which user a login names.
+#[derive(Debug, Clone)]
+pub enum WantedUser {
+    Id(String),
+    Name(String, DomainSpec),
+}
+
+impl WantedUser {
+    pub fn of(id: Option<&String>, name: Option<&String>, domain: &Option<DomainSpec>) -> Result<Self> {
+        match (id, name, domain) {
+            (Some(id), _, _) => Ok(Self::Id(id.clone())),
+            (None, Some(name), Some(domain)) => Ok(Self::Name(name.clone(), domain.clone())),
+            (None, Some(_), None) => Err(expecting("domain", "user")),
+            (None, None, _) => Err(expecting("id or name", "user")),
+        }
+    }
+
+    /// What failures are counted under.
+    pub fn counted_as(&self) -> String {
+        match self {
+            Self::Id(id) => format!("id {id}"),
+            Self::Name(name, domain) => format!("name {} in {}", name.to_lowercase(), domain.counted_as()),
+        }
+    }
+
+    pub fn find(&self, tx: &mut crate::store::Tx) -> Result<Option<User>> {
+        match self {
+            Self::Id(id) => users::get(tx, &UserId(id.clone())),
+            Self::Name(name, domain) => match domain.find(tx)? {
+                Some(domain) => users::by_name(tx, &DomainId(domain.id.0), name),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+/// The user, if the password is theirs and they may log in.
+///
+/// # Errors
+/// `Unauthorized` for whatever is wrong, `TooManyRequests` after too many failures, `Unavailable` when too many wait.
+pub async fn check_password(state: &State, wanted: &WantedUser, password: &str, peer: Option<IpAddr>) -> Result<User> {
+    let now = state.clock.now();
+    let identity = &state.identity;
+    let counted_as = wanted.counted_as();
+    identity.failures.check(&counted_as, peer, now)?;
+    let asked = wanted.clone();
+    let found: Option<(User, bool, Option<Password>)> = state
+        .db
+        .read(move |tx| {
+            let Some(user) = asked.find(tx)? else { return Ok(None) };
+            let domain = projects::domain_ref(tx, &user.domain_id)?;
+            let is_enabled = user.enabled && domain.is_some_and(|(_, is_enabled)| is_enabled);
+            let password = users::password(tx, &user.id)?;
+            Ok(Some((user, is_enabled, password)))
+        })
+        .await?;
+    let (account, stored) = match found {
+        Some((user, is_enabled, stored)) => (Some((user, is_enabled)), stored),
+        None => (None, None),
+    };
+    let hash = stored.as_ref().map(|stored| stored.hash.clone());
+    let password: Arc<str> = password.into();
+    let verdict = identity.hashing.verify(password.clone(), hash).await?;
+    let expired = stored.as_ref().and_then(|stored| stored.expires_at).is_some_and(|expires_at| expires_at <= now);
+    match (account, stored) {
+        (Some((user, true)), Some(stored)) if verdict.fits && !expired => {
+            if verdict.is_stale {
+                upgrade(state, stored, password.to_string()).await?;
+            }
+            Ok(user)
+        }
+        _ => {
+            identity.failures.count(&counted_as, peer, now);
+            Err(required())
+        }
+    }
+}
+
+/// Keeps the password under today's parameters.
+async fn upgrade(state: &State, stored: Password, password: String) -> Result<()> {
+    let hash = state.identity.hashing.hash(password).await?;
+    state.db.write(move |tx| users::rehash(tx, &stored, &hash)).await
+}
+
+/// CVE-2012-3426, CVE-2012-5563, CVE-2026-44394: a token got with a token lives no longer than that one, and belongs to
+/// its chain.
+async fn by_token(state: &State, token: &str) -> Result<Proof> {
+    let parent = authenticate::session(state, token).await?;
+    if parent.claims.application_credential_id.is_some() {
+        return Err(not_allowed("Using a delegated token to create another token is not allowed."));
+    }
+    let Claims { sub, methods, .. } = &parent.claims;
+    let mut methods = methods.clone();
+    if !methods.iter().any(|method| method == "token") {
+        methods.push("token".to_owned());
+    }
+    let chain = parent.claims.chain_id().map(str::to_owned);
+    let user_id = sub.clone();
+    let user = state.db.read(move |tx| users::get(tx, &user_id)).await?.ok_or_else(required)?;
+    Ok(Proof {
+        user_id: user.id,
+        methods,
+        audit_ids: std::iter::once(audit_id()).chain(chain).collect(),
+        not_after: Some(parent.claims.expires_at()),
+        default_project_id: user.default_project_id,
+        bound_to: None,
+        parent_scope: Some(parent.caller.scope.clone()),
+    })
+}
+
+/// Upstream's sentence for something that a body lacks.
+pub fn expecting(attribute: &str, target: &str) -> Error {
+    Error::bad_request(format!(
+        "Expecting to find {attribute} in {target}. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error."
+    ))
+}
+
+/// Upstream's sentence around what may not be done.
+pub fn not_allowed(action: &str) -> Error {
+    Error::Forbidden(format!("You are not authorized to perform the requested action: {action}"))
+}

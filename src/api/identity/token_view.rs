@@ -1,0 +1,86 @@
+//! A token and its catalogue as JSON.
+
+use crate::api::State;
+use crate::cloud::identity::{Caller, Endpoint, RoleRef, Scope, Service, endpoint_url};
+use crate::error::Result;
+use crate::ids::ProjectId;
+use crate::store::{Tx, catalog};
+use serde_json::{Map, Value, json};
+
+/// `{"token": …}`.
+pub fn body(caller: &Caller, catalog: Option<Value>) -> Value {
+    let mut token = Map::new();
+    let mut set = |key: &str, value: Value| token.insert(key.to_owned(), value);
+    set("methods", json!(caller.methods));
+    set(
+        "user",
+        json!({
+            "domain": {"id": caller.user_domain.id, "name": caller.user_domain.name},
+            "id": caller.user_id,
+            "name": caller.user_name,
+            "password_expires_at": caller.password_expires_at.map(|at| at.to_micros_naive()),
+        }),
+    );
+    set("audit_ids", json!(caller.audit_ids));
+    set("expires_at", json!(caller.expires_at.to_micros_z()));
+    set("issued_at", json!(caller.issued_at.to_micros_z()));
+    match &caller.scope {
+        Scope::Unscoped => {}
+        Scope::Project { id, name, domain } => {
+            let domain_ref = json!({"id": domain.id, "name": domain.name});
+            set("project", json!({"domain": domain_ref, "id": id, "name": name}));
+            set("is_domain", json!(id.0 == domain.id.0));
+        }
+        Scope::Domain(domain) => {
+            set("domain", json!({"id": domain.id, "name": domain.name}));
+        }
+        Scope::System => {
+            set("system", json!({"all": true}));
+        }
+    }
+    if caller.scope != Scope::Unscoped {
+        set("roles", Value::Array(caller.roles.iter().map(role).collect()));
+    }
+    if let (Some(catalog), true) = (catalog, caller.scope != Scope::Unscoped) {
+        set("catalog", catalog);
+    }
+    if let Some(credential) = &caller.application_credential {
+        set(
+            "application_credential",
+            json!({"id": credential.id, "name": credential.name, "restricted": credential.restricted}),
+        );
+    }
+    json!({ "token": token })
+}
+
+fn role(role: &RoleRef) -> Value {
+    json!({"id": role.id, "name": role.name})
+}
+
+/// The catalogue as a caller sees it: enabled services with their enabled endpoints.
+pub async fn catalog_of(state: &State, caller: &Caller) -> Result<Value> {
+    let (services, endpoints) = state.db.read(rows).await?;
+    let project = caller.project_id();
+    let shown = services.iter().filter(|service| service.enabled).map(|service| {
+        let own = endpoints.iter().filter(|endpoint| endpoint.enabled && endpoint.service_id == service.id);
+        let own: Vec<Value> = own.filter_map(|endpoint| view(endpoint, &state.public_url, project)).collect();
+        let name = service.name.clone().unwrap_or_default();
+        json!({"endpoints": own, "id": service.id, "type": service.kind, "name": name})
+    });
+    Ok(Value::Array(shown.collect()))
+}
+
+fn rows(tx: &mut Tx) -> Result<(Vec<Service>, Vec<Endpoint>)> {
+    Ok((catalog::services(tx)?, catalog::endpoints(tx)?))
+}
+
+fn view(endpoint: &Endpoint, public_url: &str, project: Option<&ProjectId>) -> Option<Value> {
+    let url = endpoint_url(&endpoint.url, public_url, project)?;
+    Some(json!({
+        "id": endpoint.id,
+        "interface": endpoint.interface,
+        "region": endpoint.region_id,
+        "region_id": endpoint.region_id,
+        "url": url,
+    }))
+}

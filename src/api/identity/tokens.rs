@@ -1,0 +1,165 @@
+//! Tokens: issue, show, check, revoke.
+
+use super::login::{self, AuthRequest, Proof};
+use super::scope::{Chosen, Wanted};
+use super::sessions::{Session, digest};
+use super::token_view;
+use crate::api::authenticate::{self, required, resolve};
+use crate::api::{Call, Row, State};
+use crate::clock::Timestamp;
+use crate::cloud::identity::Caller;
+use crate::cloud::policy::Target;
+use crate::cloud::token::Claims;
+use crate::error::{Error, Kind, Result};
+use crate::http::reply::RawReply;
+use crate::http::table::{delete, get, head, post};
+use crate::store::revocations::Revoked;
+use crate::store::{Tx, epoch, revocations};
+use bytes::Bytes;
+use http::StatusCode;
+use std::sync::{Arc, OnceLock};
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        post("/v3/auth/tokens", issue).public().query(&["nocatalog"]),
+        get("/v3/auth/tokens", show).rule("identity:validate_token").query(&["nocatalog"]),
+        head("/v3/auth/tokens", check).rule("identity:check_token"),
+        delete("/v3/auth/tokens", revoke).rule("identity:revoke_token").query(&["cascade"]),
+    ]
+}
+
+/// `POST /v3/auth/tokens`.
+async fn issue(call: Call<AuthRequest>) -> Result<RawReply> {
+    let state = &call.cx.state;
+    let wanted = Wanted::of(call.body.auth.scope.as_ref())?;
+    let proof = login::prove(&call).await?;
+    let (token, session) = make(state, wanted, proof).await?;
+    let body = rendered(state, &session, !call.query().has("nocatalog")).await?;
+    Ok(RawReply::bytes(StatusCode::CREATED, "application/json", body)
+        .header("x-subject-token", &token)
+        .header("vary", "X-Auth-Token"))
+}
+
+/// Signs what was proved, for the scope that was asked for.
+async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<(String, Arc<Session>)> {
+    let now = state.clock.now();
+    let lifetime = state.identity.settings.token_seconds;
+    let base = Claims {
+        sub: proof.user_id.clone(),
+        iat: now.seconds(),
+        exp: proof.not_after.map_or(i64::MAX, |bound| bound.seconds()).min(now.seconds() + lifetime),
+        methods: proof.methods.clone(),
+        audit_ids: proof.audit_ids.clone(),
+        system: None,
+        domain_id: None,
+        project_id: None,
+        application_credential_id: proof.bound_to.as_ref().map(|(id, _)| id.clone()),
+        issued_at: now,
+    };
+    let (epoch, claims, caller) = state
+        .db
+        .read(move |tx| {
+            let epoch = epoch::current(tx)?;
+            let chosen = wanted.choose(tx, &proof)?;
+            if let (Wanted::Default, None, Some(project)) = (&wanted, &proof.bound_to, &proof.default_project_id) {
+                // A default project that does not work is no reason to refuse: the token is then unscoped.
+                let claims = Claims { project_id: Some(project.clone()), ..base.clone() };
+                if let Some(caller) = resolved(tx, &claims, now)? {
+                    return Ok((epoch, claims, caller));
+                }
+            }
+            let claims = scoped(&base, chosen);
+            let caller = resolved(tx, &claims, now)?.ok_or_else(required)?;
+            Ok((epoch, claims, caller))
+        })
+        .await?;
+    let token = state.identity.keys.sign(&claims, now)?;
+    let session = Arc::new(Session { epoch, claims, caller: Arc::new(caller), rendered: OnceLock::new() });
+    if session.caller.application_credential.is_none() {
+        state.identity.sessions.put(digest(&token), session.clone(), now);
+    }
+    Ok((token, session))
+}
+
+fn scoped(base: &Claims, chosen: Chosen) -> Claims {
+    Claims {
+        project_id: chosen.project_id,
+        domain_id: chosen.domain_id,
+        system: chosen.is_system.then(|| "all".to_owned()),
+        ..base.clone()
+    }
+}
+
+fn resolved(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Option<Caller>> {
+    match resolve(tx, claims, now) {
+        Ok(caller) => Ok(Some(caller)),
+        Err(Error::Unauthorized(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// A token's JSON; with the catalogue it is made once for each epoch.
+async fn rendered(state: &State, session: &Session, with_catalog: bool) -> Result<Bytes> {
+    if !with_catalog {
+        return Ok(token_view::body(&session.caller, None).to_string().into());
+    }
+    if let Some(made) = session.rendered.get() {
+        return Ok(made.clone());
+    }
+    let catalog = token_view::catalog_of(state, &session.caller).await?;
+    let made = Bytes::from(token_view::body(&session.caller, Some(catalog)).to_string());
+    Ok(session.rendered.get_or_init(|| made).clone())
+}
+
+/// The token that the request is about.
+///
+/// # Errors
+/// `Forbidden` when the row's rule does not hold for it, `NotFound` when it is not valid.
+async fn subject(call: &Call) -> Result<(String, Arc<Session>)> {
+    let token = call.head.header("x-subject-token").unwrap_or_default().to_owned();
+    match authenticate::session(&call.cx.state, &token).await {
+        Ok(session) => {
+            call.cx.permit(&Target::new().with("target.token.user_id", &session.caller.user_id))?;
+            Ok((token, session))
+        }
+        Err(Error::Unauthorized(_)) => {
+            // To whom any token may be shown, it may be said that this one is none.
+            call.cx.permit(&Target::new())?;
+            Err(Error::not_found(Kind::Token, ""))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// `GET /v3/auth/tokens`.
+async fn show(call: Call) -> Result<RawReply> {
+    let (token, session) = subject(&call).await?;
+    let body = rendered(&call.cx.state, &session, !call.query().has("nocatalog")).await?;
+    Ok(RawReply::bytes(StatusCode::OK, "application/json", body)
+        .header("x-subject-token", &token)
+        .header("vary", "X-Auth-Token"))
+}
+
+/// `HEAD /v3/auth/tokens`.
+async fn check(call: Call) -> Result<RawReply> {
+    let (token, _) = subject(&call).await?;
+    Ok(RawReply::empty(StatusCode::OK).header("x-subject-token", &token).header("vary", "X-Auth-Token"))
+}
+
+/// `DELETE /v3/auth/tokens`: the token and, unless `cascade=false`, those that were got with it.
+async fn revoke(call: Call) -> Result<RawReply> {
+    let (_, session) = subject(&call).await?;
+    let cascades = !matches!(call.query().get("cascade"), Some("false" | "False" | "0" | "no" | "off"));
+    let state = &call.cx.state;
+    let (now, lifetime) = (state.clock.now(), state.identity.settings.token_seconds);
+    let own = session.claims.audit_ids.first().cloned().ok_or_else(required)?;
+    let revoke = move |tx: &mut Tx| {
+        revocations::insert(tx, &Revoked::Audit(own.clone()), now, lifetime)?;
+        if cascades {
+            revocations::insert(tx, &Revoked::Chain(own.clone()), now, lifetime)?;
+        }
+        Ok(())
+    };
+    state.db.write(revoke).await?;
+    Ok(RawReply::empty(StatusCode::NO_CONTENT))
+}

@@ -1,0 +1,286 @@
+//! A cloud for tests: the whole router over a database of its own, without a socket.
+//!
+//! ```ignore
+//! let cloud = Cloud::new().await;
+//! let reply = cloud.admin().await.get("/identity/v3/users").await;
+//! assert_eq!(reply.status, 200);
+//! let alice = cloud.member("alice").await;   // her own project, role member
+//! ```
+
+use super::identity::{FirstPasswords, Identity, IdentitySettings, seed};
+use super::{GateKeeper, State, router};
+use crate::clock::{Clock, Timestamp};
+use crate::cloud::identity::{Actor, Assignment, Project, Target, User};
+use crate::cloud::password::Recipe;
+use crate::cloud::policy::Policy;
+use crate::cloud::policy_rules;
+use crate::http::call::BodyStream;
+use crate::http::reply::RawBody;
+use crate::http::router::{Request, Router};
+use crate::ids::{ProjectId, UserId};
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::store::{Db, assignments, projects, roles, users};
+use crate::tasks::{Hosts, Runner, RunnerSettings, workflows};
+use futures::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Every user's password.
+pub const PASSWORD: &str = "secret";
+/// As cheap as argon2 gets.
+pub const RECIPE: Recipe = Recipe { memory: 64, passes: 1, lanes: 1 };
+/// When a test's clock begins.
+pub const START: Timestamp = Timestamp(1_795_315_269_000_000);
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON; `null` when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Keystone's message of an error.
+    pub fn message(&self) -> String {
+        self.json()["error"]["message"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub struct Cloud {
+    pub router: Arc<Router<GateKeeper>>,
+    pub state: Arc<State>,
+}
+
+impl Cloud {
+    /// A cloud as `gapura init` makes it, with a clock that stands still.
+    pub async fn new() -> Self {
+        Self::over(Db::memory().await).await
+    }
+
+    pub async fn over(db: Db) -> Self {
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        Self::with(db, settings, HashMap::new()).await
+    }
+
+    /// A cloud with the operator's own settings and policy.
+    pub async fn with(db: Db, settings: IdentitySettings, overrides: HashMap<String, String>) -> Self {
+        let passwords = FirstPasswords { admin: PASSWORD.to_owned(), demo: PASSWORD.to_owned() };
+        seed(&db, RECIPE, "RegionOne", &passwords, START).await.unwrap();
+        let (clock, hosts) = (Clock::manual(START), Hosts::default());
+        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows(), RunnerSettings::default());
+        let state = Arc::new(State {
+            db,
+            clock,
+            policy: Policy::new(policy_rules::all(), &overrides).unwrap(),
+            public_url: "http://cloud.test".to_owned(),
+            region: "RegionOne".to_owned(),
+            identity: Identity::new(settings, Keys::ephemeral().unwrap()),
+            hosts,
+            runner,
+            metrics: Arc::new(Metrics::new()),
+        });
+        Self { router: Arc::new(router(state.clone())), state }
+    }
+
+    /// Nobody: calls without a token.
+    pub fn stranger(&self) -> Client {
+        Client { router: self.router.clone(), token: None, user_id: String::new(), project_id: String::new() }
+    }
+
+    /// admin of the project admin.
+    pub async fn admin(&self) -> Client {
+        self.login("admin", PASSWORD, json!({"project": {"name": "admin", "domain": {"id": "default"}}})).await
+    }
+
+    /// admin of the system.
+    pub async fn system_admin(&self) -> Client {
+        self.login("admin", PASSWORD, json!({"system": {"all": true}})).await
+    }
+
+    /// A user with the role member on a project of the same name; made when missing.
+    pub async fn member(&self, name: &str) -> Client {
+        self.with_role(name, "member", name).await
+    }
+
+    pub async fn reader(&self, name: &str) -> Client {
+        self.with_role(name, "reader", name).await
+    }
+
+    /// A user of the default domain who holds a role on a project of the default domain; all made when missing.
+    pub async fn with_role(&self, user: &str, role: &str, project: &str) -> Client {
+        let (user_name, role, project_name) = (user.to_owned(), role.to_owned(), project.to_owned());
+        let hash = RECIPE.hash(PASSWORD).unwrap();
+        let made = self.state.db.write(move |tx| {
+            let domain = "default".into();
+            let user_id = match users::by_name(tx, &domain, &user_name)? {
+                Some(user) => user.id,
+                None => {
+                    let user = User {
+                        id: UserId::random(),
+                        domain_id: domain.clone(),
+                        name: user_name.clone(),
+                        enabled: true,
+                        default_project_id: None,
+                        description: None,
+                        email: None,
+                        password_expires_at: None,
+                        options: Map::new(),
+                        extra: Map::new(),
+                    };
+                    users::insert(tx, &user, START)?;
+                    users::set_password(tx, &user.id, Some(&hash), false, START)?;
+                    user.id
+                }
+            };
+            let project_id = match projects::by_name(tx, &domain, &project_name)? {
+                Some(project) => project.id,
+                None => {
+                    let project = Project {
+                        id: ProjectId::random(),
+                        domain_id: Some(domain.clone()),
+                        parent_id: Some("default".into()),
+                        is_domain: false,
+                        name: project_name.clone(),
+                        description: String::new(),
+                        enabled: true,
+                        tags: Vec::new(),
+                        options: Map::new(),
+                        extra: Map::new(),
+                    };
+                    projects::insert(tx, &project, START)?;
+                    project.id
+                }
+            };
+            let role_id = roles::by_name(tx, &role)?.expect("the role exists").id;
+            let (actor, target) = (Actor::User(user_id), Target::Project(project_id));
+            assignments::insert(tx, &Assignment { role_id, actor, target, inherited: false })
+        });
+        made.await.unwrap();
+        self.login(user, PASSWORD, json!({"project": {"name": project, "domain": {"id": "default"}}})).await
+    }
+
+    /// Logs a user of the default domain in.
+    pub async fn login(&self, user: &str, password: &str, scope: Value) -> Client {
+        let reply = self.try_login(user, password, scope).await;
+        assert_eq!(reply.status, 201, "{}", reply.json());
+        let token = &reply.json()["token"];
+        Client {
+            router: self.router.clone(),
+            token: reply.header("x-subject-token").map(str::to_owned),
+            user_id: token["user"]["id"].as_str().unwrap_or_default().to_owned(),
+            project_id: token["project"]["id"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// As [`Cloud::login`], whatever comes of it. A scope of `null` asks for none.
+    pub async fn try_login(&self, user: &str, password: &str, scope: Value) -> Reply {
+        let user = json!({"name": user, "domain": {"id": "default"}, "password": password});
+        let mut auth = json!({"identity": {"methods": ["password"], "password": {"user": user}}});
+        if !scope.is_null() {
+            auth["scope"] = scope;
+        }
+        self.stranger().post("/identity/v3/auth/tokens", json!({ "auth": auth })).await
+    }
+
+    /// Moves the clock.
+    pub fn pass_seconds(&self, seconds: i64) {
+        self.state.clock.advance_seconds(seconds);
+    }
+}
+
+/// Somebody who calls.
+#[derive(Clone)]
+pub struct Client {
+    router: Arc<Router<GateKeeper>>,
+    pub token: Option<String>,
+    pub user_id: String,
+    pub project_id: String,
+}
+
+impl Client {
+    /// The same caller with another token.
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Self { token: Some(token.into()), ..self.clone() }
+    }
+
+    pub fn token(&self) -> &str {
+        self.token.as_deref().expect("the client has logged in")
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &[], Vec::new()).await
+    }
+
+    pub async fn head(&self, path: &str) -> Reply {
+        self.send(Method::HEAD, path, &[], Vec::new()).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, &[], Vec::new()).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.json(Method::POST, path, &body).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Reply {
+        self.json(Method::PUT, path, &body).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.json(Method::PATCH, path, &body).await
+    }
+
+    async fn json(&self, method: Method, path: &str, body: &Value) -> Reply {
+        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.send(method, path, &[("content-type", "application/json")], bytes).await
+    }
+
+    /// Any request; `path` may hold a query.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> Reply {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut all = HeaderMap::new();
+        if let Some(token) = &self.token {
+            all.insert("x-auth-token", HeaderValue::from_str(token).unwrap());
+        }
+        for (name, value) in headers {
+            all.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        let length = Some(body.len() as u64);
+        let stream = futures::stream::once(async move { Ok(bytes::Bytes::from(body)) });
+        let request = Request {
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: all,
+            peer: None,
+            request_id: "req-test".to_owned(),
+            body: BodyStream::new(Box::pin(stream), length),
+        };
+        let reply = self.router.answer(request).await;
+        let bytes = match reply.body {
+            RawBody::Bytes(bytes) => bytes.to_vec(),
+            RawBody::Stream(mut stream) => {
+                let mut all = Vec::new();
+                while let Some(piece) = stream.next().await {
+                    all.extend_from_slice(&piece.expect("the reply's body can be read"));
+                }
+                all
+            }
+        };
+        Reply { status: reply.status.as_u16(), headers: reply.headers, bytes }
+    }
+}

@@ -1,0 +1,232 @@
+//! Tokens: Keystone's JWS form, signed with ES256.
+//!
+//! A token says who logged in, how, for which scope and until when; it says nothing of roles, which are looked up as they
+//! are when the token is used. The claims are those of Keystone's JWS provider, so that what reads Keystone's tokens reads
+//! ours; `gapura_issued_us` is ours, because whole seconds can't tell a token from one revoked in the same second.
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::ids::{DomainId, ProjectId, UserId};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// No token of ours comes near this; anything longer is not looked at.
+pub const LONGEST: usize = 4096;
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    pub sub: UserId,
+    /// Whole seconds since 1970.
+    pub iat: i64,
+    /// Whole seconds since 1970.
+    pub exp: i64,
+    #[serde(rename = "openstack_methods")]
+    pub methods: Vec<String>,
+    #[serde(rename = "openstack_audit_ids")]
+    pub audit_ids: Vec<String>,
+    #[serde(rename = "openstack_system", default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    #[serde(rename = "openstack_domain_id", default, skip_serializing_if = "Option::is_none")]
+    pub domain_id: Option<DomainId>,
+    #[serde(rename = "openstack_project_id", default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<ProjectId>,
+    #[serde(rename = "openstack_app_cred_id", default, skip_serializing_if = "Option::is_none")]
+    pub application_credential_id: Option<String>,
+    #[serde(rename = "gapura_issued_us")]
+    pub issued_at: Timestamp,
+}
+
+impl Claims {
+    pub const fn expires_at(&self) -> Timestamp {
+        Timestamp(self.exp * 1_000_000)
+    }
+
+    /// The audit id that the token's chain began with.
+    pub fn chain_id(&self) -> Option<&str> {
+        self.audit_ids.last().map(String::as_str)
+    }
+}
+
+/// A random audit id: 16 bytes as 22 characters.
+pub fn audit_id() -> String {
+    URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())
+}
+
+/// A key pair that tokens are signed with.
+pub struct SigningKey {
+    /// Names the key in a token's header; a digest of its public half.
+    pub kid: String,
+    /// PKCS#8, DER.
+    pub private: Vec<u8>,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+impl SigningKey {
+    /// A new random key.
+    ///
+    /// # Errors
+    /// `Internal` when the system has no randomness to give.
+    pub fn generate() -> Result<Self> {
+        let failed = |_| Error::internal("a token key could not be made", "the generator failed");
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
+        let der = pair.to_pkcs8v1().map_err(failed)?;
+        Self::from_pkcs8(der.as_ref())
+    }
+
+    /// Reads a key that was kept.
+    ///
+    /// # Errors
+    /// `Internal` when the bytes are no P-256 key.
+    pub fn from_pkcs8(private: &[u8]) -> Result<Self> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private)
+            .map_err(|why| Error::internal("a token key could not be read", why.to_string()))?;
+        let public = pair.public_key().as_ref();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public);
+        Ok(Self {
+            kid: hex::encode(&digest.as_ref()[..8]),
+            private: private.to_vec(),
+            encoding: EncodingKey::from_ec_der(private),
+            decoding: DecodingKey::from_ec_der(public),
+        })
+    }
+}
+
+/// The key that signs, and all that verify.
+pub struct KeyRing {
+    signing: String,
+    keys: HashMap<String, SigningKey>,
+}
+
+impl KeyRing {
+    /// A ring of keys, oldest first: the newest signs.
+    ///
+    /// # Errors
+    /// `Internal` when there is none.
+    pub fn new(keys: Vec<SigningKey>) -> Result<Self> {
+        let signing = keys.last().map(|key| key.kid.clone());
+        let signing = signing.ok_or_else(|| Error::internal("there is no token key", "the ring is empty"))?;
+        Ok(Self { signing, keys: keys.into_iter().map(|key| (key.kid.clone(), key)).collect() })
+    }
+
+    pub fn has(&self, kid: &str) -> bool {
+        self.keys.contains_key(kid)
+    }
+
+    /// Writes the claims as a signed token.
+    ///
+    /// # Errors
+    /// `Internal` when signing fails.
+    pub fn sign(&self, claims: &Claims) -> Result<String> {
+        let key = self.keys.get(&self.signing).expect("a ring holds the key that it signs with");
+        let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::ES256) };
+        jsonwebtoken::encode(&header, claims, &key.encoding)
+            .map_err(|why| Error::internal("a token could not be signed", why))
+    }
+
+    /// Reads a token that one of the ring's keys has signed; whether it has expired is not looked at.
+    ///
+    /// # Errors
+    /// `Unauthorized` for anything else, without a word about why.
+    pub fn verify(&self, token: &str) -> Result<Claims> {
+        let key = kid_of(token).and_then(|kid| self.keys.get(&kid)).ok_or_else(invalid)?;
+        let mut validation = Validation::new(Algorithm::ES256);
+        // The program's own clock decides about expiry, with the rest of what is true now.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        let token = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation).map_err(|_| invalid())?;
+        if token.claims.audit_ids.is_empty() {
+            return Err(invalid());
+        }
+        Ok(token.claims)
+    }
+}
+
+/// The key that a token claims to be signed with; `None` when it is no token of ours at all.
+pub fn kid_of(token: &str) -> Option<String> {
+    if token.len() > LONGEST {
+        return None;
+    }
+    let header = jsonwebtoken::decode_header(token).ok()?;
+    (header.alg == Algorithm::ES256).then_some(header.kid)?
+}
+
+fn invalid() -> Error {
+    Error::Unauthorized("The request you have made requires authentication.".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims() -> Claims {
+        Claims {
+            sub: "alice".into(),
+            iat: 1,
+            exp: 3601,
+            methods: vec!["password".to_owned()],
+            audit_ids: vec![audit_id()],
+            system: None,
+            domain_id: None,
+            project_id: Some("p1".into()),
+            application_credential_id: None,
+            issued_at: Timestamp(1_000_001),
+        }
+    }
+
+    fn ring() -> KeyRing {
+        KeyRing::new(vec![SigningKey::generate().unwrap()]).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_read_back_by_its_ring_and_by_no_other() {
+        let ring = ring();
+        let token = ring.sign(&claims()).unwrap();
+        assert_eq!(ring.verify(&token).unwrap().sub, "alice".into());
+        assert!(self::ring().verify(&token).is_err());
+    }
+
+    #[test]
+    fn a_kept_key_reads_what_it_signed_and_a_newer_one_signs() {
+        let old = SigningKey::generate().unwrap();
+        let kept = SigningKey::from_pkcs8(&old.private).unwrap();
+        let token = KeyRing::new(vec![old]).unwrap().sign(&claims()).unwrap();
+        let newer = SigningKey::generate().unwrap();
+        let newest = newer.kid.clone();
+        let both = KeyRing::new(vec![kept, newer]).unwrap();
+        assert!(both.verify(&token).is_ok());
+        assert_eq!(kid_of(&both.sign(&claims()).unwrap()), Some(newest));
+    }
+
+    #[test]
+    fn a_token_with_another_algorithm_or_none_is_refused() {
+        let ring = ring();
+        let token = ring.sign(&claims()).unwrap();
+        let kid = kid_of(&token).unwrap();
+        let payload = token.split('.').nth(1).unwrap();
+        for alg in ["none", "HS256", "ES384", "RS256"] {
+            let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{alg}","kid":"{kid}"}}"#));
+            for signature in ["", token.rsplit('.').next().unwrap()] {
+                assert!(ring.verify(&format!("{header}.{payload}.{signature}")).is_err(), "{alg}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_or_overlong_token_and_garbage_are_refused() {
+        let ring = ring();
+        let token = ring.sign(&claims()).unwrap();
+        let parts: Vec<&str> = token.split('.').collect();
+        let forged = serde_json::to_vec(&Claims { sub: "mallory".into(), ..claims() }).unwrap();
+        let forged = format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(forged), parts[2]);
+        let long = format!("{token}{}", "A".repeat(LONGEST));
+        for bad in [forged.as_str(), long.as_str(), "", "..", "a.b.c", "gAAAAABexample"] {
+            assert!(ring.verify(bad).is_err(), "{bad}");
+        }
+    }
+}

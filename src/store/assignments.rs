@@ -1,0 +1,85 @@
+//! Who holds which role on what.
+
+use super::users::all;
+use super::{Row, Tx, Value, args, epoch};
+use crate::cloud::identity::{Actor, Assignment, Target};
+use crate::error::{Error, Result};
+use crate::ids::{DomainId, GroupId, ProjectId, RoleId, UserId};
+
+const COLUMNS: &str = "role_id, user_id, group_id, project_id, domain_id, inherited";
+
+fn from_row(mut row: Row) -> Result<Assignment> {
+    let role_id = RoleId(row.next()?);
+    let (user, group) = (row.next::<Option<String>>()?, row.next::<Option<String>>()?);
+    let (project, domain) = (row.next::<Option<String>>()?, row.next::<Option<String>>()?);
+    let actor = match (user, group) {
+        (Some(user), None) => Actor::User(UserId(user)),
+        (None, Some(group)) => Actor::Group(GroupId(group)),
+        _ => return Err(Error::internal("an assignment could not be read", "it has not one actor")),
+    };
+    let target = match (project, domain) {
+        (Some(project), _) => Target::Project(ProjectId(project)),
+        (None, Some(domain)) => Target::Domain(DomainId(domain)),
+        (None, None) => Target::System,
+    };
+    Ok(Assignment { role_id, actor, target, inherited: row.next()? })
+}
+
+/// The assignment as columns: user, group, project, domain, system.
+fn columns(actor: &Actor, target: &Target) -> (Vec<Value>, bool) {
+    let (user, group) = match actor {
+        Actor::User(id) => (Some(id.as_str()), None),
+        Actor::Group(id) => (None, Some(id.as_str())),
+    };
+    let (project, domain, is_system) = match target {
+        Target::Project(id) => (Some(id.as_str()), None, false),
+        Target::Domain(id) => (None, Some(id.as_str()), false),
+        Target::System => (None, None, true),
+    };
+    ([user, group, project, domain].into_iter().map(Value::from).collect(), is_system)
+}
+
+/// Grants a role; granting twice is granting once.
+pub fn insert(tx: &mut Tx, assignment: &Assignment) -> Result<()> {
+    epoch::bump(tx)?;
+    let (mut values, is_system) = columns(&assignment.actor, &assignment.target);
+    values.extend([assignment.role_id.as_str().into(), is_system.into(), assignment.inherited.into()]);
+    tx.execute(
+        "INSERT INTO assignments (user_id, group_id, project_id, domain_id, role_id, is_system, inherited)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        &values,
+    )
+    .map(drop)
+}
+
+/// Takes a role back; answers whether it was held.
+pub fn delete(tx: &mut Tx, assignment: &Assignment) -> Result<bool> {
+    epoch::bump(tx)?;
+    let (mut values, is_system) = columns(&assignment.actor, &assignment.target);
+    values.extend([assignment.role_id.as_str().into(), is_system.into(), assignment.inherited.into()]);
+    let sql = format!("DELETE FROM assignments WHERE {EXACTLY} AND role_id = ?5 AND is_system = ?6 AND inherited = ?7");
+    Ok(tx.execute(&sql, &values)? > 0)
+}
+
+/// NULLs are never equal to one another, so absent parts are compared as empty text.
+const EXACTLY: &str = "COALESCE(user_id, '') = COALESCE(?1, '') AND COALESCE(group_id, '') = COALESCE(?2, '')
+     AND COALESCE(project_id, '') = COALESCE(?3, '') AND COALESCE(domain_id, '') = COALESCE(?4, '')";
+
+/// What an actor holds on a target, directly.
+pub fn of(tx: &mut Tx, actor: &Actor, target: &Target, inherited: bool) -> Result<Vec<RoleId>> {
+    let (mut values, is_system) = columns(actor, target);
+    values.extend([is_system.into(), inherited.into()]);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM assignments WHERE {EXACTLY} AND is_system = ?5 AND inherited = ?6 ORDER BY role_id"
+    );
+    Ok(all(tx.query(&sql, &values)?, from_row)?.into_iter().map(|found| found.role_id).collect())
+}
+
+/// Every assignment.
+pub fn list(tx: &mut Tx) -> Result<Vec<Assignment>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM assignments
+          ORDER BY COALESCE(project_id, ''), COALESCE(domain_id, ''), COALESCE(user_id, ''), COALESCE(group_id, ''), role_id"
+    );
+    all(tx.query(&sql, args![])?, from_row)
+}

@@ -1,0 +1,69 @@
+//! Tokens taken back before they expire.
+//!
+//! Roles, and whether users, projects and domains are enabled, are looked up at each use, so they need no row here: a row
+//! says what looking up can't, such as that a token was revoked, or a password changed since it was issued.
+
+use super::{Tx, args, epoch};
+use crate::clock::Timestamp;
+use crate::cloud::token::Claims;
+use crate::error::Result;
+use crate::ids::{ProjectId, UserId};
+
+/// Which tokens are taken back.
+#[derive(Debug, Clone)]
+pub enum Revoked {
+    /// The one token with this audit id.
+    Audit(String),
+    /// Every token issued to the user until now.
+    User(UserId),
+    /// Every token scoped to the project and issued until now.
+    Project(ProjectId),
+    /// Every token that a token with this audit id stands at the beginning of.
+    Chain(String),
+}
+
+/// Takes tokens back. `longest_life` is what a token may live at most, in seconds: the row may go after that.
+pub fn insert(tx: &mut Tx, revoked: &Revoked, now: Timestamp, longest_life: i64) -> Result<()> {
+    let (mut audit, mut chain, mut user, mut project) = (None, None, None, None);
+    match revoked {
+        Revoked::Audit(id) => audit = Some(id),
+        Revoked::Chain(id) => chain = Some(id),
+        Revoked::User(id) => user = Some(&id.0),
+        Revoked::Project(id) => project = Some(&id.0),
+    }
+    tx.execute("DELETE FROM revocations WHERE expires_at < ?1", args![now])?;
+    tx.execute(
+        "INSERT INTO revocations (id, audit_id, chain_id, user_id, project_id, issued_before, revoked_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
+        args![
+            uuid::Uuid::new_v4().simple().to_string(),
+            audit,
+            chain,
+            user,
+            project,
+            now,
+            now.plus_seconds(longest_life)
+        ],
+    )?;
+    epoch::bump(tx)
+}
+
+/// Is a token with these claims taken back?
+pub fn covers(tx: &mut Tx, claims: &Claims) -> Result<bool> {
+    let row = tx.query_one(
+        "SELECT 1 FROM revocations
+          WHERE (audit_id = ?1 OR audit_id IS NULL) AND (chain_id = ?2 OR chain_id IS NULL)
+            AND (user_id = ?3 OR user_id IS NULL) AND (project_id = ?4 OR project_id IS NULL)
+            AND (domain_id = ?5 OR domain_id IS NULL) AND issued_before >= ?6
+          LIMIT 1",
+        args![
+            claims.audit_ids.first(),
+            claims.chain_id(),
+            claims.sub.as_str(),
+            claims.project_id.as_ref().map_or("", |id| id.as_str()),
+            claims.domain_id.as_ref().map_or("", |id| id.as_str()),
+            claims.issued_at
+        ],
+    )?;
+    Ok(row.is_some())
+}
