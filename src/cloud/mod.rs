@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod identity;
+pub mod image;
 pub mod image_format;
 pub mod password;
 pub mod policy;

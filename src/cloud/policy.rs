@@ -117,7 +117,7 @@ impl Seen<'_> {
                 };
                 match side {
                     Side::Domain if ends(&["domain_id", "domain.id"]) => who.domain_id.clone(),
-                    Side::Project if ends(&["project_id", "project.id", "tenant_id", "owner"]) => {
+                    Side::Project if ends(&["project_id", "project.id", "tenant_id", "owner", "member_id"]) => {
                         who.project_id.clone()
                     }
                     Side::User if ends(&["user_id", "user.id"]) => Some(who.user_id.clone()),

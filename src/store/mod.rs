@@ -51,7 +51,10 @@ mod value;
 mod workers;
 
 pub mod allocations;
+pub mod blobs;
 pub mod cloud;
+pub mod image_members;
+pub mod images;
 pub mod network_quotas;
 pub mod networks;
 pub mod ports;
