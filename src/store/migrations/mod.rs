@@ -22,11 +22,11 @@ pub(super) const ALL: &[Migration] = &[
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";
 
 pub(super) async fn apply(db: &Db, known: &'static [Migration]) -> Result<Vec<String>> {
+    // Two processes that make the table at once are an error for one of them on PostgreSQL; then it is there.
     let applied = match db.write(applied).await {
-        // Two processes made the table at once, which PostgreSQL says so: now it is there.
-        Err(Error::Conflict(_)) => db.write(applied).await,
-        other => other,
-    }?;
+        Err(_) => db.write(applied).await?,
+        Ok(applied) => applied,
+    };
     refuse_newer(&applied, known)?;
     let mut fresh = Vec::new();
     for &migration in known {

@@ -87,6 +87,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "INSERT INTO allocations (subnet_id, ip_address, port_id) VALUES ('t', '10.0.0.5', 'o')",
         ],
     ),
+    ("0005_cloud", &["INSERT INTO cloud (id, created_at) VALUES ('c', 1)"]),
     (
         "0006_tasks",
         &["INSERT INTO tasks (id, kind, step, subject_id, state, epoch, attempts, run_after, cancel, created_at, updated_at)
@@ -94,17 +95,20 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
+fn rows_of(migration: &str) -> &'static [&'static str] {
+    let rows = ROWS.iter().find(|(name, _)| *name == migration);
+    rows.unwrap_or_else(|| panic!("{migration} has no rows in this test: add one for each of its tables")).1
+}
+
 fn fill(tx: &mut Tx, migration: &str) -> Result<()> {
-    let (_, rows) = ROWS.iter().find(|(name, _)| *name == migration).expect("each migration has rows in this test");
-    rows.iter().try_for_each(|row| tx.execute(row, args![]).map(drop))
+    rows_of(migration).iter().try_for_each(|row| tx.execute(row, args![]).map(drop))
 }
 
 /// `table: rows` for each table that the rows were put in.
 fn census(tx: &mut Tx, migrations: &[Migration]) -> Result<String> {
     let mut text = String::new();
     for (name, _) in migrations {
-        let (_, rows) = ROWS.iter().find(|(other, _)| other == name).expect("each migration has rows in this test");
-        for row in *rows {
+        for row in rows_of(name) {
             let table = row.split_whitespace().nth(2).expect("INSERT INTO table");
             let count = tx.query(&format!("SELECT COUNT(*) FROM {table}"), args![])?.remove(0).next::<i64>()?;
             writeln!(text, "{table}: {count}").expect("text grows");
