@@ -210,11 +210,11 @@ impl Dialect for Neutron {
             Error::NotFound { kind: Kind::Subnet, .. } => "SubnetNotFound",
             Error::NotFound { kind: Kind::Port, .. } => "PortNotFound",
             Error::NotFound { .. } => "HTTPNotFound",
-            Error::BadRequest(_) => "HTTPBadRequest",
             Error::Unauthorized(_) => "HTTPUnauthorized",
             Error::Forbidden(_) => "PolicyNotAuthorized",
             Error::OverQuota(_) => "OverQuota",
-            Error::Conflict(_) => "Conflict",
+            Error::BadRequest(text) => neutron_type(text).unwrap_or("HTTPBadRequest"),
+            Error::Conflict(text) => neutron_type(text).unwrap_or("Conflict"),
             Error::NotImplemented(_) => "NotImplemented",
             Error::Unavailable { .. } => "ServiceUnavailable",
             _ => "HTTPInternalServerError",
@@ -230,10 +230,45 @@ impl Dialect for Neutron {
     fn body_fault(&self, fault: &BodyFault) -> Error {
         match fault {
             BodyFault::NotJson(_) => not_json(),
-            BodyFault::Invalid(Invalid { path, reason, .. }) => match path.last() {
-                Some(field) => Error::bad_request(format!("Invalid input for {field}. Reason: {reason}.")),
-                None => Error::bad_request(reason.clone()),
-            },
+            BodyFault::Invalid(Invalid { path, reason, .. }) => Error::bad_request(neutron_reason(path, reason)),
         }
     }
+}
+
+/// Neutron's own sentences for attributes that are missing or not known, around jsonschema's reasons.
+fn neutron_reason(path: &[String], reason: &str) -> String {
+    let unknown = reason
+        .strip_prefix("Additional properties are not allowed (")
+        .and_then(|rest| rest.strip_suffix(" was unexpected)").or_else(|| rest.strip_suffix(" were unexpected)")));
+    let missing = reason.strip_suffix(" is a required property");
+    match (unknown, missing, path.last()) {
+        (Some(names), _, _) => format!("Unrecognized attribute(s) {names}"),
+        (_, Some(name), None) => format!("Unable to find {name} in request body"),
+        (_, Some(name), Some(_)) => format!("Failed to parse request. Required attribute {name} not specified"),
+        (_, _, Some(field)) => format!("Invalid input for {field}. Reason: {reason}."),
+        (_, _, None) => reason.to_owned(),
+    }
+}
+
+/// Neutron names each of its sentences, and clients go by the name. A sentence is known by how it begins or goes on.
+fn neutron_type(sentence: &str) -> Option<&'static str> {
+    const TYPES: &[(&str, &str, &str)] = &[
+        ("Unable to complete operation on network ", "still in use on the network", "NetworkInUse"),
+        ("Unable to complete operation on subnet ", "", "SubnetInUse"),
+        ("Unable to complete operation on port ", "already has an attached device", "PortInUse"),
+        ("Unable to complete operation for network ", "The mac address", "MacAddressInUse"),
+        ("Unable to generate unique mac", "", "MacAddressGenerationFailure"),
+        ("Unable to reconfigure sharing settings", "", "InvalidSharedSetting"),
+        ("IP address ", "already allocated in subnet", "IpAddressAlreadyAllocated"),
+        ("No more IP addresses available", "", "IpAddressGenerationFailure"),
+        ("Found overlapping allocation pools", "", "OverlappingAllocationPools"),
+        ("The allocation pool ", "spans beyond", "OutOfBoundsAllocationPool"),
+        ("The allocation pool ", "is not valid", "InvalidAllocationPool"),
+        ("Gateway ip ", "conflicts with allocation pool", "GatewayConflictWithAllocationPools"),
+        ("Current gateway ip ", "already in use by port", "GatewayIpInUse"),
+        ("Bad subnets request", "", "BadRequest"),
+        ("Invalid input for operation", "", "InvalidInput"),
+    ];
+    let named = |(beginning, part, _): &&(&str, &str, &str)| sentence.starts_with(beginning) && sentence.contains(part);
+    TYPES.iter().find(named).map(|(_, _, name)| *name)
 }

@@ -7,6 +7,7 @@ mod authenticate;
 pub mod faults;
 mod gate;
 pub mod identity;
+pub mod network;
 mod root;
 mod state;
 #[cfg(test)]
@@ -28,7 +29,7 @@ pub type Row = TableRow<Context>;
 
 /// Every service with its rows.
 pub fn table() -> Vec<(&'static Service, Vec<Row>)> {
-    vec![(&root::SERVICE, root::rows()), (&identity::SERVICE, identity::rows())]
+    vec![(&root::SERVICE, root::rows()), (&identity::SERVICE, identity::rows()), (&network::SERVICE, network::rows())]
 }
 
 /// The router over the whole table.

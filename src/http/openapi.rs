@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// The document of one service. Rows must belong to it.
 pub fn document<'r, X: 'r>(service: &Service, rows: impl Iterator<Item = &'r Row<X>>) -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for row in rows {
+    for row in rows.filter(|row| row.is_built) {
         let path = if row.path.is_empty() { "/" } else { row.path };
         let operations = paths.entry(path.to_owned()).or_insert_with(|| json!({}));
         let method = row.method.as_str().to_lowercase();

@@ -88,6 +88,8 @@ pub struct Row<X> {
     pub query: &'static [&'static str],
     /// Its body is a stream of bytes of any length, and may take any time.
     pub streams: bool,
+    /// False of an operation that upstream has and we only answer 501 for: documents and sweeps leave it out.
+    pub is_built: bool,
     pub handler: Handler<X>,
     pub request: SchemaAt,
     pub request_boundaries: Boundaries,
@@ -125,6 +127,11 @@ impl<X> Row<X> {
         self.streams = true;
         self
     }
+
+    pub fn unbuilt(mut self) -> Self {
+        self.is_built = false;
+        self
+    }
 }
 
 /// A row out of a handler; the types of its body and reply stay on it as schemas.
@@ -153,6 +160,7 @@ where
         lifetime: Lifetime::ALWAYS,
         query: &[],
         streams: false,
+        is_built: true,
         handler: erased,
         request: B::schema,
         request_boundaries: B::boundaries,

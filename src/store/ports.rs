@@ -41,6 +41,7 @@ pub struct Port {
     /// Made for a server and deleted with it, or the client's own.
     pub made_for_server: bool,
     pub host_id: Option<HostId>,
+    pub host_name: Option<String>,
     pub tags: Vec<String>,
     pub revision: i64,
     pub created_at: Timestamp,
@@ -49,7 +50,7 @@ pub struct Port {
 }
 
 const PORT: &str = "p.id, p.network_id, n.name, p.project_id, p.name, p.description, p.mac_address, p.status, p.device_id, p.device_owner,
-                    p.server_id, p.position, p.made_for_server, p.host_id, p.tags, p.revision, p.created_at, p.updated_at";
+                    p.server_id, p.position, p.made_for_server, p.host_id, h.name, p.tags, p.revision, p.created_at, p.updated_at";
 
 /// Who may see a port: its project, and the project whose network it is in.
 const VISIBLE: &str = "(p.project_id = ?1 OR ?1 IS NULL OR n.project_id = ?1)";
@@ -71,6 +72,7 @@ impl Port {
             position: row.next()?,
             made_for_server: row.next()?,
             host_id: row.next()?,
+            host_name: row.next()?,
             tags: row.next::<Json<_>>()?.0,
             revision: row.next()?,
             created_at: row.next()?,
@@ -192,7 +194,7 @@ fn one(mut found: Vec<Port>, id: PortId) -> Result<Port> {
 
 /// Ports under a condition on `p` (ports) and `n` (networks), with their addresses.
 pub(super) fn select(tx: &mut Tx, condition: &str, arguments: &[Value]) -> Result<Vec<Port>> {
-    const FROM: &str = "FROM ports p JOIN networks n ON n.id = p.network_id";
+    const FROM: &str = "FROM ports p JOIN networks n ON n.id = p.network_id LEFT JOIN hosts h ON h.id = p.host_id";
     let sql = format!("SELECT {PORT} {FROM} WHERE {condition} ORDER BY p.created_at, p.position, p.id");
     let mut ports: Vec<Port> = tx.query(&sql, arguments)?.into_iter().map(Port::from_row).collect::<Result<_>>()?;
     if ports.is_empty() {

@@ -26,6 +26,7 @@
 
 mod crash_point;
 mod cx;
+pub mod network_change;
 pub mod network_wish;
 mod runner;
 #[cfg(test)]
@@ -92,7 +93,7 @@ pub trait Workflow: Send + Sync + 'static {
 
 /// Every kind of work there is.
 pub fn workflows() -> Vec<Box<dyn AnyWorkflow>> {
-    vec![]
+    vec![Box::new(network_change::NetworkChange)]
 }
 
 /// A workflow with its steps as JSON, as rows keep them.
