@@ -3,8 +3,9 @@
 //! Every call of libvirt blocks, and none can be cancelled, only outlived. So calls run on the blocking threads of the
 //! runtime, at most [`CALLS`] a host: a host that hangs fills its own eight places, and nothing else waits for it. Who
 //! waits longer than [`PATIENCE`] is told that the host is away; the call itself may still end well later, which is
-//! why everything asked of a host must bear being asked again. Keep-alive messages, sent by the event loop's thread,
-//! end calls to a host that died without a word.
+//! why everything asked of a host must bear being asked again. Keep-alive messages end a call to a host that died
+//! without a word, but only one: libvirt leaves other calls on that connection waiting (seen with 11.3). So a broken
+//! connection keeps the places of its calls, and the next connection has new ones.
 
 use super::libvirt_ffi::{self, Changes, Registration};
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ const CALLS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Seconds between two signs of life, and how many may be missing.
 const KEEP_ALIVE: (i32, u32) = (5, 5);
+/// Who finds another thread connecting waits so long for it; a connection takes milliseconds, or hangs.
+const CONNECTING: Duration = Duration::from_secs(5);
 /// A host that was just found away is not tried again for so long.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -43,8 +46,9 @@ impl From<Error> for Failure {
 
 pub struct Connection {
     uri: String,
-    places: Arc<Semaphore>,
     state: Arc<Mutex<State>>,
+    /// Of the newest connection. Apart from the state, which is locked while connecting.
+    places: Arc<Mutex<Arc<Semaphore>>>,
     changes: Arc<Changes>,
 }
 
@@ -58,8 +62,8 @@ impl Connection {
     pub fn new(uri: &str) -> Self {
         Self {
             uri: uri.to_owned(),
-            places: Arc::new(Semaphore::new(CALLS)),
             state: Arc::default(),
+            places: Arc::new(Mutex::new(Arc::new(Semaphore::new(CALLS)))),
             changes: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -81,11 +85,13 @@ impl Connection {
         let (places, state) = (self.places.clone(), self.state.clone());
         let (uri, changes) = (self.uri.clone(), self.changes.clone());
         let answer = async move {
-            let place = places.acquire_owned().await.map_err(|error| Error::internal(context, error))?;
+            let newest = places.lock().clone();
+            // Closed while we waited: the connection broke under the calls before us.
+            let place = newest.acquire_owned().await.map_err(|error| Error::unavailable("hypervisor", error))?;
             // The place goes with the call, so a call that is outlived still counts.
             tokio::task::spawn_blocking(move || {
                 let _place = place;
-                let link = link(&state, &uri, &changes)?;
+                let link = link(&state, &places, &uri, &changes)?;
                 work(link.connect()).map_err(|failure| explain(context, failure, link.connect()))
             })
             .await
@@ -99,14 +105,17 @@ impl Connection {
 }
 
 /// The connection as it is, or a new one where there is none or it broke. One thread connects; the others wait for it.
-fn link(state: &Mutex<State>, uri: &str, changes: &Arc<Changes>) -> Result<Arc<Link>> {
-    let mut state = state.lock();
+fn link(state: &Mutex<State>, places: &Mutex<Arc<Semaphore>>, uri: &str, changes: &Arc<Changes>) -> Result<Arc<Link>> {
+    let Some(mut state) = state.try_lock_for(CONNECTING) else {
+        return Err(Error::unavailable("hypervisor", "it accepts connections and says nothing"));
+    };
     if let Some(link) = &state.link {
         if link.connect().is_alive().unwrap_or(false) {
             return Ok(link.clone());
         }
         tracing::warn!(uri, "the connection to the hypervisor broke");
         state.link = None;
+        std::mem::replace(&mut *places.lock(), Arc::new(Semaphore::new(CALLS))).close();
     }
     if let Some((when, reason)) = &state.last_failure
         && when.elapsed() < RETRY_AFTER
