@@ -86,7 +86,7 @@ engines() {
 part_unit() { engines; "$cargo" test --quiet --locked --lib --bins; }
 part_compat() { engines; GAPURA_TEST_GUEST=$(guest) "$cargo" test --quiet --locked --test compat; }
 
-gapura() { echo "$checkout/target/$profile/gapura"; }
+gapura() { echo "${CARGO_TARGET_DIR:-$checkout/target}/$profile/gapura"; }
 guest() {
   local image=$checkout/target/gapura-test.qcow2
   [ -e "$image" ] || etc/guest/build.sh "$image" >&2 || return

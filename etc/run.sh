@@ -63,7 +63,7 @@ fi
 echo "$GAPURA_HYPERVISOR" > "$GAPURA_STATE_DIR/hypervisor"
 
 # --- the cloud ------------------------------------------------------------------------------------------------
-gapura=$checkout/target/release/gapura
+gapura=${CARGO_TARGET_DIR:-$checkout/target}/release/gapura
 "$gapura" init
 "$gapura" serve &
 serving=$!

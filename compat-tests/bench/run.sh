@@ -8,7 +8,7 @@ parts=${*:-answers footprint transfer create}
 cd "$checkout"
 cargo=$(etc/cargo.sh)
 "$cargo" build --release --locked --quiet
-program=$checkout/target/release/gapura
+program=${CARGO_TARGET_DIR:-$checkout/target}/release/gapura
 image=$checkout/target/gapura-test.qcow2
 [ -e "$image" ] || etc/guest/build.sh "$image"
 python=$(compat-tests/clients/venv.sh openstackclient python-openstackclient)/bin/python

@@ -25,7 +25,7 @@ start() {
   export GAPURA_STATE_DIR=$dir/state
   # Read by other scripts: the program knows no such setting, and says so.
   unset GAPURA_CACHE GAPURA_TEST_LIBVIRT_URI
-  local bin=${PROGRAM:-$checkout/target/release/gapura} port
+  local bin=${PROGRAM:-${CARGO_TARGET_DIR:-$checkout/target}/release/gapura} port
   [ -x "$bin" ] || { echo "cloud.sh: $bin is not there; build it first" >&2; exit 1; }
   export GAPURA_HYPERVISOR=${GAPURA_HYPERVISOR:-simulated}
   if [ "$GAPURA_HYPERVISOR" = qemu ]; then GAPURA_HYPERVISOR=$("$here/libvirtd.sh" start "$dir/libvirtd"); fi
