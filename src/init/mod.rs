@@ -5,10 +5,13 @@ mod credentials;
 
 pub use credentials::Credentials;
 
-use crate::api::{FirstPasswords, seed_identity};
+use crate::api::{FirstPasswords, network, seed_identity};
+use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::program::Program;
+use crate::store::{Tx, projects};
+use ipnet::IpNet;
 
 /// Makes what is missing; says what there is.
 ///
@@ -22,5 +25,14 @@ pub async fn run(config: Config) -> Result<String> {
     let passwords = FirstPasswords { admin: credentials.admin.clone(), demo: credentials.demo.clone() };
     let state = &program.state;
     seed_identity(&state.db, config.identity.argon2, &config.region, &passwords, state.clock.now()).await?;
+    let (range, now) = (config.network.private_range.into(), state.clock.now());
+    state.db.write(move |tx| private_network(tx, range, now)).await?;
     Ok(format!("clouds.yaml: {}", credentials::path(&config.state_dir).display()))
+}
+
+/// The shared network `private`, in the project admin.
+fn private_network(tx: &mut Tx, range: IpNet, now: Timestamp) -> Result<()> {
+    let admin = projects::by_name(tx, &"default".into(), "admin")?;
+    let admin = admin.ok_or_else(|| Error::not_found(Kind::Project, "admin"))?;
+    network::seed::init(tx, &admin.id, range, now).map(drop)
 }
