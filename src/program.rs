@@ -6,6 +6,7 @@
 //! On SIGTERM or SIGINT the listener closes, requests under way finish, tasks keep their rows, machines keep running.
 
 use crate::api::{self, Identity, State};
+use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::serve;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::store::{Db, StoreSettings};
+use crate::store::{Db, StoreSettings, images};
 use crate::tasks::{Runner, RunnerSettings, workflows};
 use std::collections::HashMap;
 use std::fs;
@@ -45,6 +46,12 @@ impl Program {
         let policy = Policy::new(policy_rules::all(), &overrides)?;
         let now = clock.now();
         let cloud = db.write(move |tx| crate::store::cloud::id(tx, now)).await?;
+        let options: Vec<_> = config.images.store_options.clone().into_iter().collect();
+        let blobs = Blobs::open(&config.images.store, &options)?;
+        if config.database_url.starts_with("sqlite:") {
+            // SQLite has one process: an upload that was under way before this one started is over.
+            db.write(move |tx| images::abandon_uploads(tx, now)).await?;
+        }
         let hosts = crate::hosts::connect(&config, &cloud)?;
         let settings = RunnerSettings::default();
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows(), settings);
@@ -56,6 +63,8 @@ impl Program {
             public_url: config.public_url.clone(),
             region: config.region.clone(),
             identity: Identity::new(config.identity.clone(), keys),
+            blobs,
+            image_size_limit: config.images.size_limit,
             hosts,
             runner: runner.clone(),
             metrics: Arc::new(Metrics::new()),

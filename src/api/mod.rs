@@ -7,6 +7,7 @@ mod authenticate;
 pub mod faults;
 mod gate;
 pub mod identity;
+mod image;
 pub mod network;
 mod root;
 mod state;
@@ -29,7 +30,12 @@ pub type Row = TableRow<Context>;
 
 /// Every service with its rows.
 pub fn table() -> Vec<(&'static Service, Vec<Row>)> {
-    vec![(&root::SERVICE, root::rows()), (&identity::SERVICE, identity::rows()), (&network::SERVICE, network::rows())]
+    vec![
+        (&root::SERVICE, root::rows()),
+        (&identity::SERVICE, identity::rows()),
+        (&image::SERVICE, image::rows()),
+        (&network::SERVICE, network::rows()),
+    ]
 }
 
 /// The router over the whole table.

@@ -1,6 +1,7 @@
 //! What handlers share: the program's parts, opened once at start.
 
 use super::identity::Identity;
+use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::cloud::policy::Policy;
 use crate::metrics::Metrics;
@@ -16,6 +17,10 @@ pub struct State {
     /// What clients reach us by, without a trailing slash; links, version documents and the catalogue begin with it.
     pub public_url: String,
     pub region: String,
+    /// The bytes of images.
+    pub blobs: Blobs,
+    /// The largest image, in bytes; 0: no bound.
+    pub image_size_limit: u64,
     pub hosts: Hosts,
     /// Woken after a transaction that made a task.
     pub runner: Runner,

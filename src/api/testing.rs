@@ -9,6 +9,7 @@
 
 use super::identity::{FirstPasswords, Identity, IdentitySettings, seed};
 use super::{GateKeeper, State, router};
+use crate::blobs::Blobs;
 use crate::clock::{Clock, Timestamp};
 use crate::cloud::identity::{Actor, Assignment, Project, Target, User};
 use crate::cloud::password::Recipe;
@@ -88,6 +89,8 @@ impl Cloud {
             public_url: "http://cloud.test".to_owned(),
             region: "RegionOne".to_owned(),
             identity: Identity::new(settings, Keys::ephemeral().unwrap()),
+            blobs: Blobs::open("memory:///", &[]).unwrap(),
+            image_size_limit: 0,
             hosts,
             runner,
             metrics: Arc::new(Metrics::new()),

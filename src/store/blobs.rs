@@ -41,6 +41,11 @@ pub fn release(tx: &mut Tx, id: BlobId) -> Result<Option<BlobId>> {
     Ok((left == Some(0)).then_some(id))
 }
 
+/// Does anybody count on these bytes, whole or on their way?
+pub fn is_needed(tx: &mut Tx, id: BlobId) -> Result<bool> {
+    Ok(tx.query_one("SELECT id FROM blobs WHERE id = ?1 AND refcount > 0", args![id])?.is_some())
+}
+
 /// Blobs that nobody needs and that are still stored, or may be.
 pub fn unused(tx: &mut Tx) -> Result<Vec<BlobId>> {
     let rows = tx.query("SELECT id FROM blobs WHERE refcount = 0 ORDER BY created_at, id", &[])?;

@@ -1,0 +1,64 @@
+//! `POST /v2/images`: a new image, still without bytes.
+
+use super::schemas::NewImage;
+use super::views::{ImageView, path_of};
+use crate::api::{Call, Context};
+use crate::cloud::image::change::{check_whole, check_writable, set};
+use crate::cloud::image::{Image, Visibility};
+use crate::error::{Error, Result};
+use crate::http::json::Map;
+use crate::http::reply::Reply;
+use crate::ids::{ImageId, ProjectId};
+use crate::store::images;
+
+pub async fn create(call: Call<NewImage>) -> Result<Reply<ImageView>> {
+    let image = read(&call.cx, &call.body.0)?;
+    allow(&call.cx, &image)?;
+    let row = image.clone();
+    call.cx.state.db.write(move |tx| images::insert(tx, &row)).await?;
+    let location = path_of(&image);
+    Ok(Reply::created(image.into()).header("location", &location))
+}
+
+fn read(cx: &Context, body: &Map) -> Result<Image> {
+    let id = match body.get("id") {
+        None => ImageId::random(),
+        Some(id) => id.as_str().and_then(ImageId::parse).ok_or_else(|| {
+            Error::bad_request(format!("Provided object does not match schema 'image': {id} is not a UUID"))
+        })?,
+    };
+    let owner = cx.caller()?.project_id().cloned();
+    let mut image = Image::new(id, owner, cx.state.clock.now());
+    for (field, value) in body.iter().filter(|(field, _)| *field != "id") {
+        check_writable(field)?;
+        set(&mut image, field, value)?;
+    }
+    check_whole(&image)?;
+    Ok(image)
+}
+
+/// May the caller make an image for this owner, with this visibility?
+fn allow(cx: &Context, image: &Image) -> Result<()> {
+    let target = image.target(None);
+    if !cx.may_on("add_image", &target) || (!cx.may("context_is_admin") && image.owner.as_ref() != own(cx)?) {
+        let owner = image.owner.as_ref().map_or("None", ProjectId::as_str);
+        return Err(Error::Forbidden(format!("You are not permitted to create images owned by '{owner}'.")));
+    }
+    match rule_of(image.visibility) {
+        Some(rule) => cx.allow_on(rule, &target),
+        None => Ok(()),
+    }
+}
+
+fn own(cx: &Context) -> Result<Option<&ProjectId>> {
+    Ok(cx.caller()?.project_id())
+}
+
+/// The rule that guards showing an image to everybody.
+pub fn rule_of(visibility: Visibility) -> Option<&'static str> {
+    match visibility {
+        Visibility::Public => Some("publicize_image"),
+        Visibility::Community => Some("communitize_image"),
+        Visibility::Shared | Visibility::Private => None,
+    }
+}

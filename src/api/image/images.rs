@@ -1,0 +1,112 @@
+//! Listing, showing, deleting images; taking one out of use and back.
+
+use super::seen::{self, Seen};
+use super::views::{ImageList, ImageView};
+use crate::api::Call;
+use crate::cloud::image::Status;
+use crate::cloud::image::list::Listing;
+use crate::error::Result;
+use crate::http::reply::{Empty, Reply};
+use crate::ids::BlobId;
+use crate::store::{image_members, images};
+
+/// `GET /v2/images`: a page of what the caller sees.
+pub async fn list(call: Call) -> Result<Reply<ImageList>> {
+    let pairs: Vec<_> = call.query().iter().collect();
+    let listing = Listing::of(&pairs)?;
+    let limit = listing.limit;
+    let cx = call.cx.clone();
+    let mine = cx.caller()?.project_id().cloned();
+    let (found, last) = call
+        .cx
+        .state
+        .db
+        .read(move |tx| {
+            let images = images::list(tx, &cx.reach, mine.as_ref(), &listing)?;
+            let last = images.last().map(|image| image.id);
+            let full = images.len() == limit;
+            let mut shown = Vec::with_capacity(images.len());
+            for image in images {
+                let membership = match &mine {
+                    Some(project) if image.owner.as_ref() != Some(project) => {
+                        image_members::get(tx, image.id, project)?
+                    }
+                    _ => None,
+                };
+                let seen = Seen { image, membership };
+                if seen.may(&cx, "get_image") {
+                    shown.push(ImageView::from(seen.image));
+                }
+            }
+            Ok((shown, last.filter(|_| full)))
+        })
+        .await?;
+    let without_marker: Vec<_> = call.query().iter().filter(|(name, _)| *name != "marker").collect();
+    let link = |more: &[(&str, &str)]| {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        match query.extend_pairs(&without_marker).extend_pairs(more).finish() {
+            query if query.is_empty() => "/v2/images".to_owned(),
+            query => format!("/v2/images?{query}"),
+        }
+    };
+    Ok(Reply::ok(ImageList {
+        first: link(&[]),
+        next: last.map(|id| link(&[("marker", &id.to_string())])),
+        images: found,
+        schema: "/v2/schemas/images",
+    }))
+}
+
+/// `GET /v2/images/{image_id}`
+pub async fn show(call: Call) -> Result<Reply<ImageView>> {
+    seen::read(&call, |_, _, seen| Ok(seen.image)).await.map(|image| Reply::ok(image.into()))
+}
+
+/// `DELETE /v2/images/{image_id}`: the row goes first; bytes that nobody needs any more follow.
+pub async fn remove(call: Call) -> Result<Empty> {
+    let now = call.cx.state.clock.now();
+    let freed = seen::write(&call, move |tx, cx, seen| {
+        seen.allow(cx, "delete_image")?;
+        seen.image.may_delete()?;
+        images::delete(tx, seen.image.id, now)
+    })
+    .await?;
+    if let Some(blob) = freed {
+        delete_bytes(&call, blob).await;
+    }
+    Ok(Empty::no_content())
+}
+
+/// The image is deleted whether or not its bytes can be right now: what stays behind is swept later.
+async fn delete_bytes(call: &Call, blob: BlobId) {
+    let state = &call.cx.state;
+    let deleted = match state.blobs.delete(blob).await {
+        Ok(()) => state.db.write(move |tx| crate::store::blobs::forget(tx, blob)).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = deleted {
+        let error = crate::error::with_causes(&error);
+        tracing::warn!(request_id = call.head.request_id, %blob, error, "bytes of a deleted image are left for the sweep");
+    }
+}
+
+/// `POST …/actions/deactivate`: nobody but an administrator gets the bytes, and nobody boots from it.
+pub async fn deactivate(call: Call) -> Result<Empty> {
+    switch(call, "deactivate", Status::Deactivated).await
+}
+
+/// `POST …/actions/reactivate`
+pub async fn reactivate(call: Call) -> Result<Empty> {
+    switch(call, "reactivate", Status::Active).await
+}
+
+async fn switch(call: Call, rule: &'static str, to: Status) -> Result<Empty> {
+    let now = call.cx.state.clock.now();
+    seen::write(&call, move |tx, cx, seen| {
+        seen.allow(cx, rule)?;
+        seen.image.may_switch(to)?;
+        images::switch(tx, seen.image.id, to, now)
+    })
+    .await?;
+    Ok(Empty::no_content())
+}

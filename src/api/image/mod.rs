@@ -1,0 +1,64 @@
+//! Glance's API, version 2: images, their bytes, tags and members.
+//!
+//! What isn't served says so the way upstream does where it isn't set up: no import methods, one store without a name.
+//! Tasks and metadata definitions answer 501. Start reading at [`rows`]; what may be seen and done is decided in
+//! [`seen`].
+
+mod create;
+mod data;
+mod discovery;
+mod images;
+mod members;
+mod patch;
+mod range;
+mod schemas;
+mod seen;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod update;
+mod versions;
+mod views;
+
+use super::Row;
+use super::faults::GLANCE;
+use crate::http::table::{Service, delete, get, patch as patch_row, post, put};
+
+pub static SERVICE: Service =
+    Service { name: "image", prefix: "/image", axis: None, dialect: &GLANCE, head_as_get: false };
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        get("", versions::choices).public(),
+        get("/v2", versions::choices).public(),
+        get("/versions", versions::list).public(),
+        get("/v2/schemas/image", schemas::show_image).rule("get_images"),
+        get("/v2/schemas/images", schemas::show_images).rule("get_images"),
+        get("/v2/schemas/member", schemas::show_member).rule("get_images"),
+        get("/v2/schemas/members", schemas::show_members).rule("get_images"),
+        get("/v2/info/import", discovery::import_methods).rule("get_images"),
+        get("/v2/info/stores", discovery::stores).rule("get_images"),
+        get("/v2/info/usage", discovery::usage).rule("get_images"),
+        get("/v2/images", images::list).rule("get_images"),
+        post("/v2/images", create::create).rule("add_image"),
+        get("/v2/images/{image_id}", images::show).rule("get_image"),
+        patch_row("/v2/images/{image_id}", update::update).rule("modify_image"),
+        delete("/v2/images/{image_id}", images::remove).rule("delete_image"),
+        get("/v2/images/{image_id}/file", data::download).rule("download_image").streams(),
+        put("/v2/images/{image_id}/file", data::upload).rule("upload_image").streams(),
+        put("/v2/images/{image_id}/stage", discovery::stage).rule("modify_image").streams(),
+        post("/v2/images/{image_id}/import", discovery::import).rule("modify_image"),
+        get("/v2/images/{image_id}/tasks", discovery::image_tasks).rule("get_image"),
+        post("/v2/images/{image_id}/actions/deactivate", images::deactivate).rule("deactivate"),
+        post("/v2/images/{image_id}/actions/reactivate", images::reactivate).rule("reactivate"),
+        put("/v2/images/{image_id}/tags/{tag}", tags::add).rule("modify_image"),
+        delete("/v2/images/{image_id}/tags/{tag}", tags::remove).rule("modify_image"),
+        get("/v2/images/{image_id}/members", members::list).rule("get_members"),
+        post("/v2/images/{image_id}/members", members::add).rule("add_member"),
+        get("/v2/images/{image_id}/members/{member_id}", members::show).rule("get_member"),
+        put("/v2/images/{image_id}/members/{member_id}", members::answer).rule("modify_member"),
+        delete("/v2/images/{image_id}/members/{member_id}", members::remove).rule("delete_member"),
+        get("/v2/tasks", discovery::tasks).rule("tasks_api_access"),
+        get("/v2/metadefs/namespaces", discovery::metadefs).rule("get_metadef_namespaces"),
+    ]
+}
