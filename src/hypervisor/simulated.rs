@@ -318,3 +318,6 @@ impl Hypervisor for Simulated {
         Some(self.changes.subscribe())
     }
 }
+
+#[cfg(test)]
+mod tests;
