@@ -16,7 +16,7 @@ use crate::http::serve;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings, images};
-use crate::tasks::{Runner, RunnerSettings, workflows};
+use crate::tasks::{Runner, RunnerSettings, sweep_images, workflows};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -85,6 +85,8 @@ impl Program {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let runner = tokio::spawn(self.runner.clone().run(until(stopped.clone())));
+        let (db, blobs, clock) = (self.state.db.clone(), self.state.blobs.clone(), self.state.clock.clone());
+        let sweeper = tokio::spawn(sweep_images::every_hour(db, blobs, clock, until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");
         let router = Arc::new(api::router(self.state.clone()));
         let server = serve::serve(listener, tls, router, self.state.metrics.clone(), until(stopped));
@@ -94,7 +96,7 @@ impl Program {
             let _ = stop.send(true);
         });
         server.await;
-        let _ = runner.await;
+        let _ = tokio::join!(runner, sweeper);
         Ok(())
     }
 

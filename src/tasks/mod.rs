@@ -29,6 +29,7 @@ mod cx;
 pub mod network_change;
 pub mod network_wish;
 mod runner;
+pub mod sweep_images;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
