@@ -25,14 +25,14 @@ pub async fn run(config: Config) -> Result<String> {
     let passwords = FirstPasswords { admin: credentials.admin.clone(), demo: credentials.demo.clone() };
     let state = &program.state;
     seed_identity(&state.db, config.identity.argon2, &config.region, &passwords, state.clock.now()).await?;
-    let (range, now) = (config.network.private_range.into(), state.clock.now());
-    state.db.write(move |tx| private_network(tx, range, now)).await?;
+    let (range, mtu, now) = (config.network.private_range.into(), config.network.mtu, state.clock.now());
+    state.db.write(move |tx| private_network(tx, range, mtu, now)).await?;
     Ok(format!("clouds.yaml: {}", credentials::path(&config.state_dir).display()))
 }
 
 /// The shared network `private`, in the project admin.
-fn private_network(tx: &mut Tx, range: IpNet, now: Timestamp) -> Result<()> {
+fn private_network(tx: &mut Tx, range: IpNet, mtu: u16, now: Timestamp) -> Result<()> {
     let admin = projects::by_name(tx, &"default".into(), "admin")?;
     let admin = admin.ok_or_else(|| Error::not_found(Kind::Project, "admin"))?;
-    network::seed::init(tx, &admin.id, range, now).map(drop)
+    network::seed::init(tx, &admin.id, range, mtu, now).map(drop)
 }

@@ -70,3 +70,132 @@ impl Workflow for NetworkChange {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Twice;
+    use super::super::{Host, Hosts, Runner, RunnerSettings, network_wish};
+    use super::*;
+    use crate::clock::Clock;
+    use crate::disks::simulated::SimulatedDisks;
+    use crate::fabric::Fabric;
+    use crate::fabric::simulated::{Call, SimulatedFabric};
+    use crate::hypervisor::simulated::Simulated;
+    use crate::ids::HostId;
+    use crate::store::networks::{self, NewNetwork};
+    use crate::store::{Db, args};
+    use std::sync::Arc;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    struct Site {
+        db: Db,
+        fabric: Arc<SimulatedFabric>,
+        clock: Clock,
+        runner: Runner,
+        network: Network,
+    }
+
+    /// A host that carries a network.
+    async fn site() -> Site {
+        let (db, fabric) = (Db::memory().await, Arc::new(SimulatedFabric::new()));
+        let host = Host {
+            id: HostId::random(),
+            name: "one".to_owned(),
+            hypervisor: Simulated::new(1, 1024),
+            disks: SimulatedDisks::new(),
+            fabric: fabric.clone(),
+        };
+        let new = NewNetwork {
+            project_id: "p".into(),
+            name: "web".to_owned(),
+            description: String::new(),
+            shared: false,
+            mtu: 1500,
+        };
+        let network = db.write(move |tx| networks::insert(tx, &new, NOW)).await.unwrap();
+        let id = network.id;
+        let wish = db.read(move |tx| network_wish::wish(tx, id)).await.unwrap();
+        host.fabric.ensure(&wish).await.unwrap();
+        let clock = Clock::manual(NOW);
+        let workflow = Box::new(Twice(NetworkChange));
+        let runner =
+            Runner::new(db.clone(), clock.clone(), Hosts::new([host]), vec![workflow], RunnerSettings::default());
+        Site { db, fabric, clock, runner, network }
+    }
+
+    impl Site {
+        /// Lets the runner work until nothing is due, through pauses after failures.
+        async fn settle(&self) -> Vec<String> {
+            for _ in 0..5 {
+                self.runner.drain().await.unwrap();
+                self.clock.advance_seconds(300);
+            }
+            let states = |tx: &mut Tx| {
+                let rows = tx.query("SELECT state FROM tasks ORDER BY created_at, id", args![])?;
+                rows.into_iter().map(|mut row| row.next()).collect::<Result<Vec<String>>>()
+            };
+            self.db.read(states).await.unwrap()
+        }
+
+        async fn change(&self) {
+            let network = Network { mtu: 1400, ..self.network.clone() };
+            self.db
+                .write(move |tx| {
+                    networks::update(tx, &network, NOW)?;
+                    tell_hosts(tx, network.id, None, NOW)
+                })
+                .await
+                .unwrap();
+        }
+
+        async fn delete(&self) {
+            let network = self.network.clone();
+            self.db
+                .write(move |tx| {
+                    let network = networks::of_id(tx, network.id)?;
+                    networks::delete(tx, network.id)?;
+                    remove_from_hosts(tx, &network, None, NOW)
+                })
+                .await
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn hosts_that_carry_a_network_hear_of_its_change() {
+        let site = site().await;
+        site.fabric.fail_next(Call::Ensure);
+        site.change().await;
+        assert_eq!(site.settle().await, ["done"]);
+        assert_eq!(site.fabric.wish(site.network.id).map(|wish| wish.mtu), Some(1400));
+    }
+
+    #[tokio::test]
+    async fn a_deleted_network_leaves_every_host_however_often_a_host_is_away() {
+        let site = site().await;
+        site.fabric.fail_next(Call::Remove);
+        site.fabric.fail_next(Call::Remove);
+        site.delete().await;
+        assert_eq!(site.settle().await, ["done"]);
+        assert_eq!(site.fabric.wish(site.network.id), None);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_comes_to_a_host_after_the_deletion_brings_nothing_back() {
+        let site = site().await;
+        site.change().await;
+        site.delete().await;
+        assert_eq!(site.settle().await, ["done", "done"]);
+        assert_eq!(site.fabric.wish(site.network.id), None);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_carries_it_not_is_told_nothing() {
+        let site = site().await;
+        site.fabric.remove(site.network.id, Epoch(1)).await.unwrap();
+        site.change().await;
+        assert_eq!(site.settle().await, ["done"]);
+        assert_eq!(site.fabric.wish(site.network.id), None);
+    }
+}

@@ -15,7 +15,7 @@ pub const NAME: &str = "private";
 
 /// Makes the shared network `private` with one subnet of this range, DHCP and a gateway, for an administrators' project.
 /// What is there already stays as it is, so that it can be asked again after an interrupted try.
-pub fn init(tx: &mut Tx, project: &ProjectId, range: IpNet, now: Timestamp) -> Result<Network> {
+pub fn init(tx: &mut Tx, project: &ProjectId, range: IpNet, mtu: u16, now: Timestamp) -> Result<Network> {
     let existing = networks::list_visible(tx, &Reach::Cloud)?;
     let network = match existing.into_iter().find(|network| network.shared && network.name == NAME) {
         Some(network) => network,
@@ -25,7 +25,7 @@ pub fn init(tx: &mut Tx, project: &ProjectId, range: IpNet, now: Timestamp) -> R
                 name: NAME.to_owned(),
                 description: "Every project's servers may join it; the host reaches them.".to_owned(),
                 shared: true,
-                mtu: 1500,
+                mtu,
             };
             networks::insert(tx, &new, now)?
         }

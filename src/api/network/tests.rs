@@ -457,12 +457,11 @@ async fn bodies_of_the_wrong_shape_are_refused_in_neutrons_words() {
 #[tokio::test]
 async fn the_first_network_is_made_once_and_is_everybodys() {
     let cloud = Cloud::new().await;
-    let (alice, admin) = (cloud.member("alice").await, cloud.admin().await);
+    let alice = cloud.member("alice").await;
     for _ in 0..2 {
-        let project = admin.project_id.clone();
         let range = "10.240.0.0/24".parse().unwrap();
-        cloud.state.db.write(move |tx| super::seed::init(tx, &project.as_str().into(), range, START)).await.unwrap();
+        cloud.state.db.write(move |tx| super::seed::init(tx, &"admins".into(), range, 1450, START)).await.unwrap();
     }
-    assert_eq!(names(&alice, "networks", "").await, ["private"]);
+    assert_eq!(names(&alice, "networks", "shared=True&mtu=1450").await, ["private"]);
     assert_eq!(names(&alice, "subnets", "enable_dhcp=True&gateway_ip=10.240.0.1").await, ["private-subnet"]);
 }
