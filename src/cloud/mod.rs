@@ -1,6 +1,7 @@
 //! The rules: functions from data to data, without I/O, without async, without a clock.
 
 pub mod address;
+pub mod effective;
 pub mod identity;
 pub mod image;
 pub mod image_format;

@@ -30,6 +30,7 @@ pub mod application_credentials;
 pub mod assignments;
 pub mod catalog;
 pub mod epoch;
+pub mod groups;
 #[cfg(test)]
 mod invariants;
 mod migrations;

@@ -4,19 +4,36 @@
 //! row's own rule about exactly that (`call.cx.permit(&target)`), and lists ask about each item. Start reading at
 //! `tokens` for logins.
 
+mod answer;
+mod catalog;
 mod credential_login;
 mod desk;
+mod domains;
 mod failures;
+mod grants;
+mod groups;
 mod hashing;
 mod login;
+mod own_account;
+mod own_scopes;
+mod project_tags;
+mod project_tree;
+mod projects;
+mod regions;
+#[cfg(test)]
+mod resource_tests;
+mod role_assignments;
+mod roles;
 mod scope;
 mod seed;
 pub mod sessions;
 mod settings;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod token_view;
 mod tokens;
+mod users;
 mod versions;
 
 pub use desk::Identity;
@@ -31,5 +48,23 @@ pub static SERVICE: Service =
     Service { name: "identity", prefix: "/identity", axis: None, dialect: &KEYSTONE, head_as_get: true };
 
 pub fn rows() -> Vec<Row> {
-    [versions::rows(), tokens::rows()].into_iter().flatten().collect()
+    [
+        versions::rows(),
+        tokens::rows(),
+        own_scopes::rows(),
+        domains::rows(),
+        projects::rows(),
+        project_tags::rows(),
+        users::rows(),
+        own_account::rows(),
+        groups::rows(),
+        roles::rows(),
+        grants::rows(),
+        role_assignments::rows(),
+        regions::rows(),
+        catalog::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -1,0 +1,279 @@
+//! Roles, and the roles that they imply.
+
+use super::answer::{done, extra_of, link, listed, merged, mutable, permitted, shown, unchanged};
+use super::login::not_allowed;
+use super::targets;
+use crate::api::{Call, Row};
+use crate::cloud::identity::Role;
+use crate::cloud::policy::Target;
+use crate::error::{Error, Kind, Result};
+use crate::http::json::{Map, Maybe, Text};
+use crate::http::reply::RawReply;
+use crate::http::table::{delete, get, patch, post, put};
+use crate::ids::{DomainId, RoleId};
+use crate::store::{Tx, projects, roles};
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        get("/v3/roles", list).rule("identity:list_roles").query(&["domain_id", "limit", "name"]),
+        post("/v3/roles", create).rule("identity:create_role"),
+        get("/v3/roles/{role_id}", show).rule("identity:get_role"),
+        patch("/v3/roles/{role_id}", update).rule("identity:update_role"),
+        delete("/v3/roles/{role_id}", remove).rule("identity:delete_role"),
+        get("/v3/roles/{prior_role_id}/implies", implied).rule("identity:list_implied_roles"),
+        get("/v3/roles/{prior_role_id}/implies/{implied_role_id}", show_implied).rule("identity:get_implied_role"),
+        put("/v3/roles/{prior_role_id}/implies/{implied_role_id}", imply).rule("identity:create_implied_role"),
+        delete("/v3/roles/{prior_role_id}/implies/{implied_role_id}", stop_implying)
+            .rule("identity:delete_implied_role"),
+        get("/v3/role_inferences", inferences).rule("identity:list_role_inference_rules"),
+    ]
+}
+
+crate::versioned! {
+    request RoleCreate open {
+        "role" required => role: NewRole,
+    }
+}
+
+crate::versioned! {
+    request NewRole open {
+        "name" required => name: Text<1, 255>,
+        "domain_id"     => domain_id: Option<Text<1, 64>>,
+        "description"   => description: Option<String>,
+        "options"       => options: Maybe<Map>;
+        flatten         => extra
+    }
+}
+
+crate::versioned! {
+    request RoleUpdate open {
+        "role" required => role: RoleChange,
+    }
+}
+
+crate::versioned! {
+    request RoleChange open {
+        "name"        => name: Maybe<Text<1, 255>>,
+        "description" => description: Maybe<Option<String>>,
+        "options"     => options: Maybe<Map>;
+        flatten       => extra
+    }
+}
+
+pub fn view(role: &Role) -> Map {
+    let mut view = role.extra.clone();
+    view.insert("id".to_owned(), json!(role.id));
+    view.insert("name".to_owned(), json!(role.name));
+    view.insert("domain_id".to_owned(), json!(role.domain_id));
+    view.insert("description".to_owned(), json!(role.description));
+    view.insert("options".to_owned(), json!(role.options));
+    view
+}
+
+fn answer<B>(call: &Call<B>, status: StatusCode, role: &Role) -> RawReply {
+    shown(call, status, "role", &format!("/roles/{}", role.id), view(role))
+}
+
+/// The role that a part of the path names, if the row's rule holds for it.
+async fn of_path<B>(call: &Call<B>, name: &str) -> Result<Role> {
+    let id = RoleId::from(call.path(name));
+    let wanted = id.clone();
+    let role = permitted(call, Kind::Role, &id.0, move |tx| roles::get(tx, &wanted), targets::role).await?;
+    // A domain's own roles have rules of their own, named alike.
+    if role.domain_id.is_some() && name == "role_id" {
+        let rule = match call.head.method {
+            http::Method::PATCH => "identity:update_domain_role",
+            http::Method::DELETE => "identity:delete_domain_role",
+            _ => "identity:get_domain_role",
+        };
+        call.cx.allow_on(rule, &targets::role(&role))?;
+    }
+    Ok(role)
+}
+
+async fn list(call: Call) -> Result<RawReply> {
+    let domain = call.query().get("domain_id").map(DomainId::from);
+    call.cx.permit(&Target::new())?;
+    if domain.is_some() {
+        call.cx.allow_on("identity:list_domain_roles", &Target::new())?;
+    }
+    let found = call.cx.state.db.read(move |tx| roles::list(tx, domain.as_ref())).await?;
+    Ok(listed(&call, "roles", found.iter().map(view).collect(), &["name"]))
+}
+
+async fn show(call: Call) -> Result<RawReply> {
+    let role = of_path(&call, "role_id").await?;
+    Ok(answer(&call, StatusCode::OK, &role))
+}
+
+async fn create(call: Call<RoleCreate>) -> Result<RawReply> {
+    call.cx.permit(&Target::new())?;
+    let new = call.body.role.clone();
+    let role = Role {
+        id: RoleId::random(),
+        domain_id: new.domain_id.map(|id| DomainId(id.0)),
+        name: new.name.0.trim().to_owned(),
+        description: new.description,
+        options: merged(Map::new(), new.options.given()),
+        extra: extra_of(new.extra),
+    };
+    if role.domain_id.is_some() {
+        call.cx.allow_on("identity:create_domain_role", &targets::role(&role))?;
+    }
+    let (stored, now) = (role.clone(), call.cx.state.clock.now());
+    let insert = move |tx: &mut Tx| {
+        if let Some(id) = &stored.domain_id {
+            projects::domain(tx, id)?.ok_or_else(|| Error::not_found(Kind::Domain, id))?;
+        }
+        roles::insert(tx, &stored, now)
+    };
+    call.cx.state.db.write(insert).await?;
+    Ok(answer(&call, StatusCode::CREATED, &role))
+}
+
+async fn update(call: Call<RoleUpdate>) -> Result<RawReply> {
+    let mut role = of_path(&call, "role_id").await?;
+    let change = call.body.role.clone();
+    unchanged(change.extra.get("id"), &role.id.0, "Cannot change role ID")?;
+    let domain = role.domain_id.as_ref().map_or("", DomainId::as_str);
+    unchanged(change.extra.get("domain_id"), domain, "Cannot change Domain ID")?;
+    mutable(&role.options, Some(change.options.as_ref().unwrap_or(&Map::new())), "role", &role.id.0)?;
+    if let Some(name) = change.name.given() {
+        role.name = name.0.trim().to_owned();
+    }
+    role.description = change.description.given().unwrap_or(role.description);
+    role.options = merged(role.options, change.options.given());
+    role.extra = merged(role.extra, Some(extra_of(change.extra)));
+    let stored = role.clone();
+    call.cx.state.db.write(move |tx| roles::update(tx, &stored)).await?;
+    Ok(answer(&call, StatusCode::OK, &role))
+}
+
+async fn remove(call: Call) -> Result<RawReply> {
+    let role = of_path(&call, "role_id").await?;
+    mutable(&role.options, None, "role", &role.id.0)?;
+    call.cx.state.db.write(move |tx| roles::delete(tx, &role.id)).await?;
+    Ok(done())
+}
+
+fn brief<B>(call: &Call<B>, role: &Role) -> Value {
+    let links = json!({"self": link(call, &format!("/roles/{}", role.id))});
+    json!({"id": role.id, "name": role.name, "links": links})
+}
+
+/// Every role by its id, and every implication.
+fn all(tx: &mut Tx) -> Result<(HashMap<RoleId, Role>, Vec<(RoleId, RoleId)>)> {
+    let pairs = roles::implications(tx)?;
+    let mut known = HashMap::new();
+    for id in pairs.iter().flat_map(|(prior, implied)| [prior, implied]) {
+        if let Some(role) = roles::get(tx, id)? {
+            known.insert(id.clone(), role);
+        }
+    }
+    Ok((known, pairs))
+}
+
+async fn implied(call: Call) -> Result<RawReply> {
+    let prior = of_path(&call, "prior_role_id").await?;
+    let (known, pairs) = call.cx.state.db.read(all).await?;
+    let implies = pairs.iter().filter(|(first, _)| *first == prior.id).filter_map(|(_, second)| known.get(second));
+    let implies: Vec<Value> = implies.map(|role| brief(&call, role)).collect();
+    let body = json!({
+        "role_inference": {"prior_role": brief(&call, &prior), "implies": implies},
+        "links": {"self": link(&call, &format!("/roles/{}/implies", prior.id))},
+    });
+    Ok(RawReply::json(StatusCode::OK, &body))
+}
+
+async fn inferences(call: Call) -> Result<RawReply> {
+    call.cx.permit(&Target::new())?;
+    let (known, pairs) = call.cx.state.db.read(all).await?;
+    let mut rules: Vec<(RoleId, Vec<Value>)> = Vec::new();
+    for (prior, implied) in pairs {
+        let Some(shown) = known.get(&implied).map(|role| brief(&call, role)) else { continue };
+        match rules.last_mut() {
+            Some((last, implies)) if *last == prior => implies.push(shown),
+            _ => rules.push((prior, vec![shown])),
+        }
+    }
+    let rules: Vec<Value> = rules
+        .into_iter()
+        .filter_map(|(prior, implies)| {
+            Some(json!({"prior_role": brief(&call, known.get(&prior)?), "implies": implies}))
+        })
+        .collect();
+    let body = json!({"role_inferences": rules, "links": {"self": link(&call, "/role_inferences")}});
+    Ok(RawReply::json(StatusCode::OK, &body))
+}
+
+/// Both roles of the path.
+async fn pair(call: &Call) -> Result<(Role, Role)> {
+    Ok((of_path(call, "prior_role_id").await?, of_path(call, "implied_role_id").await?))
+}
+
+fn shown_pair(call: &Call, status: StatusCode, prior: &Role, implied: &Role) -> RawReply {
+    let body = json!({
+        "role_inference": {"prior_role": brief(call, prior), "implies": brief(call, implied)},
+        "links": {"self": link(call, &format!("/roles/{}/implies/{}", prior.id, implied.id))},
+    });
+    RawReply::json(status, &body)
+}
+
+fn not_implied(prior: &Role, implied: &Role) -> Error {
+    Error::not_found(Kind::Role, format!("{} implied by {}", implied.id, prior.id))
+}
+
+async fn show_implied(call: Call) -> Result<RawReply> {
+    let (prior, implied) = pair(&call).await?;
+    let pairs = call.cx.state.db.read(roles::implications).await?;
+    if !pairs.contains(&(prior.id.clone(), implied.id.clone())) {
+        return Err(not_implied(&prior, &implied));
+    }
+    let is_head = call.head.method == http::Method::HEAD;
+    let status = if is_head { StatusCode::NO_CONTENT } else { StatusCode::OK };
+    Ok(shown_pair(&call, status, &prior, &implied))
+}
+
+async fn imply(call: Call) -> Result<RawReply> {
+    let (prior, implied) = pair(&call).await?;
+    let (first, second) = (prior.clone(), implied.clone());
+    let insert = move |tx: &mut Tx| {
+        check_implication(&first, &second, &roles::implications(tx)?)?;
+        roles::imply(tx, &first.id, &second.id)
+    };
+    call.cx.state.db.write(insert).await?;
+    Ok(shown_pair(&call, StatusCode::CREATED, &prior, &implied))
+}
+
+/// # Errors
+/// `Forbidden` for admin as an implied role, a domain's own one, and for rings.
+fn check_implication(prior: &Role, implied: &Role, pairs: &[(RoleId, RoleId)]) -> Result<()> {
+    if implied.name == "admin" {
+        return Err(Error::Forbidden(format!("{} cannot be an implied roles", implied.id)));
+    }
+    if implied.domain_id.is_some() && prior.domain_id.is_none() {
+        return Err(not_allowed("a role of a domain cannot be implied by a role for every domain."));
+    }
+    let mut reached = vec![&implied.id];
+    let mut at = 0;
+    while let Some(id) = reached.get(at).copied() {
+        if *id == prior.id {
+            return Err(not_allowed("a role cannot imply itself, nor one that implies it."));
+        }
+        let next = pairs.iter().filter(|(first, _)| first == id).map(|(_, second)| second);
+        let next: Vec<_> = next.filter(|second| !reached.contains(second)).collect();
+        reached.extend(next);
+        at += 1;
+    }
+    Ok(())
+}
+
+async fn stop_implying(call: Call) -> Result<RawReply> {
+    let (prior, implied) = pair(&call).await?;
+    let (first, second) = (prior.id.clone(), implied.id.clone());
+    let was = call.cx.state.db.write(move |tx| roles::stop_implying(tx, &first, &second)).await?;
+    if was { Ok(done()) } else { Err(not_implied(&prior, &implied)) }
+}
