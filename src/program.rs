@@ -48,10 +48,6 @@ impl Program {
         let cloud = db.write(move |tx| crate::store::cloud::id(tx, now)).await?;
         let options: Vec<_> = config.images.store_options.clone().into_iter().collect();
         let blobs = Blobs::open(&config.images.store, &options)?;
-        if config.database_url.starts_with("sqlite:") {
-            // SQLite has one process: an upload that was under way before this one started is over.
-            db.write(move |tx| images::abandon_uploads(tx, now)).await?;
-        }
         let hosts = crate::hosts::connect(&config, &cloud)?;
         let settings = RunnerSettings::default();
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows(), settings);
@@ -79,6 +75,11 @@ impl Program {
     pub async fn serve(self) -> Result<()> {
         let tls = crate::tls::acceptor(&self.config.tls)?;
         let listener = serve::listen(self.config.listen).await?;
+        if self.config.database_url.starts_with("sqlite:") {
+            // One process serves from SQLite, and this one has the port: an upload that was under way is over.
+            let now = self.state.clock.now();
+            self.state.db.write(move |tx| images::abandon_uploads(tx, now)).await?;
+        }
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
             // An error means that the sender is gone, which is a reason to stop too.

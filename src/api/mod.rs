@@ -7,7 +7,7 @@ mod authenticate;
 pub mod faults;
 mod gate;
 pub mod identity;
-mod image;
+pub mod image;
 pub mod network;
 mod root;
 mod state;

@@ -5,10 +5,11 @@ mod credentials;
 
 pub use credentials::Credentials;
 
-use crate::api::{FirstPasswords, network, seed_identity};
+use crate::api::{FirstPasswords, image, network, seed_identity};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::ids::ProjectId;
 use crate::program::Program;
 use crate::store::{Tx, projects};
 use ipnet::IpNet;
@@ -26,13 +27,17 @@ pub async fn run(config: Config) -> Result<String> {
     let state = &program.state;
     seed_identity(&state.db, config.identity.argon2, &config.region, &passwords, state.clock.now()).await?;
     let (range, mtu, now) = (config.network.private_range.into(), config.network.mtu, state.clock.now());
-    state.db.write(move |tx| private_network(tx, range, mtu, now)).await?;
+    let admin = state.db.write(move |tx| private_network(tx, range, mtu, now)).await?;
+    if !config.init.image.as_os_str().is_empty() {
+        image::seed::seed(state, &admin, &config.init.image).await?;
+    }
     Ok(format!("clouds.yaml: {}", credentials::path(&config.state_dir).display()))
 }
 
-/// The shared network `private`, in the project admin.
-fn private_network(tx: &mut Tx, range: IpNet, mtu: u16, now: Timestamp) -> Result<()> {
+/// The shared network `private`, in the project admin, whose id it answers.
+fn private_network(tx: &mut Tx, range: IpNet, mtu: u16, now: Timestamp) -> Result<ProjectId> {
     let admin = projects::by_name(tx, &"default".into(), "admin")?;
     let admin = admin.ok_or_else(|| Error::not_found(Kind::Project, "admin"))?;
-    network::seed::init(tx, &admin.id, range, mtu, now).map(drop)
+    network::seed::init(tx, &admin.id, range, mtu, now)?;
+    Ok(admin.id)
 }

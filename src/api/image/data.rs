@@ -31,6 +31,16 @@ pub async fn upload(call: Call<BodyStream>) -> Result<Empty> {
     Ok(Empty::no_content())
 }
 
+/// Fills a queued image from a stream, as an upload does.
+///
+/// # Errors
+/// As an upload's; the image is `queued` afterwards.
+pub async fn fill(state: &Arc<State>, image: Image, body: BodyStream, wish: &Wish) -> Result<()> {
+    let (id, blob, now) = (image.id, BlobId::random(), state.clock.now());
+    state.db.write(move |tx| images::begin_upload(tx, id, blob, now)).await?;
+    Upload { state: state.clone(), image, blob, is_settled: false }.run(body, wish).await
+}
+
 fn wish<B>(call: &Call<B>) -> Result<Wish> {
     let media_type = call.head.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
     if media_type.trim() != "application/octet-stream" {

@@ -12,6 +12,7 @@ mod members;
 mod patch;
 mod range;
 mod schemas;
+pub mod seed;
 mod seen;
 mod tags;
 #[cfg(test)]
