@@ -37,6 +37,8 @@ pub enum Kind {
     Port,
     Task,
     Blob,
+    /// A part of another thing (a tag, a metadata item, a user's key pair): its `id` is the whole sentence.
+    Part,
     Page,
 }
 
@@ -69,6 +71,7 @@ impl Kind {
             Self::Port => format!("Port {id} could not be found."),
             Self::Task => format!("Task {id} could not be found."),
             Self::Blob => format!("Blob {id} could not be found."),
+            Self::Part => id.to_owned(),
             Self::Page => "The resource could not be found.".to_owned(),
         }
     }

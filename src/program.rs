@@ -16,12 +16,14 @@ use crate::http::serve;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings, images};
+use crate::tasks::reconcile::{Ratios, Reconciler};
 use crate::tasks::{Runner, RunnerSettings, sweep_images, workflows};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -50,7 +52,9 @@ impl Program {
         let blobs = Blobs::open(&config.images.store, &options)?;
         let hosts = crate::hosts::connect(&config, &cloud)?;
         let settings = RunnerSettings::default();
-        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows(), settings);
+        let grace = Duration::from_secs(config.compute.shutdown_timeout.into());
+        let work = workflows(&blobs, grace);
+        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
         let keys = Keys::load_or_create(&config.state_dir.join("keys"), now)?;
         let state = Arc::new(State {
             db,
@@ -66,6 +70,19 @@ impl Program {
             metrics: Arc::new(Metrics::new()),
         });
         Ok(Self { config, state, runner })
+    }
+
+    /// What keeps rows true to hosts.
+    pub fn reconciler(&self) -> Reconciler {
+        let compute = &self.config.compute;
+        let ratios = Ratios {
+            cpu: compute.cpu_allocation_ratio,
+            memory: compute.ram_allocation_ratio,
+            disk: compute.disk_allocation_ratio,
+            reserved_memory_mib: compute.reserved_host_memory_mb,
+        };
+        let state = &self.state;
+        Reconciler { db: state.db.clone(), clock: state.clock.clone(), hosts: state.hosts.clone(), ratios }
     }
 
     /// Serves until the process is told to stop.
@@ -88,6 +105,7 @@ impl Program {
         let runner = tokio::spawn(self.runner.clone().run(until(stopped.clone())));
         let (db, blobs, clock) = (self.state.db.clone(), self.state.blobs.clone(), self.state.clock.clone());
         let sweeper = tokio::spawn(sweep_images::every_hour(db, blobs, clock, until(stopped.clone())));
+        let reconciler = tokio::spawn(self.reconciler().run(until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");
         let router = Arc::new(api::router(self.state.clone()));
         let server = serve::serve(listener, tls, router, self.state.metrics.clone(), until(stopped));
@@ -97,7 +115,7 @@ impl Program {
             let _ = stop.send(true);
         });
         server.await;
-        let _ = tokio::join!(runner, sweeper);
+        let _ = tokio::join!(runner, sweeper, reconciler);
         Ok(())
     }
 

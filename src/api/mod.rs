@@ -4,6 +4,7 @@
 //! and how far they reach ([`Context::reach`]); it hands the reach to every store query it makes.
 
 mod authenticate;
+pub mod compute;
 pub mod faults;
 mod gate;
 pub mod identity;
@@ -35,6 +36,8 @@ pub fn table() -> Vec<(&'static Service, Vec<Row>)> {
         (&identity::SERVICE, identity::rows()),
         (&image::SERVICE, image::rows()),
         (&network::SERVICE, network::rows()),
+        (&compute::VERSIONS, compute::version_rows()),
+        (&compute::SERVICE, compute::rows()),
     ]
 }
 

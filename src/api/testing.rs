@@ -15,19 +15,24 @@ use crate::cloud::identity::{Actor, Assignment, Project, Target, User};
 use crate::cloud::password::Recipe;
 use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
+use crate::disks::simulated::SimulatedDisks;
+use crate::fabric::simulated::SimulatedFabric;
 use crate::http::call::BodyStream;
 use crate::http::reply::RawBody;
 use crate::http::router::{Request, Router};
-use crate::ids::{ProjectId, UserId};
+use crate::hypervisor::simulated::Simulated;
+use crate::ids::{HostId, ProjectId, UserId};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::{Db, assignments, projects, roles, users};
-use crate::tasks::{Hosts, Runner, RunnerSettings, workflows};
+use crate::tasks::reconcile::{Ratios, Reconciler};
+use crate::tasks::{Host, Hosts, Runner, RunnerSettings, workflows};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Every user's password.
 pub const PASSWORD: &str = "secret";
@@ -63,6 +68,10 @@ impl Reply {
 pub struct Cloud {
     pub router: Arc<Router<GateKeeper>>,
     pub state: Arc<State>,
+    /// The one host's parts, to look at and to make fail.
+    pub hypervisor: Arc<Simulated>,
+    pub disks: Arc<SimulatedDisks>,
+    pub fabric: Arc<SimulatedFabric>,
 }
 
 impl Cloud {
@@ -80,8 +89,20 @@ impl Cloud {
     pub async fn with(db: Db, settings: IdentitySettings, overrides: HashMap<String, String>) -> Self {
         let passwords = FirstPasswords { admin: PASSWORD.to_owned(), demo: PASSWORD.to_owned() };
         seed(&db, RECIPE, "RegionOne", &passwords, START).await.unwrap();
-        let (clock, hosts) = (Clock::manual(START), Hosts::default());
-        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows(), RunnerSettings::default());
+        let clock = Clock::manual(START);
+        let (hypervisor, disks) = (Simulated::new(64, 256 * 1024), SimulatedDisks::new());
+        let fabric = Arc::new(SimulatedFabric::new());
+        let host = Host {
+            id: HostId::parse("0a0a0a0a-0000-4000-8000-000000000001").unwrap(),
+            name: "host-1".to_owned(),
+            hypervisor: hypervisor.clone(),
+            disks: disks.clone(),
+            fabric: fabric.clone(),
+        };
+        let hosts = Hosts::new([host]);
+        let blobs = Blobs::open("memory:///", &[]).unwrap();
+        let work = workflows(&blobs, Duration::from_secs(1));
+        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, RunnerSettings::default());
         let state = Arc::new(State {
             db,
             clock,
@@ -89,13 +110,15 @@ impl Cloud {
             public_url: "http://cloud.test".to_owned(),
             region: "RegionOne".to_owned(),
             identity: Identity::new(settings, Keys::ephemeral().unwrap()),
-            blobs: Blobs::open("memory:///", &[]).unwrap(),
+            blobs,
             image_size_limit: 0,
             hosts,
             runner,
             metrics: Arc::new(Metrics::new()),
         });
-        Self { router: Arc::new(router(state.clone())), state }
+        let cloud = Self { router: Arc::new(router(state.clone())), state, hypervisor, disks, fabric };
+        cloud.reconcile().await;
+        cloud
     }
 
     /// Nobody: calls without a token.
@@ -196,6 +219,18 @@ impl Cloud {
             auth["scope"] = scope;
         }
         self.stranger().post("/identity/v3/auth/tokens", json!({ "auth": auth })).await
+    }
+
+    /// Does all work that is due.
+    pub async fn work(&self) {
+        self.state.runner.drain().await.unwrap();
+    }
+
+    /// Looks at every host once.
+    pub async fn reconcile(&self) {
+        let State { db, clock, hosts, .. } = &*self.state;
+        let (db, clock, hosts) = (db.clone(), clock.clone(), hosts.clone());
+        Reconciler { db, clock, hosts, ratios: Ratios::default() }.once().await;
     }
 
     /// Moves the clock.

@@ -1,11 +1,18 @@
 //! The rules: functions from data to data, without I/O, without async, without a clock.
 
 pub mod address;
+pub mod boot;
+pub mod config_drive;
 pub mod effective;
+pub mod flavor;
 pub mod identity;
 pub mod image;
 pub mod image_format;
 pub mod password;
+pub mod placement;
 pub mod policy;
 pub mod policy_rules;
+pub mod quota;
+pub mod server;
+pub mod ssh_key;
 pub mod token;

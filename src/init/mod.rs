@@ -1,6 +1,7 @@
 //! `gapura init`: makes a cloud ready to use, whatever the hypervisor. Each part looks before it makes, so that the whole
 //! can be repeated, also after an interrupted try.
 
+pub mod compute;
 mod credentials;
 
 pub use credentials::Credentials;
@@ -31,6 +32,7 @@ pub async fn run(config: Config) -> Result<String> {
     if !config.init.image.as_os_str().is_empty() {
         image::seed::seed(state, &admin, &config.init.image).await?;
     }
+    compute::seed(&state.db, state.clock.now()).await?;
     Ok(format!("clouds.yaml: {}", credentials::path(&config.state_dir).display()))
 }
 

@@ -53,13 +53,20 @@ mod workers;
 
 pub mod allocations;
 pub mod blobs;
+pub mod boot_images;
 pub mod cloud;
+pub mod flavors;
+pub mod hosts;
 pub mod image_members;
 pub mod images;
+pub mod instance_actions;
+pub mod keypairs;
 pub mod network_quotas;
 pub mod networks;
 pub mod ports;
+pub mod quotas;
 pub mod server_ports;
+pub mod servers;
 pub mod subnets;
 pub mod tasks;
 

@@ -24,10 +24,16 @@
 //! To add work: a file here with an enum of steps and a [`Workflow`], a line in [`workflows`], and the generic tests of
 //! [`testing`] prove "each step twice" and "a failure at each step" for it.
 
+pub mod boot_server;
+pub mod console;
 mod crash_point;
 mod cx;
+pub mod delete_server;
+mod machine;
 pub mod network_change;
 pub mod network_wish;
+pub mod power_server;
+pub mod reconcile;
 mod runner;
 pub mod sweep_images;
 #[cfg(test)]
@@ -38,12 +44,14 @@ mod tests;
 pub use cx::{Cx, Host, Hosts};
 pub use runner::{Runner, RunnerSettings};
 
+use crate::blobs::Blobs;
 use crate::error::{Error, Result};
 use crate::store::Tx;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
+use std::time::Duration;
 
 /// What a step makes visible: row changes, in the transaction that saves what comes next. May run more than once.
 pub type Record = Box<dyn Fn(&mut Tx) -> Result<()> + Send + Sync>;
@@ -92,9 +100,14 @@ pub trait Workflow: Send + Sync + 'static {
     async fn back_out(&self, cx: &Cx, step: &Self::Step, why: &Error) -> Result<Option<Record>>;
 }
 
-/// Every kind of work there is.
-pub fn workflows() -> Vec<Box<dyn AnyWorkflow>> {
-    vec![Box::new(network_change::NetworkChange)]
+/// Every kind of work there is. `blobs` holds images' bytes; a guest gets `shutdown_grace` to power off by itself.
+pub fn workflows(blobs: &Blobs, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
+    vec![
+        Box::new(boot_server::BootServer { blobs: blobs.clone() }),
+        Box::new(delete_server::DeleteServer),
+        Box::new(network_change::NetworkChange),
+        Box::new(power_server::PowerServer { grace: shutdown_grace }),
+    ]
 }
 
 /// A workflow with its steps as JSON, as rows keep them.

@@ -57,13 +57,15 @@ const ROWS: &[(&str, &[&str])] = &[
              VALUES ('1', 'tiny', 1, 64, 1, 0, 0, '1.0', 1, 0, 1)",
             "INSERT INTO flavor_extra_specs (flavor_id, name, value) VALUES ('1', 'a', 'b')",
             "INSERT INTO flavor_projects (flavor_id, project_id) VALUES ('1', 'p')",
-            "INSERT INTO keypairs (user_id, name, type, fingerprint, public_key, created_at)
-             VALUES ('u', 'k', 'ssh', 'f', 'ssh-rsa', 1)",
+            "INSERT INTO keypairs (user_id, name, type, fingerprint, public_key, number, created_at)
+             VALUES ('u', 'k', 'ssh', 'f', 'ssh-rsa', 1, 1)",
             "INSERT INTO hosts (id, name, zone, facts, vcpus, memory_mib, disk_gib, enabled, forced_down, created_at, updated_at)
              VALUES ('h', 'host', 'nova', '{}', 4, 4096, 40, 1, 0, 1, 1)",
-            "INSERT INTO servers (id, project_id, user_id, name, hostname, state, power, host_id, epoch, flavor, flavor_id,
-                                  metadata, config_drive, reservation_id, launch_index, progress, created_at, updated_at)
-             VALUES ('s', 'p', 'u', 'web', 'web', 'active', 'running', 'h', 1, '{}', '1', '{}', 1, 'r-1', 0, 0, 1, 1)",
+            "INSERT INTO servers (id, project_id, user_id, name, hostname, state, power, host_id, flavor, flavor_id,
+                                  image_properties, metadata, config_drive, reservation_id, launch_index, scheduler_hints,
+                                  access_ip_v4, access_ip_v6, disk_config, progress, created_at, updated_at)
+             VALUES ('s', 'p', 'u', 'web', 'web', 'active', 'running', 'h', '{}', '1', '{}', '{}', 1, 'r-1', 0, '{}', '', '',
+                     'MANUAL', 0, 1, 1)",
             "INSERT INTO server_tags (server_id, tag) VALUES ('s', 'red')",
             "INSERT INTO server_actions (id, server_id, action, request_id, project_id, user_id, started_at, updated_at)
              VALUES ('a', 's', 'create', 'req-1', 'p', 'u', 1, 1)",

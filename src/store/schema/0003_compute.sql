@@ -36,6 +36,8 @@ CREATE TABLE keypairs (
     type        TEXT NOT NULL CHECK (type IN ('ssh', 'x509')),
     fingerprint TEXT NOT NULL,
     public_key  TEXT NOT NULL,
+    -- Nova shows a number as `id`, though nothing takes it.
+    number      BIGINT NOT NULL UNIQUE,
     created_at  BIGINT NOT NULL,
     PRIMARY KEY (user_id, name)
 );
@@ -72,12 +74,12 @@ CREATE TABLE servers (
     -- As the host last said; 'unknown' until it was asked.
     power             TEXT NOT NULL,
     host_id           TEXT REFERENCES hosts (id),
-    -- Grows with every task that gives orders about the server; hosts refuse older orders.
-    epoch             BIGINT NOT NULL,
     -- As it was when the server was made or last resized, whatever became of the flavor; JSON.
     flavor            TEXT NOT NULL,
     flavor_id         TEXT NOT NULL,
     image_id          TEXT,
+    -- Those properties of the image that Nova knows, as they were when the server was made; JSON.
+    image_properties  TEXT NOT NULL,
     -- The image's bytes as a host keeps them (hash, size, format); JSON.
     base              TEXT,
     key_name          TEXT,
@@ -90,6 +92,10 @@ CREATE TABLE servers (
     availability_zone TEXT,
     reservation_id    TEXT NOT NULL,
     launch_index      BIGINT NOT NULL,
+    scheduler_hints   TEXT NOT NULL,
+    access_ip_v4      TEXT NOT NULL,
+    access_ip_v6      TEXT NOT NULL,
+    disk_config       TEXT NOT NULL CHECK (disk_config IN ('AUTO', 'MANUAL')),
     -- 'owner' or 'admin'; null: not locked.
     locked_by         TEXT CHECK (locked_by IN ('owner', 'admin')),
     locked_reason     TEXT,

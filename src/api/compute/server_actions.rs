@@ -1,0 +1,187 @@
+//! `POST /servers/{server_id}/action`: power, locks, the console's log.
+//!
+//! An action looks whether it may be asked for now, notes itself, sets the task that clients see, and leaves the work to
+//! [`power_server`](crate::tasks::power_server), all in one transaction.
+
+use super::common::{Ignored, server_id};
+use super::servers::{Asker, delete_server, named};
+use crate::api::{Call, Row};
+use crate::cloud::server::{Action, Task, may};
+use crate::error::{Error, Result};
+use crate::http::json::{Between, Maybe, OneOf, Text, Words};
+use crate::http::reply::{Empty, Reply};
+use crate::http::table::action;
+use crate::store::Tx;
+use crate::store::servers::{self, Change};
+use crate::store::tasks;
+use crate::tasks::power_server::{Power, PowerServer, Step};
+use crate::versioned;
+
+const PATH: &str = "/servers/{server_id}/action";
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        action(PATH, "os-start", start).rule("os_compute_api:servers:start"),
+        action(PATH, "os-stop", stop).rule("os_compute_api:servers:stop"),
+        action(PATH, "reboot", reboot).rule("os_compute_api:servers:reboot"),
+        action(PATH, "pause", pause).rule("os_compute_api:os-pause-server:pause"),
+        action(PATH, "unpause", unpause).rule("os_compute_api:os-pause-server:unpause"),
+        action(PATH, "lock", lock).rule("os_compute_api:os-lock-server:lock"),
+        action(PATH, "unlock", unlock).rule("os_compute_api:os-lock-server:unlock"),
+        action(PATH, "os-getConsoleOutput", console_output).rule("os_compute_api:os-console-output"),
+        action(PATH, "forceDelete", force_delete).rule("os_compute_api:os-deferred-delete:force"),
+    ]
+}
+
+/// An action whose value says nothing: `null`, or whatever a client sends.
+macro_rules! without_value {
+    ($name:ident, $key:literal) => {
+        versioned! {
+            #[expect(dead_code, reason = "its being there is all it says")]
+            request $name strict { $key required => value: Ignored }
+        }
+    };
+}
+without_value!(Start, "os-start");
+without_value!(Stop, "os-stop");
+without_value!(Pause, "pause");
+without_value!(Unpause, "unpause");
+without_value!(Unlock, "unlock");
+without_value!(ForceDelete, "forceDelete");
+versioned! {
+    request RebootKind strict { "type" required => kind: OneOf<Kinds> }
+}
+versioned! {
+    request Reboot strict { "reboot" required => reboot: RebootKind }
+}
+
+#[derive(Debug, Clone)]
+pub struct Kinds;
+
+impl Words for Kinds {
+    const WORDS: &'static [&'static str] = &["HARD", "Hard", "hard", "SOFT", "Soft", "soft"];
+}
+
+/// Action `os-start`.
+async fn start(call: Call<Start>) -> Result<Empty> {
+    power(&call, Action::Start, Task::PoweringOn, Power::On).await
+}
+
+/// Action `os-stop`.
+async fn stop(call: Call<Stop>) -> Result<Empty> {
+    power(&call, Action::Stop, Task::PoweringOff, Power::Off).await
+}
+
+/// Action `reboot`.
+async fn reboot(call: Call<Reboot>) -> Result<Empty> {
+    if call.body.reboot.kind.0.eq_ignore_ascii_case("HARD") {
+        power(&call, Action::RebootHard, Task::RebootingHard, Power::Reset).await
+    } else {
+        power(&call, Action::RebootSoftly, Task::Rebooting, Power::Reboot).await
+    }
+}
+
+/// Action `pause`.
+async fn pause(call: Call<Pause>) -> Result<Empty> {
+    power(&call, Action::Pause, Task::Pausing, Power::Pause).await
+}
+
+/// Action `unpause`.
+async fn unpause(call: Call<Unpause>) -> Result<Empty> {
+    power(&call, Action::Unpause, Task::Unpausing, Power::Unpause).await
+}
+
+async fn power<B>(call: &Call<B>, action: Action, task: Task, wish: Power) -> Result<Empty> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
+    let asker = Asker::of(call)?;
+    let overrides_lock = call.cx.may("context_is_admin");
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        may(action, id, server.situation(), overrides_lock)?;
+        if server.host_id.is_none() {
+            return Err(Error::conflict(format!("Instance {id} is not ready")));
+        }
+        // Only a hard reboot gets here while work goes on, and takes its place.
+        if server.task.is_some() {
+            tasks::cancel_all(tx, &id.to_string(), asker.now)?;
+        }
+        servers::update(tx, id, Change::new().task(Some(task)), asker.now)?;
+        asker.note(tx, &server, action.recorded_as())?;
+        asker.start::<PowerServer>(tx, id, &Step { wish })
+    };
+    call.cx.state.db.write(write).await?;
+    call.cx.state.runner.wake();
+    Ok(Empty::accepted())
+}
+
+versioned! {
+    request LockReason strict { "locked_reason" since(73) => reason: Maybe<Text<1, 255>> }
+}
+versioned! {
+    request Lock strict { "lock" required => lock: Option<LockReason> }
+}
+
+/// Action `lock`.
+async fn lock(call: Call<Lock>) -> Result<Empty> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
+    let reason = call.body.lock.as_ref().and_then(|lock| lock.reason.as_ref()).map(|text| text.0.clone());
+    let asker = Asker::of(&call)?;
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        // Who locked it first keeps the lock; an administrator of another project is one who is not the owner.
+        let by = match &server.locked_by {
+            Some(by) => by.as_str(),
+            None if asker.is_of(&server) => "owner",
+            None => "admin",
+        };
+        servers::update(tx, id, Change::new().locked(Some(by), reason.as_deref()), asker.now)?;
+        asker.note(tx, &server, "lock")
+    };
+    call.cx.state.db.write(write).await?;
+    Ok(Empty::accepted())
+}
+
+/// Action `unlock`.
+async fn unlock(call: Call<Unlock>) -> Result<Empty> {
+    const OVERRIDE: &str = "os_compute_api:os-lock-server:unlock:unlock_override";
+    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
+    let asker = Asker::of(&call)?;
+    let may_override = call.cx.may(OVERRIDE);
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        if server.locked_by.as_deref() == Some("admin") && !may_override {
+            return Err(Error::Forbidden(OVERRIDE.to_owned()));
+        }
+        servers::update(tx, id, Change::new().locked(None, None), asker.now)?;
+        asker.note(tx, &server, "unlock")
+    };
+    call.cx.state.db.write(write).await?;
+    Ok(Empty::accepted())
+}
+
+versioned! {
+    request ConsoleLines strict { "length" => length: Option<Between<-1, 2_147_483_647>> }
+}
+versioned! {
+    request ConsoleOutput strict { "os-getConsoleOutput" required => lines: Option<ConsoleLines> }
+}
+versioned! {
+    response ConsoleText { "output" => output: String }
+}
+
+/// Action `os-getConsoleOutput`.
+async fn console_output(call: Call<ConsoleOutput>) -> Result<Reply<ConsoleText>> {
+    let server = named(&call).await?;
+    let host = server.host_id.ok_or_else(|| Error::conflict(format!("Instance {} is not ready", server.id)))?;
+    let length = call.body.lines.as_ref().and_then(|lines| lines.length).map(|length| length.0);
+    // Nova reads -1 as "all of it".
+    let lines = length.and_then(|length| usize::try_from(length).ok());
+    let output = crate::tasks::console::read(&call.cx.state.hosts, host, server.id, lines).await?;
+    Ok(Reply::ok(ConsoleText { output }))
+}
+
+/// Action `forceDelete`: there is no deferred deletion, so it is a delete.
+async fn force_delete(call: Call<ForceDelete>) -> Result<Empty> {
+    delete_server(&call, "delete").await?;
+    Ok(Empty::accepted())
+}

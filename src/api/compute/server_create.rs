@@ -1,0 +1,523 @@
+//! `POST /servers`: records the wish; [`boot_server`](crate::tasks::boot_server) fulfils it.
+//!
+//! Everything that can be told at once is told at once, in the transaction that makes the rows: flavor, image, key pair,
+//! networks and quota are looked at together with what they allow, so that racing requests can't exceed a limit between
+//! looking and making.
+
+use super::common::{Link, Metadata, links};
+use super::server_request::{Drive, NetworkChoice, NewServer, ServerCreate};
+use super::versions;
+use crate::api::{Call, Row};
+use crate::cloud::boot::{self, kept_properties};
+use crate::cloud::flavor::Flavor;
+use crate::cloud::placement::Wish;
+use crate::cloud::policy::Reach;
+use crate::cloud::quota::{self, Usage};
+use crate::cloud::server::{State, Task, hostname};
+use crate::error::{Error, Result};
+use crate::http::reply::{IntoReply, RawReply, Reply};
+use crate::http::table::post;
+use crate::ids::{FlavorId, ImageId, NetworkId, ProjectId, ServerId, UserId};
+use crate::store::flavors::{self, Visible};
+use crate::store::instance_actions::{self, Asked};
+use crate::store::server_ports::{self, Interface};
+use crate::store::servers::{self, Server};
+use crate::store::tasks::NewTask;
+use crate::store::{Tx, boot_images, hosts, keypairs, networks, quotas};
+use crate::tasks::boot_server::{self, BootServer};
+use crate::versioned;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use serde_json::json;
+
+pub fn rows() -> Vec<Row> {
+    vec![post("/servers", create).rule("os_compute_api:servers:create")]
+}
+
+versioned! {
+    response GroupName { "name" => name: String }
+}
+versioned! {
+    response Created {
+        "id" => id: ServerId,
+        "links" => links: Vec<Link>,
+        "OS-DCF:diskConfig" => disk_config: String,
+        "security_groups" => security_groups: Vec<GroupName>,
+    }
+}
+versioned! {
+    response ServerCreated { "server" => server: Created }
+}
+
+/// What the request comes to, once its own contradictions are looked for.
+#[derive(Clone)]
+struct Order {
+    project: ProjectId,
+    user: UserId,
+    is_admin: bool,
+    may_have_no_disk: bool,
+    request_id: String,
+    new: NewServer,
+    flavor: FlavorId,
+    image: ImageId,
+    networks: NetworkChoice,
+    place: Wish,
+    pinned_zone: Option<String>,
+    hints: serde_json::Value,
+    description_is_name: bool,
+    min: i64,
+    max: i64,
+}
+
+/// `POST /servers`.
+async fn create(call: Call<ServerCreate>) -> Result<RawReply> {
+    let version = call.version();
+    let order = order(&call)?;
+    let now = call.cx.state.clock.now();
+    let returns_reservation = order.new.return_reservation_id.as_ref().is_some_and(|truth| truth.0);
+    let made = call.cx.state.db.write(move |tx| make(tx, &order, now)).await?;
+    call.cx.state.runner.wake();
+    let first = made.first().ok_or_else(|| Error::internal("no server was made", "min_count is at least 1"))?;
+    if returns_reservation {
+        return Ok(RawReply::json(StatusCode::ACCEPTED, &json!({"reservation_id": first.reservation_id})));
+    }
+    let links = links(&call, "servers", first.id);
+    let location = links[0].href.clone();
+    let groups = call.body.server.security_groups.as_ref().map(Vec::as_slice).unwrap_or_default();
+    let mut security_groups: Vec<GroupName> =
+        groups.iter().map(|group| GroupName { name: group.name.0.clone() }).collect();
+    if security_groups.is_empty() {
+        security_groups.push(GroupName { name: "default".to_owned() });
+    }
+    let created = Created { id: first.id, links, disk_config: first.disk_config.clone(), security_groups };
+    Ok(Reply::accepted(ServerCreated { server: created }).header("location", &location).into_reply(version))
+}
+
+/// Reads the request on its own: what it says twice, what it must not say, what nothing carries out.
+fn order(call: &Call<ServerCreate>) -> Result<Order> {
+    let cx = &call.cx;
+    let new = call.body.server.clone();
+    let min = new.min_count.as_ref().map_or(1, |count| count.0);
+    let max = new.max_count.as_ref().map_or(min, |count| count.0);
+    if min > max {
+        return Err(Error::bad_request("min_count must be <= max_count"));
+    }
+    refuse_unbuilt(&new)?;
+    let image = image_of(&new)?;
+    let (zone, host) = zone_and_host(call, &new)?;
+    let networks = new.networks.as_ref().cloned().unwrap_or(NetworkChoice::Unsaid);
+    if !matches!(networks, NetworkChoice::Unsaid | NetworkChoice::None) {
+        cx.allow("os_compute_api:servers:create:attach_network")?;
+    }
+    check_networks(&networks, max)?;
+    let hostnames = new.hostname.as_ref();
+    if let Some(hostname) = hostnames {
+        check_hostname(&hostname.0, version_allows_dots(call))?;
+        if max > 1 {
+            return Err(Error::bad_request("Unable to allocate a single hostname to multiple instances".to_owned()));
+        }
+    }
+    let hints = call.body.hints.as_ref().or(call.body.older_hints.as_ref()).cloned().unwrap_or_default();
+    check_hints(&hints)?;
+    Ok(Order {
+        project: cx.project_id()?.clone(),
+        user: cx.user_id()?.clone(),
+        is_admin: cx.may("context_is_admin"),
+        may_have_no_disk: cx.may("os_compute_api:servers:create:zero_disk_flavor"),
+        request_id: call.head.request_id.clone(),
+        flavor: FlavorId(new.flavor_ref.0.clone()),
+        image,
+        networks,
+        place: Wish { zone: zone.clone(), host },
+        pinned_zone: zone,
+        hints: serde_json::Value::Object(hints),
+        description_is_name: call.version() < versions::DESCRIPTION_IS_ITS_OWN,
+        new,
+        min,
+        max,
+    })
+}
+
+/// What upstream has and nothing here carries out is refused with its name.
+fn refuse_unbuilt(new: &NewServer) -> Result<()> {
+    let unbuilt = |what: &str| Err(Error::NotImplemented(format!("{what} is not built yet.")));
+    if new.trusted_image_certificates.as_ref().is_some_and(|list| list.as_ref().is_some_and(|list| !list.is_empty())) {
+        return unbuilt("Booting from a signed image");
+    }
+    if new.admin_pass.as_ref().is_some() {
+        return unbuilt("Setting an administrator's password at creation");
+    }
+    let devices = new.block_device_mapping.as_ref().is_some_and(|list| !list.is_empty());
+    if devices {
+        return unbuilt("Booting with block_device_mapping");
+    }
+    // There are no security groups yet, and the one called default is only how clients say "none in particular".
+    let groups = new.security_groups.as_ref().map(Vec::as_slice).unwrap_or_default();
+    if let Some(group) = groups.iter().find(|group| group.name.0 != "default") {
+        return Err(Error::bad_request(format!("Security group {} not found.", group.name.0)));
+    }
+    Ok(())
+}
+
+/// The image, said once or twice: as `imageRef`, and as the device that newer clients add.
+fn image_of(new: &NewServer) -> Result<ImageId> {
+    let said = new.image_ref.as_ref().map(|text| text.as_str()).filter(|text| !text.is_empty());
+    let named = match said {
+        // Older clients send the image's whole address.
+        Some(text) => Some(
+            ImageId::parse(text.rsplit('/').next().unwrap_or(text))
+                .ok_or_else(|| Error::bad_request("Invalid imageRef provided."))?,
+        ),
+        None => None,
+    };
+    let drives = new.block_devices.as_ref().map(Vec::as_slice).unwrap_or_default();
+    let drive = match drives {
+        [] => None,
+        [one] => Some(one.image_on_local_disk()?),
+        _ => return Err(Drive::not_built()),
+    };
+    match (named, drive) {
+        (Some(named), Some(drive)) if named != drive => Err(Error::bad_request(
+            "Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.",
+        )),
+        (Some(image), _) | (None, Some(image)) => Ok(image),
+        (None, None) => Err(Error::bad_request("Missing imageRef attribute")),
+    }
+}
+
+/// `zone`, or an operator's `zone:host` or `zone:host:node`, or the fields that took its place.
+fn zone_and_host(call: &Call<ServerCreate>, new: &NewServer) -> Result<(Option<String>, Option<String>)> {
+    let text = new.availability_zone.as_ref().map(|name| name.0.as_str()).unwrap_or_default();
+    let mut parts = text.split(':');
+    let zone = parts.next().filter(|zone| !zone.is_empty()).map(str::to_owned);
+    let forced: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    if text.matches(':').count() > 2 {
+        return Err(Error::bad_request("Unable to parse availability_zone"));
+    }
+    if !forced.is_empty() {
+        call.cx.allow("os_compute_api:servers:create:forced_host")?;
+    }
+    let asked: Vec<&str> = [&new.host, &new.hypervisor_hostname]
+        .into_iter()
+        .filter_map(|name| name.as_ref())
+        .map(|name| name.0.as_str())
+        .collect();
+    if !asked.is_empty() {
+        call.cx.allow("compute:servers:create:requested_destination")?;
+        if !forced.is_empty() {
+            return Err(Error::bad_request(
+                "One mechanism with host and/or hypervisor_hostname and another mechanism with zone:host:node are mutually exclusive.",
+            ));
+        }
+    }
+    let mut hosts = forced.into_iter().chain(asked);
+    let host = hosts.next();
+    // A host has one node, of the same name.
+    if hosts.any(|other| Some(other) != host) {
+        return Err(Error::bad_request("Compute host and node must be the same."));
+    }
+    Ok((zone, host.map(str::to_owned)))
+}
+
+fn version_allows_dots(call: &Call<ServerCreate>) -> bool {
+    call.version() >= versions::HOSTNAMES_ARE_QUALIFIED
+}
+
+/// Letters, digits and hyphens, each part at most 63 of them.
+pub fn check_hostname(text: &str, may_be_qualified: bool) -> Result<()> {
+    let is_label = |label: &str| {
+        let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let fine = if may_be_qualified { text.len() <= 255 && text.split('.').all(is_label) } else { is_label(text) };
+    if fine {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!(
+        "Invalid input for field/attribute hostname. Value: {text}. '{text}' does not match '^[a-zA-Z0-9-._]*$'"
+    )))
+}
+
+/// Hints that no scheduler of ours reads change nothing; those that would have to are refused.
+fn check_hints(hints: &crate::http::json::Map) -> Result<()> {
+    let known = [
+        "group",
+        "different_host",
+        "same_host",
+        "query",
+        "target_cell",
+        "different_cell",
+        "build_near_host_ip",
+        "cidr",
+    ];
+    match hints.keys().find(|name| known.contains(&name.as_str())) {
+        Some(name) => Err(Error::NotImplemented(format!("The scheduler hint {name} is not built yet."))),
+        None if hints.keys().any(|name| name.starts_with('_')) => {
+            Err(Error::bad_request("Scheduler hints must not begin with an underscore."))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_networks(networks: &NetworkChoice, max: i64) -> Result<()> {
+    let NetworkChoice::These(wishes) = networks else { return Ok(()) };
+    let mut ports = Vec::new();
+    for wish in wishes {
+        if wish.tag.is_some() {
+            return Err(Error::NotImplemented("Tags of devices are not built yet.".to_owned()));
+        }
+        match (wish.port, wish.network, wish.fixed_ip) {
+            (Some(port), _, Some(address)) => {
+                return Err(Error::bad_request(format!(
+                    "Specified Fixed IP '{address}' cannot be used with port '{port}': the two cannot be specified together."
+                )));
+            }
+            (Some(port), ..) if ports.contains(&port) => {
+                return Err(Error::bad_request(format!(
+                    "Port ID '{port}' was specified twice: you cannot attach a port multiple times."
+                )));
+            }
+            (Some(port), ..) => ports.push(port),
+            (None, None, _) => return Err(Error::bad_request("Bad network format: missing 'uuid'")),
+            (None, Some(_), _) => {}
+        }
+    }
+    if max > 1 && !ports.is_empty() {
+        return Err(Error::bad_request("Failed to launch instances: the same port can't be used by several"));
+    }
+    if max > 1 && wishes.iter().any(|wish| wish.fixed_ip.is_some()) {
+        return Err(Error::bad_request(
+            "Failed to launch multiple instances: a fixed IP address was requested, which only one can have.",
+        ));
+    }
+    Ok(())
+}
+
+/// Looks at everything the order names and makes the servers, their interfaces and the tasks that boot them.
+fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<Server>> {
+    let sight = if order.is_admin { Visible::All } else { Visible::To(Some(&order.project)) };
+    let flavor = flavors::get(tx, sight, &order.flavor)
+        .ok()
+        .filter(|flavor| !flavor.disabled)
+        .ok_or_else(|| Error::bad_request(format!("Flavor {} could not be found.", order.flavor)))?;
+    let looker = (!order.is_admin).then_some(&order.project);
+    let image = boot_images::get(tx, looker, order.image).map_err(|error| {
+        if error.is_not_found() { Error::bad_request("Can not find requested image") } else { error }
+    })?;
+    let base = boot::base(&flavor, &image, order.may_have_no_disk)?;
+    check_place(tx, order)?;
+    let limits = quotas::limits(tx, &order.project)?;
+    let metadata = order.new.metadata.as_ref().cloned().unwrap_or_default();
+    quota::check_metadata(&limits, metadata.0.len())?;
+    check_personality(&limits, &order.new)?;
+    let key = match order.new.key_name.as_ref() {
+        None => None,
+        Some(name) => {
+            let own = Reach::User(order.user.clone());
+            let found = keypairs::get(tx, &own, &order.user, &name.0);
+            Some(found.map_err(|_| Error::bad_request("Invalid key_name provided."))?)
+        }
+    };
+    let used = quotas::usage(tx, &order.project)?;
+    let each =
+        Usage { instances: 1, cores: flavor.vcpus.into(), ram: i64::try_from(flavor.ram_mib).unwrap_or(i64::MAX) };
+    let count = quota::admit(&limits, used, each, order.min, order.max)?;
+    let choice = resolve_networks(tx, order)?;
+    let reservation_id = format!("r-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+    let mut made = Vec::new();
+    for index in 0..count {
+        let mut server = row(order, &flavor, &metadata, &reservation_id, index, count, now);
+        server.base = Some(base.clone());
+        server.image_properties = kept_properties(&image.properties);
+        server.key_name = key.as_ref().map(|key| key.name.clone());
+        server.public_key = key.as_ref().map(|key| key.public_key.clone());
+        servers::insert(tx, &server)?;
+        for tag in order.new.tags.as_ref().map(Vec::as_slice).unwrap_or_default() {
+            servers::add_tag(tx, server.id, &tag.0)?;
+        }
+        connect(tx, order, &choice, server.id, now)?;
+        let asked = Asked { request_id: &order.request_id, project_id: &order.project, user_id: &order.user, now };
+        instance_actions::insert(tx, server.id, "create", &asked)?;
+        let subject = server.id.to_string();
+        let task = NewTask { subject: &subject, request_id: Some(&order.request_id), now };
+        crate::tasks::insert::<BootServer>(tx, &task, &boot_server::Step::Place { wish: order.place.clone() })?;
+        made.push(server);
+    }
+    Ok(made)
+}
+
+fn row(
+    order: &Order,
+    flavor: &Flavor,
+    metadata: &Metadata,
+    reservation_id: &str,
+    index: i64,
+    count: i64,
+    now: crate::clock::Timestamp,
+) -> Server {
+    let new = &order.new;
+    let id = ServerId::random();
+    let name = if count > 1 { format!("{}-{}", new.name.0, index + 1) } else { new.name.0.clone() };
+    let description = new.description.as_ref().map(|text| text.0.clone());
+    let text = |value: &crate::http::json::Maybe<super::server_request::AddressText>| {
+        value.as_ref().map(|address| address.0.clone()).unwrap_or_default()
+    };
+    Server {
+        id,
+        project_id: order.project.clone(),
+        user_id: order.user.clone(),
+        hostname: new.hostname.as_ref().map_or_else(|| hostname(&name, id), |chosen| chosen.0.clone()),
+        description: if order.description_is_name { Some(new.name.0.clone()) } else { description },
+        name,
+        state: State::Building,
+        task: Some(Task::Scheduling),
+        power: "unknown".to_owned(),
+        host_id: None,
+        host: None,
+        host_zone: None,
+        flavor: flavor.clone(),
+        image_id: Some(order.image),
+        image_properties: servers::Texts::new(),
+        base: None,
+        key_name: None,
+        public_key: None,
+        metadata: metadata.0.clone(),
+        user_data: new.user_data.as_ref().map(|data| STANDARD.encode(&data.0)),
+        personality: new
+            .personality
+            .as_ref()
+            .map(|files| files.iter().map(|file| (file.path.0.clone(), file.contents.0.clone())).collect())
+            .unwrap_or_default(),
+        config_drive: new.config_drive.as_ref().is_some_and(|truth| truth.0),
+        availability_zone: order.pinned_zone.clone(),
+        reservation_id: reservation_id.to_owned(),
+        launch_index: index,
+        scheduler_hints: order.hints.clone(),
+        access_ip_v4: text(&new.access_ip_v4),
+        access_ip_v6: text(&new.access_ip_v6),
+        disk_config: new.disk_config.as_ref().map_or_else(|| "MANUAL".to_owned(), |word| word.0.clone()),
+        locked_by: None,
+        locked_reason: None,
+        progress: 0,
+        fault: None,
+        launched_at: None,
+        terminated_at: None,
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+    }
+}
+
+/// A zone or host that is asked for must be one.
+fn check_place(tx: &mut Tx, order: &Order) -> Result<()> {
+    let hosts = hosts::list(tx)?;
+    if let Some(zone) = &order.place.zone
+        && !hosts.iter().any(|host| host.zone == *zone)
+    {
+        return Err(Error::bad_request("The requested availability zone is not available"));
+    }
+    if let Some(name) = &order.place.host
+        && !hosts.iter().any(|host| host.name == *name)
+    {
+        return Err(Error::bad_request(format!("Compute host {name} could not be found.")));
+    }
+    Ok(())
+}
+
+fn check_personality(limits: &quota::Limits, new: &NewServer) -> Result<()> {
+    let files = new.personality.as_ref().map(Vec::as_slice).unwrap_or_default();
+    let over = |name: &str, found: usize| {
+        let limit = limits.of(name);
+        limit != quota::UNLIMITED && i64::try_from(found).map_or(true, |found| found > limit)
+    };
+    if over("injected_files", files.len()) {
+        return Err(Error::OverQuota("Personality file limit exceeded".to_owned()));
+    }
+    if files.iter().any(|file| over("injected_file_path_bytes", file.path.0.len())) {
+        return Err(Error::OverQuota("Personality file path exceeds maximum length".to_owned()));
+    }
+    if files.iter().any(|file| over("injected_file_content_bytes", file.contents.0.len())) {
+        return Err(Error::OverQuota("Personality file content exceeds maximum size".to_owned()));
+    }
+    Ok(())
+}
+
+/// What to join: networks as named, or the only one there is.
+enum Joined {
+    Networks(Vec<NetworkId>),
+    AsAsked,
+}
+
+fn resolve_networks(tx: &mut Tx, order: &Order) -> Result<Joined> {
+    match &order.networks {
+        NetworkChoice::None => Ok(Joined::Networks(Vec::new())),
+        NetworkChoice::These(wishes) if wishes.is_empty() => only_network(tx, order, true),
+        NetworkChoice::Unsaid => only_network(tx, order, true),
+        NetworkChoice::Auto => only_network(tx, order, false),
+        NetworkChoice::These(_) => Ok(Joined::AsAsked),
+    }
+}
+
+fn only_network(tx: &mut Tx, order: &Order, may_be_none: bool) -> Result<Joined> {
+    let usable = networks::usable_by(tx, &order.project)?;
+    match usable.as_slice() {
+        [] if may_be_none => Ok(Joined::Networks(Vec::new())),
+        [] => {
+            Err(Error::bad_request(format!("Unable to automatically allocate a network for project {}", order.project)))
+        }
+        [one] => Ok(Joined::Networks(vec![one.id])),
+        _ => Err(Error::conflict("Multiple possible networks found, use a Network ID to be more specific.")),
+    }
+}
+
+fn connect(tx: &mut Tx, order: &Order, joined: &Joined, server: ServerId, now: crate::clock::Timestamp) -> Result<()> {
+    let zone = order.place.zone.as_deref().unwrap_or("nova");
+    let interface = |position: usize| Interface { server, position: u32::try_from(position).unwrap_or(0), zone };
+    let reach = if order.is_admin { Reach::Cloud } else { Reach::Project(order.project.clone()) };
+    match (joined, &order.networks) {
+        (Joined::Networks(networks), _) => {
+            for (position, network) in networks.iter().enumerate() {
+                server_ports::create_for_server(tx, *network, &order.project, interface(position), None, now)
+                    .map_err(as_nova)?;
+            }
+        }
+        (Joined::AsAsked, NetworkChoice::These(wishes)) => {
+            for (position, wish) in wishes.iter().enumerate() {
+                match (wish.port, wish.network) {
+                    (Some(port), _) => {
+                        server_ports::attach(tx, &reach, port, interface(position), now).map_err(as_nova)?;
+                    }
+                    (None, Some(network)) => {
+                        networks::visible(tx, &reach, network).map_err(as_nova)?;
+                        server_ports::create_for_server(
+                            tx,
+                            network,
+                            &order.project,
+                            interface(position),
+                            wish.fixed_ip,
+                            now,
+                        )
+                        .map_err(as_nova)?;
+                    }
+                    (None, None) => {}
+                }
+            }
+        }
+        (Joined::AsAsked, _) => {}
+    }
+    Ok(())
+}
+
+/// What Neutron would call missing is a bad request to Nova; a port in use stays a conflict.
+fn as_nova(error: Error) -> Error {
+    match error {
+        Error::NotFound { .. } => Error::bad_request(error.to_string()),
+        Error::OverQuota(_) => Error::OverQuota("Maximum number of ports exceeded".to_owned()),
+        other => other,
+    }
+}

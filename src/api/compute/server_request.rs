@@ -1,0 +1,289 @@
+//! What `POST /servers` takes, at every version.
+
+use super::common::{Metadata, Name};
+use crate::error::{Error, Result};
+use crate::http::json::{
+    Base64Text, Between, FlexibleBool, Invalid, Map, Maybe, OneOf, Parse, Path, Text, Words, python_repr,
+};
+use crate::http::microversion::Microversion;
+use crate::ids::{ImageId, NetworkId, PortId};
+use crate::versioned;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+
+/// The first version at which `networks` may be a word, and must be there.
+const NETWORKS_MAY_BE_A_WORD: Microversion = super::versions::NETWORKS_MAY_BE_A_WORD;
+
+versioned! {
+    request ServerCreate strict {
+        "server" required => server: NewServer,
+        "os:scheduler_hints" => hints: Maybe<Map>,
+        "OS-SCH-HNT:scheduler_hints" => older_hints: Maybe<Map>,
+    }
+}
+
+versioned! {
+    request NewServer strict {
+        "name" required => name: Name,
+        "imageRef" => image_ref: Maybe<String>,
+        "flavorRef" required => flavor_ref: FlavorRef,
+        "adminPass" => admin_pass: Maybe<String>,
+        "metadata" => metadata: Maybe<Metadata>,
+        "networks" required_since(37) => networks: Maybe<NetworkChoice>,
+        "OS-DCF:diskConfig" => disk_config: Maybe<OneOf<DiskConfigs>>,
+        "accessIPv4" => access_ip_v4: Maybe<AddressText>,
+        "accessIPv6" => access_ip_v6: Maybe<AddressText>,
+        "personality" until(57) => personality: Maybe<Vec<File>>,
+        "availability_zone" => availability_zone: Maybe<Name>,
+        "block_device_mapping" => block_device_mapping: Maybe<Vec<Map>>,
+        "block_device_mapping_v2" => block_devices: Maybe<Vec<Drive>>,
+        "config_drive" => config_drive: Maybe<FlexibleBool>,
+        "key_name" => key_name: Maybe<Name>,
+        "min_count" => min_count: Maybe<Between<1, 1000>>,
+        "max_count" => max_count: Maybe<Between<1, 1000>>,
+        "return_reservation_id" => return_reservation_id: Maybe<FlexibleBool>,
+        "security_groups" => security_groups: Maybe<Vec<Group>>,
+        "user_data" => user_data: Maybe<Base64Text<65535>>,
+        "description" since(19) => description: Option<Text<0, 255>>,
+        "tags" since(52) => tags: Maybe<Vec<Tag>>,
+        "trusted_image_certificates" since(63) => trusted_image_certificates: Maybe<Option<Vec<String>>>,
+        "host" since(74) => host: Maybe<Name>,
+        "hypervisor_hostname" since(74) => hypervisor_hostname: Maybe<Name>,
+        "hostname" since(90) => hostname: Maybe<Text<2, 255>>,
+    }
+}
+
+versioned! {
+    request Group strict { "name" required => name: Name }
+}
+versioned! {
+    request File strict { "path" required => path: Text<1, 255>, "contents" required => contents: Base64Text<1048576> }
+}
+
+#[derive(Debug, Clone)]
+pub struct DiskConfigs;
+
+impl Words for DiskConfigs {
+    const WORDS: &'static [&'static str] = &["AUTO", "MANUAL"];
+}
+
+/// A flavor's id, as text or as a number; older clients send its whole address.
+#[derive(Debug, Clone)]
+pub struct FlavorRef(pub String);
+
+impl Parse for FlavorRef {
+    fn parse(value: Value, path: &Path<'_>, _: Microversion) -> std::result::Result<Self, Invalid> {
+        match value {
+            Value::String(text) if text.is_empty() => {
+                let value = Value::String(text);
+                Err(path.refuse(&value, "'' is too short"))
+            }
+            Value::String(text) => Ok(Self(text.rsplit('/').next().unwrap_or_default().to_owned())),
+            Value::Number(number) => Ok(Self(number.to_string())),
+            other => Err(path.wrong_type(&other, "string|integer")),
+        }
+    }
+
+    fn schema(_: Microversion) -> Value {
+        json!({"type": ["string", "integer"], "minLength": 1})
+    }
+}
+
+/// An IP address, kept as it was written; empty for none.
+#[derive(Debug, Clone, Default)]
+pub struct AddressText(pub String);
+
+impl Parse for AddressText {
+    fn parse(value: Value, path: &Path<'_>, version: Microversion) -> std::result::Result<Self, Invalid> {
+        let text = String::parse(value, path, version)?;
+        if text.parse::<IpAddr>().is_err() {
+            let value = Value::String(text);
+            return Err(path.refuse(&value, format!("{} is not a 'ip'", python_repr(&value))));
+        }
+        Ok(Self(text))
+    }
+
+    fn schema(_: Microversion) -> Value {
+        json!({"type": "string", "format": "ip"})
+    }
+}
+
+/// A tag: 1 to 60 characters, without commas and slashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag(pub String);
+
+impl Parse for Tag {
+    fn parse(value: Value, path: &Path<'_>, version: Microversion) -> std::result::Result<Self, Invalid> {
+        let Text(text) = Text::<1, 60>::parse(value, path, version)?;
+        if text.contains([',', '/']) {
+            let value = Value::String(text);
+            return Err(path.refuse(&value, format!("{} does not match '^[^,/]*$'", python_repr(&value))));
+        }
+        Ok(Self(text))
+    }
+
+    fn schema(_: Microversion) -> Value {
+        json!({"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"})
+    }
+}
+
+/// What a server shall be connected to.
+#[derive(Debug, Clone)]
+pub enum NetworkChoice {
+    /// Nothing was said: the only network there is, or none.
+    Unsaid,
+    /// The only network there is; an error when there is none.
+    Auto,
+    None,
+    These(Vec<Nic>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Nic {
+    pub network: Option<NetworkId>,
+    pub port: Option<PortId>,
+    pub fixed_ip: Option<IpAddr>,
+    pub tag: Option<String>,
+}
+
+versioned! {
+    request NicFields strict {
+        "uuid" => uuid: Maybe<String>,
+        "port" => port: Option<String>,
+        "fixed_ip" => fixed_ip: Maybe<AddressText>,
+        "tag" since(32) => tag: Maybe<Tag>,
+    }
+}
+
+impl Parse for Nic {
+    fn parse(value: Value, path: &Path<'_>, version: Microversion) -> std::result::Result<Self, Invalid> {
+        let shown = value.clone();
+        let fields = NicFields::parse(value, path, version)?;
+        let refuse = |text: &str| {
+            path.refuse(&shown, format!("{} is not a 'uuid'", python_repr(&Value::String(text.to_owned()))))
+        };
+        let network = match fields.uuid.given() {
+            None => None,
+            Some(text) => Some(NetworkId::parse(&text).ok_or_else(|| {
+                path.refuse(&shown, format!("Bad networks format: network uuid is not in proper format ({text})"))
+            })?),
+        };
+        let port = match fields.port {
+            None => None,
+            Some(text) => Some(PortId::parse(&text).ok_or_else(|| refuse(&text))?),
+        };
+        let fixed_ip = fields.fixed_ip.given().and_then(|text| text.0.parse().ok());
+        Ok(Self { network, port, fixed_ip, tag: fields.tag.given().map(|tag| tag.0) })
+    }
+
+    fn schema(version: Microversion) -> Value {
+        NicFields::schema(version)
+    }
+
+    fn boundaries(into: &mut Vec<u16>) {
+        NicFields::boundaries(into);
+    }
+}
+
+impl Parse for NetworkChoice {
+    fn parse(value: Value, path: &Path<'_>, version: Microversion) -> std::result::Result<Self, Invalid> {
+        match &value {
+            Value::String(text) if version >= NETWORKS_MAY_BE_A_WORD => match text.as_str() {
+                "auto" => Ok(Self::Auto),
+                "none" => Ok(Self::None),
+                _ => Err(path.refuse(&value, format!("{} is not one of ['none', 'auto']", python_repr(&value)))),
+            },
+            _ => Vec::<Nic>::parse(value, path, version).map(Self::These),
+        }
+    }
+
+    fn schema(version: Microversion) -> Value {
+        let list = Vec::<Nic>::schema(version);
+        if version >= NETWORKS_MAY_BE_A_WORD {
+            json!({"oneOf": [list, {"type": "string", "enum": ["none", "auto"]}]})
+        } else {
+            list
+        }
+    }
+
+    fn boundaries(into: &mut Vec<u16>) {
+        into.push(NETWORKS_MAY_BE_A_WORD.0);
+        Nic::boundaries(into);
+    }
+}
+
+versioned! {
+    /// A device of `block_device_mapping_v2`. One form is built: the image on the local disk, which clients always send.
+    request Drive strict {
+        "virtual_name" => virtual_name: Maybe<String>,
+        "volume_id" => volume_id: Maybe<Option<String>>,
+        "snapshot_id" => snapshot_id: Maybe<Option<String>>,
+        "volume_size" => volume_size: Maybe<Value>,
+        "device_name" => device_name: Maybe<Text<1, 255>>,
+        #[expect(dead_code, reason = "a local disk always goes with its server")]
+        "delete_on_termination" => delete_on_termination: Maybe<FlexibleBool>,
+        "no_device" => no_device: Maybe<Value>,
+        "connection_info" => connection_info: Maybe<String>,
+        "source_type" => source_type: Maybe<OneOf<Sources>>,
+        "uuid" => uuid: Maybe<Text<1, 255>>,
+        "image_id" => image_id: Maybe<String>,
+        "destination_type" => destination_type: Maybe<OneOf<Destinations>>,
+        "guest_format" => guest_format: Maybe<Text<0, 255>>,
+        "device_type" => device_type: Maybe<Text<0, 255>>,
+        "disk_bus" => disk_bus: Maybe<Text<0, 255>>,
+        "boot_index" => boot_index: Maybe<Value>,
+        "tag" since(42) => tag: Maybe<Tag>,
+        "volume_type" since(67) => volume_type: Maybe<Option<String>>,
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Sources;
+
+impl Words for Sources {
+    const WORDS: &'static [&'static str] = &["volume", "image", "snapshot", "blank"];
+}
+
+#[derive(Debug, Clone)]
+pub struct Destinations;
+
+impl Words for Destinations {
+    const WORDS: &'static [&'static str] = &["local", "volume"];
+}
+
+impl Drive {
+    pub fn not_built() -> Error {
+        Error::NotImplemented(
+            "Of block devices, only the image on the local disk is built: volumes, blank disks and swap are not."
+                .to_owned(),
+        )
+    }
+
+    /// The image, if the device is the one that is built.
+    pub fn image_on_local_disk(&self) -> Result<ImageId> {
+        let word = |word: Option<&str>, expected: &str| word.is_none_or(|word| word == expected);
+        let source = self.source_type.as_ref().map(|word| word.0.as_str());
+        let destination = self.destination_type.as_ref().map(|word| word.0.as_str());
+        let is_first = self.boot_index.as_ref().is_some_and(|index| *index == json!(0) || *index == json!("0"));
+        let on_vda = self.device_name.as_ref().is_none_or(|name| matches!(name.0.as_str(), "vda" | "/dev/vda"));
+        let none = |value: &Maybe<Option<String>>| matches!(value, Maybe::Absent | Maybe::Given(None));
+        let plain = none(&self.volume_id)
+            && none(&self.snapshot_id)
+            && none(&self.volume_type)
+            && matches!(self.virtual_name, Maybe::Absent)
+            && matches!(self.guest_format, Maybe::Absent)
+            && matches!(self.volume_size, Maybe::Absent)
+            && matches!(self.tag, Maybe::Absent)
+            && matches!(self.no_device, Maybe::Absent)
+            && matches!(self.connection_info, Maybe::Absent)
+            && word(self.disk_bus.as_ref().map(|text| text.0.as_str()), "virtio")
+            && word(self.device_type.as_ref().map(|text| text.0.as_str()), "disk");
+        let image = self.uuid.as_ref().map(|text| text.0.as_str()).or(self.image_id.as_ref().map(String::as_str));
+        if source != Some("image") || !word(destination, "local") || !is_first || !on_vda || !plain {
+            return Err(Self::not_built());
+        }
+        image
+            .and_then(ImageId::parse)
+            .ok_or_else(|| Error::bad_request("Block Device Mapping is Invalid: failed to get image."))
+    }
+}

@@ -1,0 +1,170 @@
+//! One server: show, update, delete. Lists and creation have files of their own.
+
+use super::common::{Name, check_query, server_id};
+use super::server_create::check_hostname;
+use super::server_list::{self, QUERY};
+use super::server_request::{AddressText, DiskConfigs};
+use super::server_view::{ServerShown, Sight, view, whole_one};
+use super::versions;
+use crate::api::{Call, Row};
+use crate::cloud::server::{Action, Task, may};
+use crate::error::Result;
+use crate::http::json::{Maybe, OneOf, Text};
+use crate::http::reply::{Empty, Reply};
+use crate::http::table::{delete, get, put};
+use crate::ids::ServerId;
+use crate::store::Tx;
+use crate::store::instance_actions::{self, Asked};
+use crate::store::servers::{self, Change, Server};
+use crate::store::tasks::{self, NewTask};
+use crate::tasks::delete_server::{DeleteServer, Step};
+use crate::versioned;
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        get("/servers", server_list::index).rule("os_compute_api:servers:index").query(QUERY),
+        get("/servers/detail", server_list::detail).rule("os_compute_api:servers:detail").query(QUERY),
+        get("/servers/{server_id}", show).rule("os_compute_api:servers:show"),
+        put("/servers/{server_id}", update).rule("os_compute_api:servers:update"),
+        delete("/servers/{server_id}", remove).rule("os_compute_api:servers:delete"),
+    ]
+}
+
+/// The server that the path names, within reach.
+pub async fn named<B>(call: &Call<B>) -> Result<Server> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
+    call.cx.state.db.read(move |tx| servers::get(tx, &reach, id)).await
+}
+
+/// `GET /servers/{server_id}`.
+async fn show(call: Call) -> Result<Reply<ServerShown>> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
+    let load = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        whole_one(tx, server)
+    };
+    let whole = call.cx.state.db.read(load).await?;
+    let sight = Sight::of(&call).await?;
+    Ok(Reply::ok(ServerShown { server: view(&call, &sight, whole, true) }))
+}
+
+versioned! {
+    request Changes strict {
+        "name" => name: Maybe<Name>,
+        "OS-DCF:diskConfig" => disk_config: Maybe<OneOf<DiskConfigs>>,
+        "accessIPv4" => access_ip_v4: Maybe<AddressText>,
+        "accessIPv6" => access_ip_v6: Maybe<AddressText>,
+        "description" since(19) => description: Maybe<Option<Text<0, 255>>>,
+        "hostname" since(90) => hostname: Maybe<Text<2, 255>>,
+    }
+}
+versioned! {
+    request ServerUpdate strict { "server" required => server: Changes }
+}
+
+/// `PUT /servers/{server_id}`.
+async fn update(call: Call<ServerUpdate>) -> Result<Reply<ServerShown>> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
+    let wished = call.body.server.clone();
+    if let Some(hostname) = wished.hostname.as_ref() {
+        check_hostname(&hostname.0, call.version() >= versions::HOSTNAMES_ARE_QUALIFIED)?;
+    }
+    let now = call.cx.state.clock.now();
+    let write = move |tx: &mut Tx| {
+        servers::get(tx, &reach, id)?;
+        let mut change = Change::new();
+        if let Some(name) = wished.name.as_ref() {
+            change = change.name(&name.0);
+        }
+        if let Some(word) = wished.disk_config.as_ref() {
+            change = change.disk_config(&word.0);
+        }
+        if let Some(address) = wished.access_ip_v4.as_ref() {
+            change = change.access_ip_v4(&address.0);
+        }
+        if let Some(address) = wished.access_ip_v6.as_ref() {
+            change = change.access_ip_v6(&address.0);
+        }
+        if let Some(text) = wished.description.as_ref() {
+            change = change.description(text.as_ref().map(|text| text.0.as_str()));
+        }
+        if let Some(hostname) = wished.hostname.as_ref() {
+            change = change.hostname(&hostname.0);
+        }
+        servers::update(tx, id, change, now)?;
+        let server = servers::get(tx, &reach, id)?;
+        whole_one(tx, server)
+    };
+    let whole = call.cx.state.db.write(write).await?;
+    let sight = Sight::of(&call).await?;
+    let shown = view(&call, &sight, whole, true).shown_by_update(call.version());
+    Ok(Reply::ok(ServerShown { server: shown }))
+}
+
+/// `DELETE /servers/{server_id}`.
+async fn remove(call: Call) -> Result<Empty> {
+    delete_server(&call, "delete").await?;
+    Ok(Empty::no_content())
+}
+
+/// Records that a server shall go; whatever is under way for it is called off first.
+pub async fn delete_server<B>(call: &Call<B>, recorded_as: &'static str) -> Result<()> {
+    check_query(call, &[])?;
+    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
+    let asker = Asker::of(call)?;
+    let overrides_lock = call.cx.may("context_is_admin");
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        may(Action::Delete, id, server.situation(), overrides_lock)?;
+        if server.task == Some(Task::Deleting) {
+            // Asked twice: the first asking goes on.
+            return Ok(());
+        }
+        tasks::cancel_all(tx, &id.to_string(), asker.now)?;
+        servers::update(tx, id, Change::new().task(Some(Task::Deleting)), asker.now)?;
+        asker.note(tx, &server, recorded_as)?;
+        asker.start::<DeleteServer>(tx, id, &Step::Stop)
+    };
+    call.cx.state.db.write(write).await?;
+    call.cx.state.runner.wake();
+    Ok(())
+}
+
+/// Who asks for work on a server, and when: what actions and tasks keep of a request.
+#[derive(Clone)]
+pub struct Asker {
+    pub now: crate::clock::Timestamp,
+    request_id: String,
+    user: crate::ids::UserId,
+    project: Option<crate::ids::ProjectId>,
+}
+
+impl Asker {
+    pub fn of<B>(call: &Call<B>) -> Result<Self> {
+        Ok(Self {
+            now: call.cx.state.clock.now(),
+            request_id: call.head.request_id.clone(),
+            user: call.cx.user_id()?.clone(),
+            project: call.cx.project_id().ok().cloned(),
+        })
+    }
+
+    /// Does the caller's project own the server?
+    pub fn is_of(&self, server: &Server) -> bool {
+        self.project.as_ref() == Some(&server.project_id)
+    }
+
+    /// Notes the action on the server.
+    pub fn note(&self, tx: &mut Tx, server: &Server, action: &str) -> Result<()> {
+        let project_id = self.project.as_ref().unwrap_or(&server.project_id);
+        let asked = Asked { request_id: &self.request_id, project_id, user_id: &self.user, now: self.now };
+        instance_actions::insert(tx, server.id, action, &asked)
+    }
+
+    /// Makes the task.
+    pub fn start<W: crate::tasks::Workflow>(&self, tx: &mut Tx, id: ServerId, first: &W::Step) -> Result<()> {
+        let subject = id.to_string();
+        let task = NewTask { subject: &subject, request_id: Some(&self.request_id), now: self.now };
+        crate::tasks::insert::<W>(tx, &task, first).map(drop)
+    }
+}

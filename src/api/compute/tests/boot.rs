@@ -1,0 +1,208 @@
+//! Boot and delete: to the end, twice over, and with a failure after each step.
+
+use super::*;
+use crate::api::State;
+use crate::tasks::boot_server::BootServer;
+use crate::tasks::delete_server::DeleteServer;
+use crate::tasks::power_server::PowerServer;
+use crate::tasks::testing::{FailAfter, Twice};
+use crate::tasks::{AnyWorkflow, Runner, RunnerSettings};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The cloud's work, done by other workflows.
+fn runner(site: &Site, workflows: Vec<Box<dyn AnyWorkflow>>) -> Runner {
+    let State { db, clock, hosts, .. } = &*site.cloud.state;
+    Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows, RunnerSettings::default())
+}
+
+fn boot(site: &Site) -> BootServer {
+    BootServer { blobs: site.cloud.state.blobs.clone() }
+}
+
+#[tokio::test]
+async fn a_server_is_made_booted_shown_and_deleted() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let reply = alice.post(&format!("{PATH}/servers"), site.wish("web")).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    let id = ServerId::parse(reply.json()["server"]["id"].as_str().unwrap()).unwrap();
+    assert_eq!(reply.header("location"), Some(format!("http://cloud.test{PATH}/servers/{id}").as_str()));
+    let building = show(&alice, id).await;
+    assert_eq!((&building["status"], &building["addresses"]), (&json!("BUILD"), &json!({})));
+    assert_eq!(building["OS-EXT-STS:task_state"], "scheduling");
+
+    site.cloud.work().await;
+    let active = show(&alice, id).await;
+    assert_eq!((&active["status"], &active["OS-EXT-STS:power_state"]), (&json!("ACTIVE"), &json!(1)));
+    assert_eq!(active["OS-EXT-STS:task_state"], json!(null));
+    let address = &active["addresses"]["private"][0];
+    assert_eq!((&address["version"], &address["OS-EXT-IPS:type"]), (&json!(4), &json!("fixed")));
+    assert!(address["OS-EXT-IPS-MAC:mac_addr"].as_str().unwrap().starts_with("fa:16:3e:"));
+    let spec = site.cloud.hypervisor.spec(id).expect("the machine runs");
+    assert_eq!((spec.memory_mib, spec.interfaces.len(), spec.disks.len()), (192, 1, 2));
+    assert!(site.cloud.disks.config_drive(id).is_some());
+
+    let gone = alice.delete(&format!("{PATH}/servers/{id}")).await;
+    assert_eq!(gone.status, 204);
+    assert_eq!(show(&alice, id).await["OS-EXT-STS:task_state"], "deleting");
+    site.cloud.work().await;
+    assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
+    assert_nothing_left(&site, id).await;
+}
+
+#[tokio::test]
+async fn each_step_of_boot_and_delete_may_run_twice() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let work = runner(&site, vec![Box::new(Twice(boot(&site))), Box::new(Twice(DeleteServer))]);
+    let made = alice.post(&format!("{PATH}/servers"), site.wish("web")).await.json();
+    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+    work.drain().await.unwrap();
+    let server = show(&alice, id).await;
+    assert_eq!(server["status"], "ACTIVE");
+    assert_eq!(server["addresses"]["private"].as_array().unwrap().len(), 1);
+    alice.delete(&format!("{PATH}/servers/{id}")).await;
+    work.drain().await.unwrap();
+    assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
+    assert_nothing_left(&site, id).await;
+}
+
+#[tokio::test]
+async fn a_failure_after_any_step_of_a_boot_leaves_an_error_with_its_reason_and_nothing_else() {
+    for step in 0..4 {
+        let site = Site::new().await;
+        let alice = site.cloud.member("alice").await;
+        let taken = Arc::default();
+        let failing = FailAfter { inner: boot(&site), step, taken: Arc::clone(&taken) };
+        let work = runner(&site, vec![Box::new(failing), Box::new(DeleteServer)]);
+        let made = alice.post(&format!("{PATH}/servers"), site.wish("web")).await.json();
+        let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+        work.drain().await.unwrap();
+        assert_eq!(*taken.lock(), step + 1);
+        let server = show(&alice, id).await;
+        assert_eq!((&server["status"], &server["fault"]["message"]), (&json!("ERROR"), &json!("made to fail")));
+        assert_nothing_left(&site, id).await;
+        alice.delete(&format!("{PATH}/servers/{id}")).await;
+        work.drain().await.unwrap();
+        assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404, "after step {step}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_deleted_while_it_is_built_is_gone_and_leaves_nothing() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let made = alice.post(&format!("{PATH}/servers"), site.wish("web")).await.json();
+    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+    assert_eq!(alice.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
+    site.cloud.work().await;
+    assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
+    assert_nothing_left(&site, id).await;
+}
+
+#[tokio::test]
+async fn libvirt_away_during_a_boot_is_waited_for() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let made = alice.post(&format!("{PATH}/servers"), site.wish("web")).await.json();
+    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+    site.cloud.hypervisor.set_away(true);
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "BUILD");
+    site.cloud.hypervisor.set_away(false);
+    site.cloud.pass_seconds(60);
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "ACTIVE");
+}
+
+#[tokio::test]
+async fn a_flavor_too_large_for_any_host_ends_in_error_with_novas_words() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    let flavor = json!({"flavor": {"name": "huge", "id": "huge", "ram": 40960, "vcpus": 1, "disk": 9_000_000}});
+    assert_eq!(admin.post(&format!("{PATH}/flavors"), flavor).await.status, 200);
+    let mut wish = site.wish("web");
+    wish["server"]["flavorRef"] = json!("huge");
+    let made = admin.post(&format!("{PATH}/servers"), wish).await.json();
+    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+    site.cloud.work().await;
+    let server = show(&admin, id).await;
+    assert_eq!(server["status"], "ERROR");
+    assert!(server["fault"]["message"].as_str().unwrap().starts_with("No valid host was found. "));
+    assert_nothing_left(&site, id).await;
+}
+
+#[tokio::test]
+async fn each_step_of_power_work_may_run_twice() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let id = site.boot(&alice, "web").await;
+    let work = runner(&site, vec![Box::new(Twice(PowerServer { grace: Duration::from_secs(1) }))]);
+    for (action, status) in [
+        (json!({"os-stop": null}), "SHUTOFF"),
+        (json!({"os-start": null}), "ACTIVE"),
+        (json!({"pause": null}), "PAUSED"),
+        (json!({"unpause": null}), "ACTIVE"),
+        (json!({"reboot": {"type": "SOFT"}}), "ACTIVE"),
+        (json!({"reboot": {"type": "HARD"}}), "ACTIVE"),
+    ] {
+        let reply = act(&alice, id, action.clone()).await;
+        assert_eq!(reply.status, 202, "{action}: {}", reply.json());
+        work.drain().await.unwrap();
+        assert_eq!(show(&alice, id).await["status"], status, "{action}");
+    }
+}
+
+#[tokio::test]
+async fn racing_creates_never_exceed_the_quota() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let path = format!("{PATH}/servers");
+    let tries = (0..15).map(|n| alice.post(&path, site.wish(&format!("web-{n}"))));
+    let replies: Vec<Reply> = futures::future::join_all(tries).await;
+    let accepted = replies.iter().filter(|reply| reply.status == 202).count();
+    assert_eq!(accepted, 10, "the default quota of instances");
+    let refused = replies.iter().find(|reply| reply.status != 202).unwrap();
+    assert_eq!(refused.status, 403);
+    assert_eq!(message(refused), "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances");
+}
+
+#[tokio::test]
+async fn several_servers_are_made_at_once_as_many_as_the_quota_allows() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let mut wish = site.wish("web");
+    wish["server"]["min_count"] = json!(2);
+    wish["server"]["max_count"] = json!("12");
+    wish["server"]["return_reservation_id"] = json!(true);
+    let reply = alice.post(&format!("{PATH}/servers"), wish).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    assert!(reply.json()["reservation_id"].as_str().unwrap().starts_with("r-"));
+    let list = alice.get(&format!("{PATH}/servers?name=web")).await.json();
+    let names: Vec<&str> = list["servers"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 10);
+    assert!(names.contains(&"web-1") && names.contains(&"web-10"));
+}
+
+#[tokio::test]
+async fn a_guest_is_told_its_key_its_data_and_its_name() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let key = alice.post(&format!("{PATH}/os-keypairs"), json!({"keypair": {"name": "laptop"}})).await;
+    assert_eq!(key.status, 200, "{}", key.json());
+    assert!(key.json()["keypair"]["private_key"].as_str().unwrap().starts_with("-----BEGIN OPENSSH PRIVATE KEY-----"));
+    let mut wish = site.wish("My Web");
+    wish["server"]["key_name"] = json!("laptop");
+    wish["server"]["user_data"] = json!("IyEvYmluL3NoCg==");
+    wish["server"]["metadata"] = json!({"role": "web"});
+    let made = alice.post(&format!("{PATH}/servers"), wish).await.json();
+    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+    site.cloud.work().await;
+    let drive = site.cloud.disks.config_drive(id).unwrap();
+    let file = |path: &str| drive.files.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.clone()).unwrap();
+    let meta: Value = serde_json::from_slice(&file("openstack/latest/meta_data.json")).unwrap();
+    assert_eq!((&meta["hostname"], &meta["meta"]["role"]), (&json!("my-web"), &json!("web")));
+    assert_eq!(meta["public_keys"]["laptop"], key.json()["keypair"]["public_key"]);
+    assert_eq!(file("openstack/latest/user_data"), b"#!/bin/sh\n");
+}

@@ -1,0 +1,95 @@
+//! Microversions: the documents, the headers, and fields that come and go.
+
+use super::*;
+use http::Method;
+
+#[tokio::test]
+async fn the_version_documents_say_what_is_served_to_anybody() {
+    let site = Site::new().await;
+    let stranger = site.cloud.stranger();
+    let root = stranger.get("/compute").await.json();
+    assert_eq!((&root["versions"][0]["id"], &root["versions"][0]["min_version"]), (&json!("v2.1"), &json!("2.1")));
+    let one = stranger.get("/compute/v2.1/").await;
+    assert_eq!(one.status, 200);
+    assert_eq!(one.json()["version"]["links"][0]["href"], "http://cloud.test/compute/v2.1/");
+}
+
+#[tokio::test]
+async fn a_field_is_shown_from_its_version_to_its_end() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    let id = site.boot(&admin, "web").await;
+    let path = format!("{PATH}/servers/{id}");
+    let fields = |version: &'static str| {
+        let (admin, path) = (admin.clone(), path.clone());
+        async move {
+            let reply = at(&admin, version, Method::GET, &path, &Value::Null).await;
+            assert_eq!(reply.header("openstack-api-version"), Some(format!("compute {version}").as_str()));
+            reply.json()["server"].clone()
+        }
+    };
+    let oldest = fields("2.1").await;
+    assert_eq!(oldest["flavor"]["id"], "42");
+    for absent in ["locked", "description", "tags", "OS-EXT-SRV-ATTR:hostname", "locked_reason"] {
+        assert!(oldest.get(absent).is_none(), "{absent}");
+    }
+    assert_eq!(fields("2.9").await["locked"], false);
+    assert_eq!(fields("2.47").await["flavor"]["original_name"], "m1.nano");
+    assert_eq!(fields("2.73").await["locked_reason"], json!(null));
+    assert_eq!(fields("2.96").await["pinned_availability_zone"], json!(null));
+    let newest = fields("2.100").await;
+    assert_eq!((&newest["scheduler_hints"], &newest["image"]["properties"]), (&json!({}), &json!({})));
+    assert_eq!(newest["host_status"], "UP");
+    let beyond = at(&admin, "2.999", Method::GET, &path, &Value::Null).await;
+    assert_eq!(beyond.status, 406);
+}
+
+#[tokio::test]
+async fn an_update_shows_as_much_as_its_version_does() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let id = site.boot(&alice, "web").await;
+    let path = format!("{PATH}/servers/{id}");
+    let old = at(&alice, "2.1", Method::PUT, &path, &json!({"server": {"name": "db"}})).await;
+    assert_eq!((old.status, &old.json()["server"]["name"]), (200, &json!("db")));
+    assert!(old.json()["server"].get("key_name").is_none());
+    let body = json!({"server": {"description": null, "hostname": "db-1"}});
+    let new = at(&alice, "2.90", Method::PUT, &path, &body).await.json();
+    assert_eq!(new["server"]["OS-EXT-SRV-ATTR:hostname"], "db-1");
+    assert!(new["server"].get("key_name").is_some());
+}
+
+#[tokio::test]
+async fn lists_filter_sort_and_come_in_pages() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    for name in ["a", "b", "c"] {
+        site.boot(&alice, name).await;
+        site.cloud.pass_seconds(1);
+    }
+    let names = |reply: Reply| -> Vec<String> {
+        assert_eq!(reply.status, 200, "{}", reply.json());
+        let list = reply.json()["servers"].as_array().unwrap().clone();
+        list.iter().map(|server| server["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let get = |query: &str| {
+        let (alice, path) = (alice.clone(), format!("{PATH}/servers{query}"));
+        async move { alice.get(&path).await }
+    };
+    assert_eq!(names(get("").await), ["c", "b", "a"]);
+    assert_eq!(names(get("?sort_key=display_name&sort_dir=asc").await), ["a", "b", "c"]);
+    assert_eq!(names(get("?name=^b$").await), ["b"]);
+    assert_eq!(names(get("?status=ACTIVE&status=ERROR").await).len(), 3);
+    assert_eq!(names(get("?status=nonsense").await), Vec::<String>::new());
+    assert_eq!(names(get("?ip=10.9.0").await).len(), 3);
+    let first = get("?limit=2").await;
+    let next = first.json()["servers_links"][0]["href"].as_str().unwrap().to_owned();
+    assert_eq!(names(first), ["c", "b"]);
+    let rest = alice.get(next.strip_prefix("http://cloud.test").unwrap()).await;
+    assert_eq!(names(rest), ["a"]);
+    assert_eq!(get("?limit=-1").await.status, 400);
+    assert_eq!(get("?marker=nonsense").await.status, 400);
+    assert_eq!(get("?name=(").await.status, 400);
+    let strict = at(&alice, "2.75", Method::GET, &format!("{PATH}/servers?nonsense=1"), &Value::Null).await;
+    assert_eq!(strict.status, 400);
+}

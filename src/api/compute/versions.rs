@@ -1,0 +1,62 @@
+//! Which microversions are served, and what behaviour (as opposed to shape) changes with them.
+//!
+//! Shape is said beside each field (`since`, `until`); a constant here is for what no field can say. No number of a version
+//! stands anywhere else.
+
+use crate::http::microversion::{Axis, Microversion};
+
+/// Nova's versions, up to the highest at which everything served is exact.
+pub const AXIS: Axis = Axis {
+    service_type: "compute",
+    legacy_header: Some("x-openstack-nova-api-version"),
+    major: 2,
+    min: Microversion(1),
+    max: Microversion(100),
+};
+
+/// Key pairs are created with 201 and deleted with 204, and show their type.
+pub const KEYPAIRS_HAVE_TYPES: Microversion = Microversion(2);
+/// Key pairs of other users can be asked for.
+pub const KEYPAIRS_OF_USERS: Microversion = Microversion(10);
+/// Access to a public flavor can't be given any more.
+pub const NO_ACCESS_TO_PUBLIC_FLAVORS: Microversion = Microversion(7);
+/// The server's description is the client's, no longer the name again.
+pub const DESCRIPTION_IS_ITS_OWN: Microversion = Microversion(19);
+/// Deleted servers keep their instance actions.
+pub const ACTIONS_OUTLIVE_SERVERS: Microversion = Microversion(21);
+/// `tags` and its kin filter servers.
+pub const SERVERS_BY_TAGS: Microversion = Microversion(26);
+/// Lists of hypervisors come in pages.
+pub const HYPERVISOR_PAGES: Microversion = Microversion(33);
+/// Lists of key pairs come in pages.
+pub const KEYPAIR_PAGES: Microversion = Microversion(35);
+/// An unknown status in a filter is a bad request, no longer an empty list.
+pub const STATUS_IS_CHECKED: Microversion = Microversion(38);
+/// Usage comes in pages.
+pub const USAGE_PAGES: Microversion = Microversion(40);
+/// Services and hypervisors are named by UUIDs.
+pub const HOSTS_HAVE_UUIDS: Microversion = Microversion(53);
+/// Instance actions come in pages and can be filtered by time.
+pub const ACTION_PAGES: Microversion = Microversion(58);
+/// Filters by `changes-before`.
+pub const CHANGES_BEFORE: Microversion = Microversion(66);
+/// Filters by `locked`.
+pub const SERVERS_BY_LOCK: Microversion = Microversion(73);
+/// An unknown query parameter is a bad request.
+pub const QUERIES_ARE_STRICT: Microversion = Microversion(75);
+/// `PUT /servers/{id}` answers all that `GET` does.
+pub const UPDATE_SHOWS_ALL: Microversion = Microversion(75);
+/// Who is no administrator may use most filters.
+pub const MORE_FILTERS_FOR_ALL: Microversion = Microversion(83);
+/// Hypervisors show their uptime, and no numbers that Placement has.
+pub const HYPERVISORS_WITHOUT_NUMBERS: Microversion = Microversion(88);
+/// Extra specs are validated when they are set.
+pub const EXTRA_SPECS_ARE_VALIDATED: Microversion = Microversion(86);
+/// Guests' hostnames can be chosen, and filtered by.
+pub const HOSTNAMES: Microversion = Microversion(90);
+/// Key pairs are no longer generated, only imported.
+pub const KEYPAIRS_ARE_IMPORTED: Microversion = Microversion(92);
+/// Hostnames may be fully qualified.
+pub const HOSTNAMES_ARE_QUALIFIED: Microversion = Microversion(94);
+/// `networks` must be there, and may say `auto` or `none`.
+pub const NETWORKS_MAY_BE_A_WORD: Microversion = Microversion(37);

@@ -1,0 +1,101 @@
+//! Picks a host for a server: those that can take it, then the one with the most memory free.
+//!
+//! Pure, so that the transaction that stores the claim decides on the very rows it read: two servers that race for the
+//! last gigabyte can't both get it.
+
+use crate::error::{Error, Result};
+use crate::ids::HostId;
+
+/// What a server takes of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Demand {
+    pub vcpus: u64,
+    pub memory_mib: u64,
+    pub disk_gib: u64,
+}
+
+/// A host as placement sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub id: HostId,
+    pub name: String,
+    pub zone: String,
+    /// Enabled by the operator, and answering.
+    pub is_usable: bool,
+    pub free: Demand,
+}
+
+/// What the request says about where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Wish {
+    pub zone: Option<String>,
+    /// An operator's order: this host, checked like any other.
+    pub host: Option<String>,
+}
+
+/// # Errors
+/// `Conflict` with Nova's "No valid host was found." and why.
+pub fn pick(candidates: &[Candidate], demand: Demand, wish: &Wish) -> Result<HostId> {
+    let named = |candidate: &&Candidate| wish.host.as_ref().is_none_or(|host| *host == candidate.name);
+    let in_zone = |candidate: &&Candidate| wish.zone.as_ref().is_none_or(|zone| *zone == candidate.zone);
+    let fits = |candidate: &&Candidate| {
+        let free = candidate.free;
+        free.vcpus >= demand.vcpus && free.memory_mib >= demand.memory_mib && free.disk_gib >= demand.disk_gib
+    };
+    let usable: Vec<&Candidate> =
+        candidates.iter().filter(named).filter(in_zone).filter(|candidate| candidate.is_usable).collect();
+    if usable.is_empty() {
+        return Err(no_valid_host("There are not enough hosts available."));
+    }
+    let chosen =
+        usable.into_iter().filter(fits).max_by_key(|c| (c.free.memory_mib, c.free.vcpus, std::cmp::Reverse(c.id)));
+    chosen.map(|candidate| candidate.id).ok_or_else(|| no_valid_host("There are not enough hosts available."))
+}
+
+fn no_valid_host(reason: &str) -> Error {
+    Error::conflict(format!("No valid host was found. {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Demand = Demand { vcpus: 1, memory_mib: 512, disk_gib: 1 };
+
+    fn host(name: &str, zone: &str, memory_mib: u64) -> Candidate {
+        let free = Demand { vcpus: 4, memory_mib, disk_gib: 100 };
+        Candidate { id: HostId::random(), name: name.into(), zone: zone.into(), is_usable: true, free }
+    }
+
+    #[test]
+    fn the_host_with_the_most_memory_free_is_picked_among_those_that_fit() {
+        let hosts = [host("a", "nova", 1024), host("b", "nova", 4096), host("c", "nova", 2048)];
+        assert_eq!(pick(&hosts, SMALL, &Wish::default()).unwrap(), hosts[1].id);
+    }
+
+    #[test]
+    fn a_server_too_large_for_any_host_finds_none() {
+        let hosts = [host("a", "nova", 1024)];
+        let huge = Demand { memory_mib: 1_000_000, ..SMALL };
+        let error = pick(&hosts, huge, &Wish::default()).unwrap_err();
+        assert!(error.to_string().starts_with("No valid host was found. "), "{error}");
+        assert!(pick(&[], SMALL, &Wish::default()).is_err());
+    }
+
+    #[test]
+    fn a_zone_or_a_host_that_is_asked_for_is_kept_to() {
+        let hosts = [host("a", "one", 1024), host("b", "two", 4096)];
+        let zone = Wish { zone: Some("one".into()), host: None };
+        assert_eq!(pick(&hosts, SMALL, &zone).unwrap(), hosts[0].id);
+        let name = Wish { zone: None, host: Some("a".into()) };
+        assert_eq!(pick(&hosts, SMALL, &name).unwrap(), hosts[0].id);
+        assert!(pick(&hosts, SMALL, &Wish { zone: Some("three".into()), host: None }).is_err());
+    }
+
+    #[test]
+    fn a_disabled_host_takes_nothing_new() {
+        let mut hosts = [host("a", "nova", 1024)];
+        hosts[0].is_usable = false;
+        assert!(pick(&hosts, SMALL, &Wish::default()).is_err());
+    }
+}

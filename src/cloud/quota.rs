@@ -1,0 +1,150 @@
+//! Limits on what a project or user may hold, and what counts against them.
+//!
+//! Upstream's names and defaults. The check is pure; callers read the usage in the transaction that adds to it, which is
+//! serialisable on both engines, so that racing requests never exceed a limit together.
+
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Not limited.
+pub const UNLIMITED: i64 = -1;
+
+/// Name, default, and whether it is a limit that is only shown for older clients (what it limited, another service has).
+#[derive(Debug, Clone, Copy)]
+pub struct Resource {
+    pub name: &'static str,
+    pub default: i64,
+}
+
+/// Nova's resources that its quota sets show, in its order of importance.
+pub const RESOURCES: &[Resource] = &[
+    Resource { name: "instances", default: 10 },
+    Resource { name: "cores", default: 20 },
+    Resource { name: "ram", default: 51_200 },
+    Resource { name: "metadata_items", default: 128 },
+    Resource { name: "injected_files", default: 5 },
+    Resource { name: "injected_file_content_bytes", default: 10_240 },
+    Resource { name: "injected_file_path_bytes", default: 255 },
+    Resource { name: "key_pairs", default: 100 },
+    Resource { name: "server_groups", default: 10 },
+    Resource { name: "server_group_members", default: 10 },
+];
+
+/// What a project may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits(pub BTreeMap<String, i64>);
+
+impl Limits {
+    /// The defaults, overridden by what an operator set for the project.
+    pub fn with(overrides: impl IntoIterator<Item = (String, i64)>) -> Self {
+        let mut limits: BTreeMap<String, i64> =
+            RESOURCES.iter().map(|resource| (resource.name.to_owned(), resource.default)).collect();
+        limits.extend(overrides);
+        Self(limits)
+    }
+
+    pub fn of(&self, name: &str) -> i64 {
+        self.0.get(name).copied().unwrap_or(UNLIMITED)
+    }
+}
+
+/// What servers hold, or what a request would add.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub instances: i64,
+    pub cores: i64,
+    pub ram: i64,
+}
+
+impl Usage {
+    fn named(self) -> [(&'static str, i64); 3] {
+        [("cores", self.cores), ("instances", self.instances), ("ram", self.ram)]
+    }
+
+    fn times(self, count: i64) -> Self {
+        let by = |number: i64| number.saturating_mul(count);
+        Self { instances: by(self.instances), cores: by(self.cores), ram: by(self.ram) }
+    }
+}
+
+/// How many servers of a kind, from `min` to `max`, the limits leave room for.
+///
+/// # Errors
+/// `OverQuota` when not even `min`, naming every limit that is in the way, as Nova does.
+pub fn admit(limits: &Limits, used: Usage, each: Usage, min: i64, max: i64) -> Result<i64> {
+    let fits = |count: i64| over(limits, used, each.times(count)).is_empty();
+    if let Some(count) = (min..=max).rev().find(|count| fits(*count)) {
+        return Ok(count);
+    }
+    let names = over(limits, used, each.times(min));
+    let join = |values: [(&'static str, i64); 3]| {
+        values
+            .iter()
+            .filter(|(name, _)| names.contains(name))
+            .map(|(_, n)| n.to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let allowed = names.iter().map(|name| limits.of(name).to_string()).collect::<Vec<_>>().join(", ");
+    let overs = names.join(", ");
+    Err(Error::OverQuota(format!(
+        "Quota exceeded for {overs}: Requested {}, but already used {} of {allowed} {overs}",
+        join(each.times(min).named()),
+        join(used.named()),
+    )))
+}
+
+fn over(limits: &Limits, used: Usage, more: Usage) -> Vec<&'static str> {
+    used.named()
+        .into_iter()
+        .zip(more.named())
+        .filter(|((name, used), (_, more))| {
+            let limit = limits.of(name);
+            limit != UNLIMITED && *more > 0 && used.saturating_add(*more) > limit
+        })
+        .map(|((name, _), _)| name)
+        .collect()
+}
+
+/// # Errors
+/// `OverQuota` when so many metadata items are more than allowed.
+pub fn check_metadata(limits: &Limits, items: usize) -> Result<()> {
+    let limit = limits.of("metadata_items");
+    if limit == UNLIMITED || i64::try_from(items).is_ok_and(|items| items <= limit) {
+        return Ok(());
+    }
+    Err(Error::OverQuota(format!("Maximum number of metadata items exceeds {limit}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: Usage = Usage { instances: 1, cores: 1, ram: 512 };
+
+    #[test]
+    fn a_request_beyond_a_limit_is_refused_with_every_limit_in_its_way() {
+        let limits = Limits::with([("instances".to_owned(), 2), ("cores".to_owned(), 2)]);
+        let used = Usage { instances: 2, cores: 2, ram: 1024 };
+        assert_eq!(
+            admit(&limits, used, TINY, 1, 1).unwrap_err().to_string(),
+            "Quota exceeded for cores, instances: Requested 1, 1, but already used 2, 2 of 2, 2 cores, instances"
+        );
+    }
+
+    #[test]
+    fn as_many_as_fit_are_admitted_between_minimum_and_maximum() {
+        let limits = Limits::with([("instances".to_owned(), 4)]);
+        let used = Usage { instances: 1, cores: 1, ram: 512 };
+        assert_eq!(admit(&limits, used, TINY, 1, 10).unwrap(), 3);
+        assert!(admit(&limits, used, TINY, 4, 10).is_err());
+    }
+
+    #[test]
+    fn minus_one_is_no_limit() {
+        let limits = Limits::with(["instances", "cores", "ram"].map(|name| (name.to_owned(), UNLIMITED)));
+        assert_eq!(admit(&limits, Usage::default(), TINY, 1, 1000).unwrap(), 1000);
+        assert!(check_metadata(&Limits::with([("metadata_items".to_owned(), UNLIMITED)]), 5000).is_ok());
+        assert!(check_metadata(&Limits::with([]), 129).is_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! Images as a boot asks for them: may the project use it, what does it demand, where are its bytes.
+
+use super::{OrNotFound, Row, Tx, args};
+use crate::cloud::boot::BootImage;
+use crate::error::{Kind, Result};
+use crate::ids::{BlobId, ImageId, ProjectId};
+use std::collections::BTreeMap;
+
+fn from_row(mut row: Row) -> Result<BootImage> {
+    Ok(BootImage {
+        id: row.next()?,
+        status: row.next()?,
+        disk_format: row.next()?,
+        container_format: row.next()?,
+        min_disk_gib: row.next()?,
+        min_ram_mib: row.next()?,
+        size: row.next()?,
+        virtual_size: row.next()?,
+        blob: match (row.next::<Option<BlobId>>()?, row.next::<Option<String>>()?) {
+            (Some(id), Some(sha512)) => Some((id, sha512)),
+            _ => None,
+        },
+        properties: BTreeMap::new(),
+    })
+}
+
+/// An image that a project may boot: its own, a public or community one, or one that is shared with it. `None` for a
+/// project: any.
+pub fn get(tx: &mut Tx, project: Option<&ProjectId>, id: ImageId) -> Result<BootImage> {
+    let row = tx.query_one(
+        "SELECT i.id, i.status, i.disk_format, i.container_format, i.min_disk, i.min_ram, i.size, i.virtual_size, b.id, b.sha512
+           FROM images i LEFT JOIN blobs b ON b.id = i.blob_id
+          WHERE i.id = ?1
+            AND (i.owner = ?2 OR ?2 IS NULL OR i.visibility IN ('public', 'community')
+                 OR (i.visibility = 'shared'
+                     AND EXISTS (SELECT 1 FROM image_members m WHERE m.image_id = i.id AND m.member = ?2)))",
+        args![id, project],
+    )?;
+    let mut image = row.or_not_found(Kind::Image, id).and_then(from_row)?;
+    for mut row in tx.query("SELECT name, value FROM image_properties WHERE image_id = ?1", args![id])? {
+        image.properties.insert(row.next()?, row.next()?);
+    }
+    Ok(image)
+}

@@ -1,0 +1,163 @@
+//! Hosts that run machines, and what is claimed of them.
+
+use super::{Json, OrNotFound, Row, Tx, args};
+use crate::clock::Timestamp;
+use crate::cloud::placement::{Candidate, Demand};
+use crate::error::{Error, Kind, Result};
+use crate::ids::{HostId, ServerId};
+use serde_json::Value;
+
+/// A host as rows keep it, with what is claimed of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostRow {
+    pub id: HostId,
+    pub name: String,
+    pub zone: String,
+    /// What the host said of itself when last asked: the driver's `HostFacts`.
+    pub facts: Value,
+    pub capacity: Demand,
+    pub claimed: Demand,
+    pub enabled: bool,
+    pub disabled_reason: Option<String>,
+    pub forced_down: bool,
+    pub last_seen_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A host that said nothing for so long counts as down: upstream's `service_down_time`.
+const DOWN_AFTER_SECONDS: i64 = 150;
+
+impl HostRow {
+    pub fn is_up(&self, now: Timestamp) -> bool {
+        !self.forced_down && self.last_seen_at.is_some_and(|seen| seen.plus_seconds(DOWN_AFTER_SECONDS) >= now)
+    }
+
+    /// What may still be claimed.
+    pub fn free(&self) -> Demand {
+        Demand {
+            vcpus: self.capacity.vcpus.saturating_sub(self.claimed.vcpus),
+            memory_mib: self.capacity.memory_mib.saturating_sub(self.claimed.memory_mib),
+            disk_gib: self.capacity.disk_gib.saturating_sub(self.claimed.disk_gib),
+        }
+    }
+
+    pub fn candidate(&self, now: Timestamp) -> Candidate {
+        Candidate {
+            id: self.id,
+            name: self.name.clone(),
+            zone: self.zone.clone(),
+            is_usable: self.enabled && self.is_up(now),
+            free: self.free(),
+        }
+    }
+}
+
+const COLUMNS: &str = "h.id, h.name, h.zone, h.facts, h.vcpus, h.memory_mib, h.disk_gib,
+    (SELECT CAST(COALESCE(SUM(c.vcpus), 0) AS BIGINT) FROM claims c WHERE c.host_id = h.id),
+    (SELECT CAST(COALESCE(SUM(c.memory_mib), 0) AS BIGINT) FROM claims c WHERE c.host_id = h.id),
+    (SELECT CAST(COALESCE(SUM(c.disk_gib), 0) AS BIGINT) FROM claims c WHERE c.host_id = h.id),
+    h.enabled, h.disabled_reason, h.forced_down, h.last_seen_at, h.created_at, h.updated_at";
+
+fn from_row(mut row: Row) -> Result<HostRow> {
+    Ok(HostRow {
+        id: row.next()?,
+        name: row.next()?,
+        zone: row.next()?,
+        facts: row.next::<Json<Value>>()?.0,
+        capacity: Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
+        claimed: Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
+        enabled: row.next()?,
+        disabled_reason: row.next()?,
+        forced_down: row.next()?,
+        last_seen_at: row.next()?,
+        created_at: row.next()?,
+        updated_at: row.next()?,
+    })
+}
+
+pub fn list(tx: &mut Tx) -> Result<Vec<HostRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM hosts h ORDER BY h.created_at, h.id");
+    tx.query(&sql, args![])?.into_iter().map(from_row).collect()
+}
+
+pub fn get(tx: &mut Tx, id: HostId) -> Result<HostRow> {
+    let sql = format!("SELECT {COLUMNS} FROM hosts h WHERE h.id = ?1");
+    tx.query_one(&sql, args![id])?.or_not_found(Kind::Hypervisor, id).and_then(from_row)
+}
+
+/// Makes the host known, unless it is.
+pub fn ensure(tx: &mut Tx, id: HostId, name: &str, zone: &str, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "INSERT INTO hosts (id, name, zone, facts, vcpus, memory_mib, disk_gib, enabled, forced_down, created_at, updated_at)
+         VALUES (?1, ?2, ?3, '{}', 0, 0, 0, 1, 0, ?4, ?4) ON CONFLICT DO NOTHING",
+        args![id, name, zone, now],
+    )?;
+    Ok(())
+}
+
+/// Notes what a host said of itself, and that it was heard.
+pub fn heard(tx: &mut Tx, id: HostId, facts: &Value, capacity: Demand, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE hosts SET facts = ?2, vcpus = ?3, memory_mib = ?4, disk_gib = ?5, last_seen_at = ?6, updated_at = ?6
+          WHERE id = ?1",
+        args![id, Json(facts), capacity.vcpus, capacity.memory_mib, capacity.disk_gib, now],
+    )?;
+    Ok(())
+}
+
+/// Lets new servers onto a host, or keeps them away; `forced_down` says that an operator knows it dead.
+pub fn set_service(
+    tx: &mut Tx,
+    id: HostId,
+    enabled: Option<bool>,
+    reason: Option<&str>,
+    forced_down: Option<bool>,
+    now: Timestamp,
+) -> Result<()> {
+    if let Some(enabled) = enabled {
+        let sql = "UPDATE hosts SET enabled = ?2, disabled_reason = ?3, updated_at = ?4 WHERE id = ?1";
+        tx.execute(sql, args![id, enabled, reason, now])?;
+    }
+    if let Some(forced_down) = forced_down {
+        let sql = "UPDATE hosts SET forced_down = ?2, updated_at = ?3 WHERE id = ?1";
+        tx.execute(sql, args![id, forced_down, now])?;
+    }
+    Ok(())
+}
+
+/// Stores what a server takes of a host. Asked in the transaction that picked the host.
+pub fn claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "INSERT INTO claims (server_id, host_id, vcpus, memory_mib, disk_gib, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        args![server, host, demand.vcpus, demand.memory_mib, demand.disk_gib, now],
+    )?;
+    Ok(())
+}
+
+/// The host a server has a claim on; at most one while nothing moves servers.
+pub fn claimed_by(tx: &mut Tx, server: ServerId) -> Result<Option<HostId>> {
+    let row = tx.query_one("SELECT host_id FROM claims WHERE server_id = ?1", args![server])?;
+    row.map(|mut row| row.next()).transpose()
+}
+
+/// Gives back everything a server had claimed. Nothing claimed is done.
+pub fn release(tx: &mut Tx, server: ServerId) -> Result<()> {
+    tx.execute("DELETE FROM claims WHERE server_id = ?1", args![server])?;
+    Ok(())
+}
+
+/// Servers on a host that are not deleted.
+pub fn servers_on(tx: &mut Tx, host: HostId) -> Result<Vec<(ServerId, String)>> {
+    let sql = "SELECT id, name FROM servers WHERE host_id = ?1 AND deleted_at IS NULL ORDER BY created_at, id";
+    tx.query(sql, args![host])?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+}
+
+/// The host of a name.
+pub fn named(tx: &mut Tx, name: &str) -> Result<HostRow> {
+    let sql = format!("SELECT {COLUMNS} FROM hosts h WHERE h.name = ?1");
+    let row = tx.query_one(&sql, args![name])?;
+    row.ok_or_else(|| Error::not_found(Kind::Part, format!("Compute host {name} could not be found.")))
+        .and_then(from_row)
+}

@@ -1,0 +1,47 @@
+//! Limits of projects, and what counts against them.
+
+use super::{Json, Tx, args};
+use crate::cloud::flavor::Flavor;
+use crate::cloud::quota::{Limits, Usage};
+use crate::error::Result;
+use crate::ids::ProjectId;
+
+/// What a project may hold: the defaults and what an operator set.
+pub fn limits(tx: &mut Tx, project: &ProjectId) -> Result<Limits> {
+    let rows = tx.query("SELECT resource, maximum FROM quotas WHERE project_id = ?1", args![project])?;
+    let overrides = rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<_>>>()?;
+    Ok(Limits::with(overrides))
+}
+
+pub fn set(tx: &mut Tx, project: &ProjectId, resource: &str, maximum: i64) -> Result<()> {
+    tx.execute(
+        "INSERT INTO quotas (project_id, resource, maximum) VALUES (?1, ?2, ?3)
+         ON CONFLICT (project_id, resource) DO UPDATE SET maximum = ?3",
+        args![project, resource, maximum],
+    )?;
+    Ok(())
+}
+
+/// Back to the defaults.
+pub fn reset(tx: &mut Tx, project: &ProjectId) -> Result<()> {
+    tx.execute("DELETE FROM quotas WHERE project_id = ?1", args![project])?;
+    Ok(())
+}
+
+/// What the servers of a project hold, counted now.
+pub fn usage(tx: &mut Tx, project: &ProjectId) -> Result<Usage> {
+    let sql = "SELECT flavor FROM servers WHERE project_id = ?1 AND deleted_at IS NULL";
+    let mut usage = Usage::default();
+    for mut row in tx.query(sql, args![project])? {
+        let Json(flavor): Json<Flavor> = row.next()?;
+        usage.instances += 1;
+        usage.cores += i64::from(flavor.vcpus);
+        usage.ram += i64::try_from(flavor.ram_mib).unwrap_or(i64::MAX);
+    }
+    Ok(usage)
+}
+
+/// Is there such a project? Quota sets of unknown ones are refused.
+pub fn project_exists(tx: &mut Tx, project: &ProjectId) -> Result<bool> {
+    Ok(tx.query_one("SELECT 1 FROM projects WHERE id = ?1", args![project])?.is_some())
+}

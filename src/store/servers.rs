@@ -1,0 +1,384 @@
+//! Servers: made with a request, changed by the tasks that work on them, kept a while after their end.
+
+use super::{Json, OrNotFound, Row, Tx, Value, args};
+use crate::clock::Timestamp;
+use crate::cloud::boot::Base;
+use crate::cloud::flavor::Flavor;
+use crate::cloud::policy::Reach;
+use crate::cloud::server::{Situation, State, Task};
+use crate::error::{Error, Kind, Result};
+use crate::ids::{HostId, ImageId, ProjectId, ServerId, UserId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Text to text, as metadata, hints and image properties are.
+pub type Texts = BTreeMap<String, String>;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    pub id: ServerId,
+    pub project_id: ProjectId,
+    pub user_id: UserId,
+    pub name: String,
+    pub hostname: String,
+    pub description: Option<String>,
+    pub state: State,
+    pub task: Option<Task>,
+    /// As the host last said: `running`, `paused`, `shutdown`, `crashed`, `suspended`, or `unknown`.
+    pub power: String,
+    pub host_id: Option<HostId>,
+    /// The host's name and zone; read only.
+    pub host: Option<String>,
+    pub host_zone: Option<String>,
+    pub flavor: Flavor,
+    pub image_id: Option<ImageId>,
+    pub image_properties: Texts,
+    /// The image's bytes, as they were when the server was made.
+    pub base: Option<Base>,
+    pub key_name: Option<String>,
+    pub public_key: Option<String>,
+    pub metadata: Texts,
+    /// As the client sent it, in base64.
+    pub user_data: Option<String>,
+    pub personality: Vec<(String, Vec<u8>)>,
+    pub config_drive: bool,
+    /// The zone that the request asked for: the server is pinned to it.
+    pub availability_zone: Option<String>,
+    pub reservation_id: String,
+    pub launch_index: i64,
+    pub scheduler_hints: serde_json::Value,
+    pub access_ip_v4: String,
+    pub access_ip_v6: String,
+    pub disk_config: String,
+    /// `owner` or `admin`.
+    pub locked_by: Option<String>,
+    pub locked_reason: Option<String>,
+    pub progress: i64,
+    pub fault: Option<Fault>,
+    pub launched_at: Option<Timestamp>,
+    pub terminated_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub deleted_at: Option<Timestamp>,
+}
+
+impl Server {
+    /// What the rules of [`crate::cloud::server`] look at.
+    pub fn situation(&self) -> Situation {
+        Situation {
+            state: self.state,
+            task: self.task,
+            has_launched: self.launched_at.is_some(),
+            is_locked: self.locked_by.is_some(),
+        }
+    }
+}
+
+/// Why the last work on a server failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub code: u16,
+    pub message: String,
+    pub details: Option<String>,
+    pub created: Timestamp,
+}
+
+const COLUMNS: &str = "s.id, s.project_id, s.user_id, s.name, s.hostname, s.description, s.state, s.task, s.power, s.host_id,
+    (SELECT h.name FROM hosts h WHERE h.id = s.host_id), (SELECT h.zone FROM hosts h WHERE h.id = s.host_id), s.flavor, s.image_id, s.image_properties, s.base, s.key_name,
+    s.public_key, s.metadata, s.user_data, s.personality, s.config_drive, s.availability_zone, s.reservation_id,
+    s.launch_index, s.scheduler_hints, s.access_ip_v4, s.access_ip_v6, s.disk_config, s.locked_by, s.locked_reason,
+    s.progress, s.fault, s.launched_at, s.terminated_at, s.created_at, s.updated_at, s.deleted_at";
+
+fn word<T>(parse: fn(&str) -> Option<T>, text: &str) -> Result<T> {
+    parse(text).ok_or_else(|| Error::internal("a server's row holds a word of another program", text.to_owned()))
+}
+
+fn from_row(mut row: Row) -> Result<Server> {
+    Ok(Server {
+        id: row.next()?,
+        project_id: row.next()?,
+        user_id: row.next()?,
+        name: row.next()?,
+        hostname: row.next()?,
+        description: row.next()?,
+        state: word(State::parse, &row.next::<String>()?)?,
+        task: row.next::<Option<String>>()?.map(|text| word(Task::parse, &text)).transpose()?,
+        power: row.next()?,
+        host_id: row.next()?,
+        host: row.next()?,
+        host_zone: row.next()?,
+        flavor: row.next::<Json<Flavor>>()?.0,
+        image_id: row.next()?,
+        image_properties: row.next::<Json<Texts>>()?.0,
+        base: row.next::<Option<Json<Base>>>()?.map(|json| json.0),
+        key_name: row.next()?,
+        public_key: row.next()?,
+        metadata: row.next::<Json<Texts>>()?.0,
+        user_data: row.next()?,
+        personality: row.next::<Option<Json<Vec<(String, Vec<u8>)>>>>()?.map(|json| json.0).unwrap_or_default(),
+        config_drive: row.next()?,
+        availability_zone: row.next()?,
+        reservation_id: row.next()?,
+        launch_index: row.next()?,
+        scheduler_hints: row.next::<Json<serde_json::Value>>()?.0,
+        access_ip_v4: row.next()?,
+        access_ip_v6: row.next()?,
+        disk_config: row.next()?,
+        locked_by: row.next()?,
+        locked_reason: row.next()?,
+        progress: row.next()?,
+        fault: row.next::<Option<Json<Fault>>>()?.map(|json| json.0),
+        launched_at: row.next()?,
+        terminated_at: row.next()?,
+        created_at: row.next()?,
+        updated_at: row.next()?,
+        deleted_at: row.next()?,
+    })
+}
+
+pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
+    let personality = if server.personality.is_empty() { None } else { Some(Json(server.personality.clone())) };
+    tx.execute(
+        "INSERT INTO servers (id, project_id, user_id, name, hostname, description, state, task, power, flavor, flavor_id,
+                image_id, image_properties, base, key_name, public_key, metadata, user_data, personality, config_drive,
+                availability_zone, reservation_id, launch_index, scheduler_hints, access_ip_v4, access_ip_v6, disk_config,
+                progress, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+                 ?24, ?25, ?26, ?27, 0, ?28, ?28)",
+        args![
+            server.id,
+            &server.project_id,
+            &server.user_id,
+            &server.name,
+            &server.hostname,
+            &server.description,
+            server.state.word(),
+            server.task.map(Task::word),
+            &server.power,
+            Json(&server.flavor),
+            &server.flavor.id,
+            server.image_id,
+            Json(&server.image_properties),
+            server.base.as_ref().map(Json),
+            &server.key_name,
+            &server.public_key,
+            Json(&server.metadata),
+            &server.user_data,
+            personality,
+            server.config_drive,
+            &server.availability_zone,
+            &server.reservation_id,
+            server.launch_index,
+            Json(&server.scheduler_hints),
+            &server.access_ip_v4,
+            &server.access_ip_v6,
+            &server.disk_config,
+            server.created_at
+        ],
+    )?;
+    Ok(())
+}
+
+/// One server that is not deleted.
+///
+/// # Errors
+/// `NotFound` also for what is beyond the reach.
+pub fn get(tx: &mut Tx, reach: &Reach, id: ServerId) -> Result<Server> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM servers s WHERE s.id = ?1 AND (s.project_id = ?2 OR ?2 IS NULL) AND s.deleted_at IS NULL"
+    );
+    tx.query_one(&sql, args![id, reach.project()?])?.or_not_found(Kind::Server, id).and_then(from_row)
+}
+
+/// One server, also after its end: instance actions outlive it.
+pub fn get_even_deleted(tx: &mut Tx, reach: &Reach, id: ServerId) -> Result<Server> {
+    let sql = format!("SELECT {COLUMNS} FROM servers s WHERE s.id = ?1 AND (s.project_id = ?2 OR ?2 IS NULL)");
+    tx.query_one(&sql, args![id, reach.project()?])?.or_not_found(Kind::Server, id).and_then(from_row)
+}
+
+/// What a list asks of the rows; finer filters look at the rows themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// `None`: deleted or not.
+    pub deleted: Option<bool>,
+    pub changed_since: Option<Timestamp>,
+    pub changed_before: Option<Timestamp>,
+    /// The newest so many, after a server; only for the default order.
+    pub newest: Option<(usize, Option<ServerId>)>,
+}
+
+/// Newest first.
+pub fn list(tx: &mut Tx, reach: &Reach, filter: &Filter) -> Result<Vec<Server>> {
+    let (limit, marker) = filter.newest.unwrap_or((usize::MAX, None));
+    let after = match marker {
+        None => None,
+        Some(id) => {
+            let sql = "SELECT created_at FROM servers WHERE id = ?1 AND (project_id = ?2 OR ?2 IS NULL)";
+            let row = tx.query_one(sql, args![id, reach.project()?])?;
+            let mut row = row.ok_or_else(|| Error::bad_request(format!("marker [{id}] not found")))?;
+            Some((row.next::<Timestamp>()?, id))
+        }
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM servers s
+          WHERE (s.project_id = ?1 OR ?1 IS NULL)
+            AND (?2 = -1 OR (?2 = 0 AND s.deleted_at IS NULL) OR (?2 = 1 AND s.deleted_at IS NOT NULL))
+            AND s.updated_at >= ?3 AND s.updated_at <= ?4
+            AND (?5 = 0 OR (s.created_at, s.id) < (?6, ?7))
+          ORDER BY s.created_at DESC, s.id DESC LIMIT ?8"
+    );
+    let deleted = filter.deleted.map_or(-1, i64::from);
+    let rows = tx.query(
+        &sql,
+        args![
+            reach.project()?,
+            deleted,
+            filter.changed_since.unwrap_or(Timestamp(i64::MIN)),
+            filter.changed_before.unwrap_or(Timestamp(i64::MAX)),
+            after.is_some(),
+            after.map_or(Timestamp(0), |(at, _)| at),
+            after.map_or(String::new(), |(_, id)| id.to_string()),
+            i64::try_from(limit).unwrap_or(i64::MAX)
+        ],
+    )?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Changes some columns of a server; `updated_at` with them. Chosen by name so that each caller says what it touches.
+#[derive(Debug, Default)]
+pub struct Change {
+    set: Vec<(&'static str, Value)>,
+}
+
+impl Change {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn with(mut self, column: &'static str, value: impl Into<Value>) -> Self {
+        self.set.push((column, value.into()));
+        self
+    }
+
+    pub fn state(self, state: State) -> Self {
+        self.with("state", state.word())
+    }
+
+    pub fn task(self, task: Option<Task>) -> Self {
+        self.with("task", task.map(Task::word))
+    }
+
+    pub fn power(self, power: &str) -> Self {
+        self.with("power", power)
+    }
+
+    pub fn host(self, host: Option<HostId>) -> Self {
+        self.with("host_id", host)
+    }
+
+    pub fn fault(self, fault: Option<&Fault>) -> Self {
+        self.with("fault", fault.map(Json))
+    }
+
+    pub fn progress(self, progress: i64) -> Self {
+        self.with("progress", progress)
+    }
+
+    pub fn launched_at(self, at: Timestamp) -> Self {
+        self.with("launched_at", at)
+    }
+
+    pub fn deleted_at(self, at: Timestamp) -> Self {
+        self.with("deleted_at", at).with("terminated_at", at)
+    }
+
+    pub fn name(self, name: &str) -> Self {
+        self.with("name", name)
+    }
+
+    pub fn hostname(self, hostname: &str) -> Self {
+        self.with("hostname", hostname)
+    }
+
+    pub fn description(self, description: Option<&str>) -> Self {
+        self.with("description", description)
+    }
+
+    pub fn metadata(self, metadata: &Texts) -> Self {
+        self.with("metadata", Json(metadata))
+    }
+
+    pub fn access_ip_v4(self, address: &str) -> Self {
+        self.with("access_ip_v4", address)
+    }
+
+    pub fn access_ip_v6(self, address: &str) -> Self {
+        self.with("access_ip_v6", address)
+    }
+
+    pub fn disk_config(self, disk_config: &str) -> Self {
+        self.with("disk_config", disk_config)
+    }
+
+    pub fn locked(self, by: Option<&str>, reason: Option<&str>) -> Self {
+        self.with("locked_by", by).with("locked_reason", reason)
+    }
+}
+
+pub fn update(tx: &mut Tx, id: ServerId, change: Change, now: Timestamp) -> Result<()> {
+    let columns: Vec<String> =
+        change.set.iter().enumerate().map(|(i, (column, _))| format!("{column} = ?{}", i + 3)).collect();
+    let sql =
+        format!("UPDATE servers SET updated_at = ?2, {} WHERE id = ?1 AND deleted_at IS NULL", columns.join(", "));
+    let mut values = vec![Value::from(id), Value::from(now)];
+    values.extend(change.set.into_iter().map(|(_, value)| value));
+    tx.execute(&sql, &values)?;
+    Ok(())
+}
+
+/// Sets what a host said of a server's power, unless work on the server goes on; `true` when that changed the row.
+pub fn observe_power(tx: &mut Tx, id: ServerId, state: State, power: &str, now: Timestamp) -> Result<bool> {
+    let sql = "UPDATE servers SET state = ?2, power = ?3, updated_at = ?4
+                WHERE id = ?1 AND deleted_at IS NULL AND task IS NULL AND (state <> ?2 OR power <> ?3)";
+    Ok(tx.execute(sql, args![id, state.word(), power, now])? > 0)
+}
+
+pub fn tags(tx: &mut Tx, id: ServerId) -> Result<Vec<String>> {
+    tx.query("SELECT tag FROM server_tags WHERE server_id = ?1 ORDER BY tag", args![id])?
+        .into_iter()
+        .map(|mut row| row.next())
+        .collect()
+}
+
+/// Adds a tag; `false` when it was there.
+pub fn add_tag(tx: &mut Tx, id: ServerId, tag: &str) -> Result<bool> {
+    let sql = "INSERT INTO server_tags (server_id, tag) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    Ok(tx.execute(sql, args![id, tag])? > 0)
+}
+
+/// Removes a tag; `false` when it was not there.
+pub fn remove_tag(tx: &mut Tx, id: ServerId, tag: &str) -> Result<bool> {
+    Ok(tx.execute("DELETE FROM server_tags WHERE server_id = ?1 AND tag = ?2", args![id, tag])? > 0)
+}
+
+pub fn clear_tags(tx: &mut Tx, id: ServerId) -> Result<()> {
+    tx.execute("DELETE FROM server_tags WHERE server_id = ?1", args![id])?;
+    Ok(())
+}
+
+/// Servers, deleted or not, that ran at some time in a period: what usage is counted from.
+pub fn ran_between(tx: &mut Tx, project: Option<&ProjectId>, from: Timestamp, until: Timestamp) -> Result<Vec<Server>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM servers s
+          WHERE (s.project_id = ?1 OR ?1 IS NULL) AND s.launched_at IS NOT NULL AND s.launched_at < ?3
+            AND (s.terminated_at IS NULL OR s.terminated_at > ?2)
+          ORDER BY s.project_id, s.created_at, s.id"
+    );
+    tx.query(&sql, args![project, from, until])?.into_iter().map(from_row).collect()
+}
+
+/// Every server that a host should have, for comparison with what it has.
+pub fn expected_on(tx: &mut Tx, host: HostId) -> Result<Vec<Server>> {
+    let sql = format!("SELECT {COLUMNS} FROM servers s WHERE s.host_id = ?1 AND s.deleted_at IS NULL");
+    tx.query(&sql, args![host])?.into_iter().map(from_row).collect()
+}

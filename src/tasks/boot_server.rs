@@ -1,0 +1,224 @@
+//! Boots a server.
+//!
+//! ```text
+//!  Place ──► Connect ──► Disk ──► Start ──► done: Active
+//!   claim    networks     files    machine
+//!     └────────┴────────────┴────────┴── a failure: machine, files, ports, networks, claim go; Error with its fault
+//! ```
+//! Asked to stop (somebody deletes the server meanwhile), it undoes the same, and leaves the row to the delete.
+
+use super::{Cx, Next, Record, Workflow, machine, network_wish};
+use crate::blobs::Blobs;
+use crate::cloud::placement::{self, Demand, Wish};
+use crate::cloud::policy::Reach;
+use crate::cloud::server::{State, Task};
+use crate::error::{Error, Result};
+use crate::ids::{HostId, NetworkId, ServerId};
+use crate::store::instance_actions::{self, Step as Noted};
+use crate::store::servers::{self, Change, Fault, Server};
+use crate::store::{hosts, server_ports};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// Name of the step that users of upstream know.
+const EVENT: &str = "compute__do_build_and_run_instance";
+
+pub struct BootServer {
+    /// Where images' bytes are.
+    pub blobs: Blobs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    Place {
+        wish: Wish,
+    },
+    /// The networks are named here because backing out takes the ports away, and they with them.
+    Connect {
+        host: HostId,
+        networks: Vec<NetworkId>,
+    },
+    Disk {
+        host: HostId,
+        networks: Vec<NetworkId>,
+    },
+    Start {
+        host: HostId,
+        networks: Vec<NetworkId>,
+    },
+}
+
+/// What a server takes of its host.
+pub fn demand(server: &Server) -> Demand {
+    let flavor = &server.flavor;
+    Demand { vcpus: flavor.vcpus.into(), memory_mib: flavor.ram_mib, disk_gib: flavor.disk_gib + flavor.ephemeral_gib }
+}
+
+#[async_trait]
+impl Workflow for BootServer {
+    type Step = Step;
+    const KIND: &'static str = "boot_server";
+
+    async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        let id = machine::server_id(cx)?;
+        match step {
+            Step::Place { wish } => {
+                let host = place(cx, id, wish.clone()).await?;
+                let networks = machine::networks_of(cx, id).await?;
+                Ok(Next::step(Step::Connect { host, networks }).recording(now_doing(
+                    cx,
+                    id,
+                    Task::Networking,
+                    Some(host),
+                )))
+            }
+            Step::Connect { host, networks } => {
+                machine::connect(cx, cx.hosts.get(*host)?, id).await?;
+                let next = Step::Disk { host: *host, networks: networks.clone() };
+                Ok(Next::step(next).recording(now_doing(cx, id, Task::BlockDeviceMapping, None)))
+            }
+            Step::Disk { host, networks } => {
+                self.fetch(cx, *host).await?;
+                let next = Step::Start { host: *host, networks: networks.clone() };
+                Ok(Next::step(next).recording(now_doing(cx, id, Task::Spawning, None)))
+            }
+            Step::Start { host, .. } => {
+                let server = machine::server(cx).await?;
+                let on = cx.hosts.get(*host)?;
+                let spec = machine::prepare(cx, on, &server).await?;
+                on.hypervisor.start(&spec).await?;
+                Ok(Next::done().recording(is_running(cx, id, *host, on.name.clone())))
+            }
+        }
+    }
+
+    async fn back_out(&self, cx: &Cx, step: &Step, why: &Error) -> Result<Option<Record>> {
+        let id = machine::server_id(cx)?;
+        let was_cancelled = matches!(why, Error::Conflict(_));
+        let claimed = cx.db.read(move |tx| hosts::claimed_by(tx, id)).await?;
+        let networks = match step {
+            Step::Place { .. } => machine::networks_of(cx, id).await?,
+            Step::Connect { networks, .. } | Step::Disk { networks, .. } | Step::Start { networks, .. } => {
+                networks.clone()
+            }
+        };
+        if let Some(host) = claimed {
+            clear_host(cx, id, host).await?;
+        }
+        let now = cx.clock.now();
+        cx.db.write(move |tx| server_ports::delete_of_server(tx, id, now)).await?;
+        if let Some(host) = claimed {
+            for network in networks {
+                network_wish::settle(cx, cx.hosts.get(host)?, network).await?;
+            }
+        }
+        Ok(Some(failed(cx, id, why.to_string(), was_cancelled)))
+    }
+}
+
+impl BootServer {
+    /// The image's bytes come to the host, unless they are there.
+    async fn fetch(&self, cx: &Cx, host: HostId) -> Result<()> {
+        let server = machine::server(cx).await?;
+        let (base, blob, _) = machine::base_of(&server)?;
+        let disks = &cx.hosts.get(host)?.disks;
+        if !disks.has_base(&base).await? {
+            disks.fetch_base(&base, self.blobs.get(blob, None).await?).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Machine and files leave the host, in this order, so that nothing writes on what is gone.
+pub async fn clear_host(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
+    let on = cx.hosts.get(host)?;
+    on.hypervisor.remove(id, cx.epoch).await?;
+    on.disks.remove(id, cx.epoch).await
+}
+
+/// Picks a host and claims what the server takes of it; a claim made before a crash stays.
+async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
+    let now = cx.clock.now();
+    cx.db
+        .write(move |tx| {
+            if let Some(host) = hosts::claimed_by(tx, id)? {
+                return Ok(host);
+            }
+            let server = servers::get(tx, &Reach::Cloud, id)?;
+            let candidates: Vec<_> = hosts::list(tx)?.iter().map(|host| host.candidate(now)).collect();
+            let host = placement::pick(&candidates, demand(&server), &wish)?;
+            hosts::claim(tx, id, host, demand(&server), now)?;
+            Ok(host)
+        })
+        .await
+}
+
+fn now_doing(
+    cx: &Cx,
+    id: ServerId,
+    task: Task,
+    host: Option<HostId>,
+) -> impl Fn(&mut crate::store::Tx) -> Result<()> + Send + Sync + use<> {
+    let now = cx.clock.now();
+    move |tx| {
+        let server = servers::get(tx, &Reach::Cloud, id)?;
+        // Somebody wants it gone already: that is what clients see.
+        if server.task == Some(Task::Deleting) {
+            return Ok(());
+        }
+        let change = Change::new().task(Some(task));
+        servers::update(tx, id, if host.is_some() { change.host(host) } else { change }, now)
+    }
+}
+
+fn is_running(
+    cx: &Cx,
+    id: ServerId,
+    host: HostId,
+    name: String,
+) -> impl Fn(&mut crate::store::Tx) -> Result<()> + Send + Sync + use<> {
+    let (now, request_id) = (cx.clock.now(), cx.request_id.clone());
+    move |tx| {
+        let server = servers::get(tx, &Reach::Cloud, id)?;
+        let task = server.task.filter(|task| *task == Task::Deleting);
+        let change = Change::new().state(State::Active).task(task).power("running").host(Some(host)).launched_at(now);
+        servers::update(tx, id, change, now)?;
+        server_ports::set_active(tx, id, host, now)?;
+        let noted = Noted {
+            server: id,
+            request_id: request_id.as_deref(),
+            name: EVENT,
+            host: Some(&name),
+            failure: None,
+            started_at: server.created_at,
+            now,
+        };
+        instance_actions::note(tx, &noted)
+    }
+}
+
+fn failed(cx: &Cx, id: ServerId, why: String, was_cancelled: bool) -> Record {
+    let (now, request_id) = (cx.clock.now(), cx.request_id.clone());
+    Box::new(move |tx| {
+        hosts::release(tx, id)?;
+        let server = servers::get(tx, &Reach::Cloud, id)?;
+        let fault = Fault { code: 500, message: why.clone(), details: None, created: now };
+        let change = if was_cancelled {
+            Change::new().host(None)
+        } else {
+            let task = server.task.filter(|task| *task == Task::Deleting);
+            Change::new().state(State::Error).task(task).power("unknown").host(None).fault(Some(&fault))
+        };
+        servers::update(tx, id, change, now)?;
+        let noted = Noted {
+            server: id,
+            request_id: request_id.as_deref(),
+            name: EVENT,
+            host: server.host.as_deref(),
+            failure: Some(&why),
+            started_at: server.created_at,
+            now,
+        };
+        instance_actions::note(tx, &noted)
+    })
+}

@@ -1,0 +1,95 @@
+//! Deletes a server: its machine, its files, its interfaces, its claim, and last what clients see.
+//!
+//! ```text
+//!  Stop ──► Disconnect ──► done: Deleted
+//!  machine, files   ports, networks, claim
+//! ```
+//! There is no way back: a step that fails is tried until it succeeds, because a server half deleted is nobody's wish.
+
+use super::boot_server::clear_host;
+use super::{Cx, Next, Record, Workflow, machine, network_wish};
+use crate::cloud::policy::Reach;
+use crate::cloud::server::State;
+use crate::error::{Error, Result};
+use crate::ids::{HostId, NetworkId, ServerId};
+use crate::store::instance_actions::{self, Step as Noted};
+use crate::store::servers::{self, Change, Fault};
+use crate::store::{hosts, server_ports};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+const EVENT: &str = "compute_terminate_instance";
+
+pub struct DeleteServer;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    Stop,
+    Disconnect { host: Option<HostId>, networks: Vec<NetworkId> },
+}
+
+#[async_trait]
+impl Workflow for DeleteServer {
+    type Step = Step;
+    const KIND: &'static str = "delete_server";
+    /// A host that is away comes back some day; the server waits for it, half deleted and shown as being deleted.
+    const PATIENCE: u32 = u32::MAX;
+
+    async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        let id = machine::server_id(cx)?;
+        match step {
+            Step::Stop => {
+                let host = cx.db.read(move |tx| hosts::claimed_by(tx, id)).await?;
+                if let Some(host) = host {
+                    clear_host(cx, id, host).await?;
+                }
+                let networks = machine::networks_of(cx, id).await?;
+                Ok(Next::step(Step::Disconnect { host, networks }))
+            }
+            Step::Disconnect { host, networks } => {
+                let now = cx.clock.now();
+                cx.db.write(move |tx| server_ports::delete_of_server(tx, id, now)).await?;
+                if let Some(host) = host {
+                    for network in networks {
+                        network_wish::settle(cx, cx.hosts.get(*host)?, *network).await?;
+                    }
+                }
+                Ok(Next::done().recording(is_gone(cx, id)))
+            }
+        }
+    }
+
+    /// What can't be deleted says so, and can be deleted again.
+    async fn back_out(&self, cx: &Cx, _: &Step, why: &Error) -> Result<Option<Record>> {
+        let (id, now, message) = (machine::server_id(cx)?, cx.clock.now(), why.to_string());
+        Ok(Some(Box::new(move |tx| {
+            let fault = Fault { code: 500, message: message.clone(), details: None, created: now };
+            servers::update(tx, id, Change::new().state(State::Error).task(None).fault(Some(&fault)), now)
+        })))
+    }
+}
+
+fn is_gone(cx: &Cx, id: ServerId) -> impl Fn(&mut crate::store::Tx) -> Result<()> + Send + Sync + use<> {
+    let (now, request_id) = (cx.clock.now(), cx.request_id.clone());
+    move |tx| {
+        let server = match servers::get(tx, &Reach::Cloud, id) {
+            Ok(server) => server,
+            // Recorded before.
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        hosts::release(tx, id)?;
+        let noted = Noted {
+            server: id,
+            request_id: request_id.as_deref(),
+            name: EVENT,
+            host: server.host.as_deref(),
+            failure: None,
+            started_at: server.updated_at,
+            now,
+        };
+        instance_actions::note(tx, &noted)?;
+        let change = Change::new().state(State::Deleted).task(None).power("unknown").deleted_at(now);
+        servers::update(tx, id, change, now)
+    }
+}

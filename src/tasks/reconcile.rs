@@ -1,0 +1,162 @@
+//! Compares what hosts run with what rows say, each minute and whenever a host signals a change.
+//!
+//! Rows follow hosts in one thing only: power. A guest that switched itself off becomes `Stopped`, one that somebody
+//! paused by hand becomes `Paused`. While work on a server goes on, its task speaks for it, and this stays silent. A host
+//! that is away changes nothing: what it runs is unknown, not gone.
+//!
+//! Nothing is ever destroyed here. Even so, an inventory that is empty, or lost more than half of what ran, is not believed
+//! at once: a host that lost its disk or talks to the wrong daemon must not turn a cloud off in its rows.
+
+use super::power_server::{state_after, word};
+use super::{Host, Hosts};
+use crate::clock::Clock;
+use crate::cloud::placement::Demand;
+use crate::cloud::server::State;
+use crate::error::{Result, with_causes};
+use crate::hypervisor::{HostFacts, Machine};
+use crate::ids::ServerId;
+use crate::store::servers::Server;
+use crate::store::{Db, hosts, server_ports, servers};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What of a host may be claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ratios {
+    pub cpu: f64,
+    pub memory: f64,
+    pub disk: f64,
+    pub reserved_memory_mib: u64,
+}
+
+impl Default for Ratios {
+    fn default() -> Self {
+        Self { cpu: 16.0, memory: 1.5, disk: 1.0, reserved_memory_mib: 512 }
+    }
+}
+
+/// Where new hosts belong until zones can be made.
+const ZONE: &str = "nova";
+const EVERY: Duration = Duration::from_secs(60);
+/// Events come in bursts; one look serves a burst.
+const SETTLE: Duration = Duration::from_millis(50);
+
+#[derive(Clone)]
+pub struct Reconciler {
+    pub db: Db,
+    pub clock: Clock,
+    pub hosts: Hosts,
+    pub ratios: Ratios,
+}
+
+impl Reconciler {
+    /// Looks until `stop` resolves.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            self.once().await;
+            let mut signals: Vec<watch::Receiver<u64>> =
+                self.hosts.iter().filter_map(|host| host.hypervisor.events()).collect();
+            let mut changed: FuturesUnordered<_> = signals.iter_mut().map(|signal| signal.changed()).collect();
+            tokio::select! {
+                Some(Ok(())) = changed.next() => tokio::time::sleep(SETTLE).await,
+                () = tokio::time::sleep(EVERY) => {}
+                () = &mut stop => return,
+            }
+        }
+    }
+
+    /// Looks at every host once.
+    pub async fn once(&self) {
+        for host in self.hosts.iter() {
+            if let Err(error) = self.look(host).await {
+                tracing::warn!(host = host.name, error = with_causes(&error), "could not look at a host");
+            }
+        }
+    }
+
+    async fn look(&self, host: &Host) -> Result<()> {
+        let (id, name, now) = (host.id, host.name.clone(), self.clock.now());
+        self.db.write(move |tx| hosts::ensure(tx, id, &name, ZONE, now)).await?;
+        let facts = host.hypervisor.facts().await?;
+        let space = host.disks.space().await?;
+        let capacity = capacity(&facts, space.total, &self.ratios);
+        let mut said = serde_json::to_value(&facts).unwrap_or_default();
+        said["disk_total"] = space.total.into();
+        said["disk_free"] = space.free.into();
+        let now = self.clock.now();
+        self.db.write(move |tx| hosts::heard(tx, id, &said, capacity, now)).await?;
+
+        // Rows first: a machine that starts between the two questions is then in the answer, and not thought missing.
+        let expected = self.db.read(move |tx| servers::expected_on(tx, id)).await?;
+        let found = host.hypervisor.list().await?;
+        self.compare(host, expected, found).await
+    }
+
+    async fn compare(&self, host: &Host, expected: Vec<Server>, found: Vec<Machine>) -> Result<()> {
+        let found: HashMap<ServerId, Machine> = found.into_iter().map(|machine| (machine.id, machine)).collect();
+        let settled = |server: &&Server| server.task.is_none() && server.launched_at.is_some();
+        let watched: Vec<&Server> = expected.iter().filter(settled).collect();
+        let missing = watched.iter().filter(|server| !found.contains_key(&server.id)).count();
+        if missing > 0 && (found.is_empty() || missing * 2 > watched.len()) {
+            tracing::error!(
+                host = host.name,
+                missing,
+                expected = watched.len(),
+                "a host lost so many machines that its inventory is not believed; look at it"
+            );
+            return Ok(());
+        }
+        for server in watched {
+            let power = found.get(&server.id).map(|machine| machine.power);
+            let (state, power) = match power {
+                // Undefined by hand, while others are there: it does not run.
+                None => (State::Stopped, "shutdown"),
+                Some(power) => (state_after(server.state, power), word(power)),
+            };
+            // What failed stays so until somebody mends it; its power is shown all the same.
+            let state = if server.state == State::Error { State::Error } else { state };
+            if state == server.state && power == server.power {
+                continue;
+            }
+            let (id, on, now) = (server.id, host.id, self.clock.now());
+            let changed = self
+                .db
+                .write(move |tx| {
+                    let changed = servers::observe_power(tx, id, state, power, now)?;
+                    if changed && state == State::Stopped {
+                        server_ports::set_down(tx, id, Some(on), now)?;
+                    } else if changed {
+                        server_ports::set_active(tx, id, on, now)?;
+                    }
+                    Ok(changed)
+                })
+                .await?;
+            if changed {
+                tracing::info!(server = %id, power, "a server's power changed on its host");
+            }
+        }
+        for id in found.keys().filter(|id| !expected.iter().any(|server| server.id == **id)) {
+            tracing::debug!(host = host.name, server = %id, "a host has a machine that no row speaks of, or not yet");
+        }
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "sizes of hosts are far below where a float loses whole numbers"
+)]
+fn capacity(facts: &HostFacts, disk_bytes: u64, ratios: &Ratios) -> Demand {
+    let times = |number: u64, ratio: f64| (number as f64 * ratio) as u64;
+    Demand {
+        vcpus: times(facts.vcpus.into(), ratios.cpu),
+        memory_mib: times(facts.memory_mib.saturating_sub(ratios.reserved_memory_mib), ratios.memory),
+        disk_gib: times(disk_bytes >> 30, ratios.disk),
+    }
+}
