@@ -5,6 +5,9 @@
 //! `tokens` for logins.
 
 mod answer;
+mod application_credentials;
+#[cfg(test)]
+mod attack_tests;
 mod catalog;
 mod credential_login;
 mod desk;
@@ -14,6 +17,7 @@ mod grants;
 mod groups;
 mod hashing;
 mod login;
+mod not_built;
 mod own_account;
 mod own_scopes;
 mod project_tags;
@@ -63,6 +67,8 @@ pub fn rows() -> Vec<Row> {
         role_assignments::rows(),
         regions::rows(),
         catalog::rows(),
+        application_credentials::rows(),
+        not_built::rows(),
     ]
     .into_iter()
     .flatten()
