@@ -17,7 +17,6 @@
 //! Start reading at [`Blobs::put`].
 
 mod digests;
-mod flush;
 mod read;
 mod sweep;
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! copied together first, because a client that sends single bytes would otherwise cost a handle of 32 bytes for each.
 
 use super::digests::{Block, Digests, Sums};
-use super::flush::Flush;
 use super::upload::{Upload, part_size};
 use super::{Blobs, failure};
 use crate::error::{Error, Result};
@@ -86,7 +85,6 @@ struct Writer<'a> {
     parts: u64,
     /// Started with the second part: what fits in one is put at once.
     upload: Option<Upload>,
-    flush: Flush,
 }
 
 /// Chunks on their way to a block.
@@ -135,7 +133,6 @@ impl<'a> Writer<'a> {
             part_bytes: 0,
             parts: 0,
             upload: None,
-            flush: Flush::of(blobs, id),
         }
     }
 
@@ -206,7 +203,7 @@ impl<'a> Writer<'a> {
 
     async fn send_part(&mut self) -> Result<()> {
         let part = std::mem::take(&mut self.part);
-        self.flush.wrote(std::mem::take(&mut self.part_bytes));
+        self.part_bytes = 0;
         self.parts += 1;
         let sent = match &mut self.upload {
             Some(upload) => upload.send(part).await,

@@ -32,6 +32,8 @@ pub mod catalog;
 pub mod epoch;
 pub mod groups;
 #[cfg(test)]
+mod identity_tests;
+#[cfg(test)]
 mod invariants;
 mod migrations;
 #[cfg(test)]

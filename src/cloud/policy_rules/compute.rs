@@ -13,8 +13,6 @@ const ANYONE: &str = "@";
 const NOBODY: &str = "!";
 
 pub const RULES: &[Rule] = &[
-    // Upstream asks no rule of those who list and show flavors: a token is enough.
-    ("os_compute_api:flavors", ANYONE),
     ("os_compute_api:os-admin-actions:reset_state", ADMIN),
     ("os_compute_api:os-admin-actions:inject_network_info", ADMIN),
     ("os_compute_api:os-admin-password", MEMBER),
