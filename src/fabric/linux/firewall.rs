@@ -90,7 +90,7 @@ add rule inet {table} forward iifname @links iifname != @natted drop
 add rule inet {table} forward oifname @links ct state established,related accept
 add rule inet {table} forward oifname @links drop
 add rule inet {table} output oifname @links oifname != @routed ct state new drop
-add rule inet {table} postrouting oifname != @links ip saddr {pool} masquerade
+add rule inet {table} postrouting iifname @links oifname != @links ip saddr {pool} masquerade
 ",
         pool = Transit::POOL,
     );
