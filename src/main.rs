@@ -29,8 +29,19 @@ enum Command {
     Doctor,
     /// Bring the database to this version's schema.
     Migrate,
+    /// The keys that sign tokens.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Say which version this is.
     Version,
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Sign with a new key from now on; tokens signed with the old one stay valid until they expire.
+    Rotate,
 }
 
 fn main() -> ExitCode {
@@ -65,6 +76,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 for name in Program::migrate(&config).await? {
                     say(&format!("applied {name}"));
                 }
+            }
+            Command::Keys { command: KeysCommand::Rotate } => {
+                say(&format!("tokens are signed with {} from now on", Program::rotate_keys(&config)?));
             }
             Command::Doctor => {
                 let report = gapura::doctor::examine(&config).await;

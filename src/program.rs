@@ -13,7 +13,7 @@ use crate::cloud::policy_rules;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::serve;
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings, images};
 use crate::tasks::reconcile::{Ratios, Reconciler};
@@ -21,7 +21,7 @@ use crate::tasks::{Runner, RunnerSettings, sweep_images, workflows};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,7 +55,7 @@ impl Program {
         let grace = Duration::from_secs(config.compute.shutdown_timeout.into());
         let work = workflows(&blobs, grace);
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
-        let keys = Keys::load_or_create(&config.state_dir.join("keys"), now)?;
+        let keys = Keys::load_or_create(&keys_folder(&config), now)?;
         let state = Arc::new(State {
             db,
             clock,
@@ -119,6 +119,14 @@ impl Program {
         Ok(())
     }
 
+    /// Adds a key that signs tokens from now on; running processes notice it. The new key's name.
+    ///
+    /// # Errors
+    /// When the folder of keys can't be written.
+    pub fn rotate_keys(config: &Config) -> Result<String> {
+        keys::rotate(&keys_folder(config), Clock::System.now(), config.identity.token_seconds)
+    }
+
     /// Brings the database to this version's schema; the names of the steps that were missing.
     ///
     /// # Errors
@@ -127,6 +135,11 @@ impl Program {
         make_state_folder(&config.state_dir)?;
         open_database(config).await?.migrate().await
     }
+}
+
+/// Where the keys that sign tokens are.
+fn keys_folder(config: &Config) -> PathBuf {
+    config.state_dir.join("keys")
 }
 
 async fn open_database(config: &Config) -> Result<Db> {
