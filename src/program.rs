@@ -7,7 +7,7 @@
 
 use crate::api::{self, Identity, State};
 use crate::blobs::Blobs;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
 use crate::config::Config;
@@ -95,7 +95,7 @@ impl Program {
         if self.config.database_url.starts_with("sqlite:") {
             // One process serves from SQLite, and this one has the port: an upload that was under way is over.
             let now = self.state.clock.now();
-            self.state.db.write(move |tx| images::abandon_uploads(tx, now)).await?;
+            self.state.db.write(move |tx| images::abandon_uploads(tx, Timestamp(i64::MAX), now)).await?;
         }
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
