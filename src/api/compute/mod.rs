@@ -1,17 +1,25 @@
 //! Nova's API: servers and what they are made of.
 
+mod attachments;
 mod common;
 mod flavors;
+mod hosts;
+mod instance_actions;
 mod keypairs;
+mod limits;
 mod root;
 mod server_actions;
 mod server_create;
 mod server_list;
+mod server_metadata;
 mod server_request;
+mod server_tags;
 mod server_view;
 mod servers;
 #[cfg(test)]
 mod tests;
+mod unbuilt;
+mod usage;
 pub mod versions;
 
 use super::Row;
@@ -31,8 +39,21 @@ pub static SERVICE: Service = Service {
 
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![get("", root::one).public()];
-    for resource in [flavors::rows, keypairs::rows, servers::rows, server_create::rows, server_actions::rows] {
-        rows.extend(resource());
-    }
+    let resources = [
+        attachments::rows,
+        flavors::rows,
+        hosts::rows,
+        instance_actions::rows,
+        keypairs::rows,
+        limits::rows,
+        server_actions::rows,
+        server_create::rows,
+        server_metadata::rows,
+        server_tags::rows,
+        servers::rows,
+        unbuilt::rows,
+        usage::rows,
+    ];
+    rows.extend(resources.into_iter().flat_map(|resource| resource()));
     rows
 }

@@ -60,3 +60,5 @@ pub const KEYPAIRS_ARE_IMPORTED: Microversion = Microversion(92);
 pub const HOSTNAMES_ARE_QUALIFIED: Microversion = Microversion(94);
 /// `networks` must be there, and may say `auto` or `none`.
 pub const NETWORKS_MAY_BE_A_WORD: Microversion = Microversion(37);
+/// Who is no administrator sees the events of an instance action too.
+pub const EVENTS_FOR_ALL: Microversion = Microversion(51);

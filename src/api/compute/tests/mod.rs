@@ -1,5 +1,6 @@
 //! Compute's API over the simulator: what clients see, and what is left behind.
 
+mod around;
 mod bad_input;
 mod boot;
 mod power;
