@@ -182,6 +182,10 @@ impl Dialect for Glance {
         with_headers(RawReply::bytes(status, "text/html; charset=UTF-8", page), error)
     }
 
+    fn ignores_trailing_slash(&self) -> bool {
+        false
+    }
+
     fn body_fault(&self, fault: &BodyFault) -> Error {
         match fault {
             BodyFault::NotJson(_) => not_json(),

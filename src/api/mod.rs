@@ -45,3 +45,25 @@ pub fn table() -> Vec<(&'static Service, Vec<Row>)> {
 pub fn router(state: Arc<State>) -> Router<GateKeeper> {
     Router::new(GateKeeper::new(state), table(), &[("/v3", "/identity/v3")])
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cloud::policy_rules;
+    use crate::http::table::Access;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_row_is_public_or_asks_a_rule_that_exists() {
+        let known: HashSet<&str> = policy_rules::all().map(|(name, _)| name).collect();
+        for (service, rows) in super::table() {
+            for row in rows {
+                let declared = match row.access {
+                    Access::Public => true,
+                    Access::Undeclared => false,
+                    Access::Rule(rule) => known.contains(rule),
+                };
+                assert!(declared, "{} {}{} {:?}: {:?}", row.method, service.prefix, row.path, row.action, row.access);
+            }
+        }
+    }
+}

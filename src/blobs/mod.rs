@@ -17,6 +17,7 @@
 //! Start reading at [`Blobs::put`].
 
 mod digests;
+mod flush;
 mod read;
 mod sweep;
 #[cfg(test)]

@@ -27,6 +27,17 @@ fn folder() -> Folder {
     Folder { folder, blobs }
 }
 
+/// A store of each kind. A bucket is tried when `TEST_S3_URL` names one (`s3://bucket/prefix`, with `AWS_ENDPOINT` and
+/// credentials beside it), else that is said loudly.
+fn stores(folder: &Folder) -> Vec<Blobs> {
+    let mut stores = vec![folder.blobs.clone(), Blobs::open("memory:///images", &[]).unwrap()];
+    match std::env::var("TEST_S3_URL") {
+        Ok(url) => stores.push(Blobs::open(&url, &[("aws_allow_http".into(), "true".into())]).unwrap()),
+        Err(_) => eprintln!("SKIPPED on S3, because TEST_S3_URL is not set"),
+    }
+    stores
+}
+
 impl Folder {
     fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
@@ -67,7 +78,8 @@ async fn read(blobs: &Blobs, id: BlobId, range: Option<std::ops::Range<u64>>) ->
 
 #[tokio::test]
 async fn what_was_put_is_read_back_with_its_hashes_and_ends_for_any_size_and_chunking() {
-    for blobs in [folder().blobs, Blobs::open("memory:///images", &[]).unwrap()] {
+    let place = folder();
+    for blobs in stores(&place) {
         for (size, chunk) in [(0, 1), (1, 1), (100_000, 7), (3 << 20, 4096), (20 << 20, 300_000), (9 << 20, 9 << 20)] {
             let bytes = pattern(size);
             let wish = Wish { size: Some(size as u64), at_most: Some(size as u64), head: 5000, tail: 1536 };
@@ -86,7 +98,8 @@ async fn what_was_put_is_read_back_with_its_hashes_and_ends_for_any_size_and_chu
 
 #[tokio::test]
 async fn a_range_gives_exactly_its_bytes_and_none_beyond_the_end() {
-    for blobs in [folder().blobs, Blobs::open("memory:///", &[]).unwrap()] {
+    let place = folder();
+    for blobs in stores(&place) {
         let bytes = pattern(2 << 20);
         let id = put(&blobs, &bytes).await;
         for (start, end) in [(0, 1), (5, 5), (511 << 10, 1 << 20), (1, (2 << 20) - 1), ((2 << 20) - 1, 2 << 20)] {
@@ -98,14 +111,16 @@ async fn a_range_gives_exactly_its_bytes_and_none_beyond_the_end() {
 
 #[tokio::test]
 async fn what_is_not_there_is_not_found_and_deleting_it_is_done() {
-    let blobs = folder().blobs;
-    let id = BlobId::random();
-    assert_eq!(blobs.size(id).await.unwrap(), None);
-    assert!(read(&blobs, id, None).await.unwrap_err().is_not_found());
-    blobs.delete(id).await.unwrap();
-    let id = put(&blobs, b"bytes").await;
-    blobs.delete(id).await.unwrap();
-    assert_eq!(blobs.size(id).await.unwrap(), None);
+    let place = folder();
+    for blobs in stores(&place) {
+        let id = BlobId::random();
+        assert_eq!(blobs.size(id).await.unwrap(), None);
+        assert!(read(&blobs, id, None).await.unwrap_err().is_not_found());
+        blobs.delete(id).await.unwrap();
+        let id = put(&blobs, b"bytes").await;
+        blobs.delete(id).await.unwrap();
+        assert_eq!(blobs.size(id).await.unwrap(), None);
+    }
 }
 
 #[tokio::test]
@@ -139,6 +154,17 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     let put = place.blobs.put(BlobId::random(), stream, &Wish::default(), Box::new(anything)).await;
     assert!(put.is_err());
     assert!(place.is_emptied().await);
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_that_breaks_off_is_nowhere_afterwards() {
+    let place = folder();
+    for blobs in stores(&place) {
+        let broken = stream::once(async { Err(Error::unavailable("The client", "connection reset")) });
+        let (id, stream) = (BlobId::random(), chunks(&pattern(18 << 20), 1 << 20).chain(broken));
+        assert!(blobs.put(id, stream, &Wish::default(), Box::new(anything)).await.is_err());
+        assert_eq!(blobs.size(id).await.unwrap(), None);
+    }
 }
 
 #[tokio::test]

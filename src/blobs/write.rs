@@ -4,6 +4,7 @@
 //! copied together first, because a client that sends single bytes would otherwise cost a handle of 32 bytes for each.
 
 use super::digests::{Block, Digests, Sums};
+use super::flush::Flush;
 use super::upload::{Upload, part_size};
 use super::{Blobs, failure};
 use crate::error::{Error, Result};
@@ -85,6 +86,7 @@ struct Writer<'a> {
     parts: u64,
     /// Started with the second part: what fits in one is put at once.
     upload: Option<Upload>,
+    flush: Flush,
 }
 
 /// Chunks on their way to a block.
@@ -133,6 +135,7 @@ impl<'a> Writer<'a> {
             part_bytes: 0,
             parts: 0,
             upload: None,
+            flush: Flush::of(blobs, id),
         }
     }
 
@@ -203,7 +206,7 @@ impl<'a> Writer<'a> {
 
     async fn send_part(&mut self) -> Result<()> {
         let part = std::mem::take(&mut self.part);
-        self.part_bytes = 0;
+        self.flush.wrote(std::mem::take(&mut self.part_bytes));
         self.parts += 1;
         let sent = match &mut self.upload {
             Some(upload) => upload.send(part).await,

@@ -152,6 +152,11 @@ impl<G: Gate> Router<G> {
             return Err(Error::MethodNotAllowed(allowed(entry, version)));
         };
 
+        let strays = request.path.ends_with('/') && first.access != Access::Public;
+        if strays && !entry.service.dialect.ignores_trailing_slash() {
+            return Err(no_such_path());
+        }
+
         let head = Arc::new(Head {
             method: request.method,
             path: path.clone(),

@@ -43,12 +43,25 @@ pub async fn image_tasks(call: Call) -> Result<RawReply> {
     Ok(RawReply::json(StatusCode::OK, &json!({"tasks": []})))
 }
 
-/// `GET /v2/tasks`
+/// `/v2/images/{image_id}/locations`: where bytes are is nobody's business (CVE-2014-9493), now or later.
+pub async fn locations(_: Call) -> Result<RawReply> {
+    Err(Error::NotImplemented("Gapura does not serve locations of images; images are uploaded directly.".to_owned()))
+}
+
+/// `/v2/tasks`
 pub async fn tasks(_: Call) -> Result<RawReply> {
     Err(Error::NotImplemented("Gapura does not serve Glance's tasks; images are uploaded directly.".to_owned()))
 }
 
-/// `GET /v2/metadefs/namespaces`
+/// `GET /v2/schemas/{kind}` of what is not served; any other name is no schema.
+pub async fn other_schemas(call: Call) -> Result<RawReply> {
+    match call.path("kind") {
+        "task" | "tasks" => tasks(call).await,
+        kind => Err(Error::not_found(Kind::Page, kind)),
+    }
+}
+
+/// `/v2/metadefs` and its schemas.
 pub async fn metadefs(_: Call) -> Result<RawReply> {
     Err(Error::NotImplemented("Gapura does not serve metadata definitions.".to_owned()))
 }

@@ -59,7 +59,16 @@ pub fn rows() -> Vec<Row> {
         get("/v2/images/{image_id}/members/{member_id}", members::show).rule("get_member"),
         put("/v2/images/{image_id}/members/{member_id}", members::answer).rule("modify_member"),
         delete("/v2/images/{image_id}/members/{member_id}", members::remove).rule("delete_member"),
+        get("/v2/images/{image_id}/locations", discovery::locations).rule("get_image"),
+        post("/v2/images/{image_id}/locations", discovery::locations).rule("modify_image"),
         get("/v2/tasks", discovery::tasks).rule("tasks_api_access"),
-        get("/v2/metadefs/namespaces", discovery::metadefs).rule("get_metadef_namespaces"),
+        post("/v2/tasks", discovery::tasks).rule("tasks_api_access"),
+        get("/v2/tasks/{task_id}", discovery::tasks).rule("tasks_api_access"),
+        get("/v2/schemas/{kind}", discovery::other_schemas).rule("get_images"),
+        get("/v2/schemas/metadefs/{kind}", discovery::metadefs).rule("get_metadef_namespaces"),
+        get("/v2/metadefs/{*path}", discovery::metadefs).rule("get_metadef_namespaces"),
+        post("/v2/metadefs/{*path}", discovery::metadefs).rule("modify_metadef_namespace"),
+        put("/v2/metadefs/{*path}", discovery::metadefs).rule("modify_metadef_namespace"),
+        delete("/v2/metadefs/{*path}", discovery::metadefs).rule("modify_metadef_namespace"),
     ]
 }

@@ -407,7 +407,13 @@ async fn what_there_is_and_is_not_is_said_truly() {
     assert_eq!(alice.get("/image/v2/info/stores").await.status, 404);
     assert_eq!(alice.get("/image/v2/schemas/image").await.json()["name"], "image");
     assert_eq!(alice.get("/image/v2/schemas/members").await.json()["name"], "members");
-    assert_eq!(admin.get("/image/v2/tasks").await.status, 501);
+    for path in
+        ["tasks", "schemas/tasks", "metadefs/namespaces/x/objects", "schemas/metadefs/tag", "images/x/locations"]
+    {
+        assert_eq!(admin.get(&format!("/image/v2/{path}")).await.status, 501, "{path}");
+    }
+    assert_eq!(admin.get("/image/v2/schemas/anything").await.status, 404);
+    assert_eq!(alice.get("/image/v2/images/").await.status, 404, "an image without an id");
     let id = create(&alice, json!({})).await;
     let import = json!({"method": {"name": "web-download", "uri": "http://169.254.169.254/"}});
     let reply = alice.post(&format!("/image/v2/images/{id}/import"), import).await;

@@ -21,6 +21,7 @@ pub const RULES: &[Rule] = &[
     ("reactivate", "role:admin or (role:member and project_id:%(project_id)s)"),
     ("tasks_api_access", "role:admin"),
     ("get_metadef_namespaces", "role:admin or (role:reader and project_id:%(project_id)s)"),
+    ("modify_metadef_namespace", "role:admin"),
 ];
 
 const VISIBLE_TO_READERS: &str = "role:admin or (role:reader and (project_id:%(project_id)s or \
