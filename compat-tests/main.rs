@@ -5,7 +5,11 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a failed test panics, a skipped one says so")]
 
+mod cloud;
+mod command;
+mod doctor;
 mod fabric;
 mod guest;
 mod hypervisor;
 mod hypervisor_faults;
+mod serving;

@@ -150,6 +150,11 @@ fn ask_healthcheck(config: &Config) -> Option<bool> {
 
 /// The cloud's id, when the database could be asked.
 async fn database(config: &Config, report: &mut Report) -> Option<String> {
+    // Opening a file that is not there would make it.
+    if let Some(file) = config.database_url.strip_prefix("sqlite:").filter(|file| !Path::new(file).exists()) {
+        report.broken(format!("the database {file} is not there"), "Run `gapura init`, or mend `database_url`.");
+        return None;
+    }
     let mut settings = StoreSettings::at(config.database_url.clone());
     settings.connections = 1;
     let opened = match Db::open(&settings).await {
@@ -184,6 +189,10 @@ async fn database(config: &Config, report: &mut Report) -> Option<String> {
 }
 
 fn image_store(config: &Config, report: &mut Report) {
+    if let Some(folder) = config.images.store.strip_prefix("file://").filter(|folder| !Path::new(folder).is_dir()) {
+        return report
+            .broken(format!("the image store {folder} is not there"), "Run `gapura init`, or mend `images.store`.");
+    }
     let options: Vec<_> = config.images.store_options.clone().into_iter().collect();
     match Blobs::open(&config.images.store, &options) {
         Ok(_) => report.well("the image store can be opened"),

@@ -64,7 +64,7 @@ fn accelerator(text: &str) -> Result<AcceleratorChoice> {
 }
 
 /// This machine's name, as its kernel knows it.
-fn own_name() -> String {
+pub fn own_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" => "localhost".to_owned(),

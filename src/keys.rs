@@ -2,8 +2,8 @@
 //!
 //! `<state_dir>/keys/<created>-<kid>.p8`, PKCS#8 in DER, readable by the owner alone. The newest file signs; older ones
 //! verify until no token signed with them can be alive. Every process reads the folder again when it meets a key it does
-//! not know (at most once a second, so that made-up tokens cost nothing) and once a minute before it signs, so a rotation
-//! reaches all of them without a word.
+//! not know (at most once a second, so that made-up tokens cost nothing) and every five seconds before it signs, so a
+//! rotation reaches all of them without a word.
 
 use crate::clock::Timestamp;
 use crate::cloud::token::{Claims, KeyRing, SigningKey, kid_of};
@@ -50,7 +50,7 @@ impl Keys {
     /// # Errors
     /// `Internal` when signing fails.
     pub fn sign(&self, claims: &Claims, now: Timestamp) -> Result<String> {
-        self.read_again_after(60, now);
+        self.read_again_after(5, now);
         self.ring.read().clone().sign(claims)
     }
 

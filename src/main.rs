@@ -29,16 +29,18 @@ enum Command {
     Doctor,
     /// Bring the database to this version's schema.
     Migrate,
-    /// The keys that tokens are signed with.
-    #[command(subcommand)]
-    Keys(KeysCommand),
+    /// The keys that sign tokens.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Say which version this is.
     Version,
 }
 
 #[derive(Subcommand)]
 enum KeysCommand {
-    /// Sign with a new key from now on; older ones verify until their last token has expired. Running processes notice.
+    /// Sign with a new key from now on; tokens signed with the old one stay valid until they expire.
     Rotate,
 }
 
@@ -75,13 +77,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                     say(&format!("applied {name}"));
                 }
             }
+            Command::Keys { command: KeysCommand::Rotate } => {
+                say(&format!("tokens are signed with {} from now on", Program::rotate_keys(&config)?));
+            }
             Command::Doctor => {
                 let report = gapura::doctor::examine(&config).await;
                 say(&report.to_string());
                 return Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-            }
-            Command::Keys(KeysCommand::Rotate) => {
-                say(&format!("tokens are now signed with the key {}", gapura::program::rotate_keys(&config)?));
             }
             Command::Version => {}
         }

@@ -7,13 +7,13 @@
 
 use crate::api::{self, Identity, State};
 use crate::blobs::Blobs;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::serve;
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings, images};
 use crate::tasks::reconcile::{Ratios, Reconciler};
@@ -21,7 +21,7 @@ use crate::tasks::{Runner, RunnerSettings, sweep_images, workflows};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,11 +51,13 @@ impl Program {
         let options: Vec<_> = config.images.store_options.clone().into_iter().collect();
         let blobs = Blobs::open(&config.images.store, &options)?;
         let hosts = crate::hosts::connect(&config, &cloud)?;
-        let settings = RunnerSettings::default();
+        // Who listens here again is who listened here before, and takes up its own tasks at once.
+        let owner = format!("{} {}", crate::hosts::own_name(), config.listen);
+        let settings = RunnerSettings { owner, ..RunnerSettings::default() };
         let grace = Duration::from_secs(config.compute.shutdown_timeout.into());
         let work = workflows(&blobs, grace);
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
-        let keys = Keys::load_or_create(&config.state_dir.join("keys"), now)?;
+        let keys = Keys::load_or_create(&keys_folder(&config), now)?;
         let state = Arc::new(State {
             db,
             clock,
@@ -95,7 +97,8 @@ impl Program {
         if self.config.database_url.starts_with("sqlite:") {
             // One process serves from SQLite, and this one has the port: an upload that was under way is over.
             let now = self.state.clock.now();
-            self.state.db.write(move |tx| images::abandon_uploads(tx, now)).await?;
+            self.state.db.write(move |tx| images::abandon_uploads(tx, Timestamp(i64::MAX), now)).await?;
+            self.state.blobs.forget_uploads().await?;
         }
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
@@ -119,6 +122,14 @@ impl Program {
         Ok(())
     }
 
+    /// Adds a key that signs tokens from now on; running processes notice it. The new key's name.
+    ///
+    /// # Errors
+    /// When the folder of keys can't be written.
+    pub fn rotate_keys(config: &Config) -> Result<String> {
+        keys::rotate(&keys_folder(config), Clock::System.now(), config.identity.token_seconds)
+    }
+
     /// Brings the database to this version's schema; the names of the steps that were missing.
     ///
     /// # Errors
@@ -129,13 +140,9 @@ impl Program {
     }
 }
 
-/// Adds a key that signs tokens from now on; its name. A running process signs with it within a minute.
-///
-/// # Errors
-/// When the state directory can't be written.
-pub fn rotate_keys(config: &Config) -> Result<String> {
-    make_state_folder(&config.state_dir)?;
-    crate::keys::rotate(&config.state_dir.join("keys"), Clock::System.now(), config.identity.token_seconds)
+/// Where the keys that sign tokens are.
+fn keys_folder(config: &Config) -> PathBuf {
+    config.state_dir.join("keys")
 }
 
 async fn open_database(config: &Config) -> Result<Db> {

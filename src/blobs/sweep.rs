@@ -63,6 +63,16 @@ impl Blobs {
         }
         Ok(swept)
     }
+
+    /// Removes what uploads that are over have staged, however young: for the start of the only process that uploads, when
+    /// none can be under way. Where the store is a bucket, its life-cycle rule does it. How many there were.
+    pub async fn forget_uploads(&self) -> Result<usize> {
+        let Some(folder) = self.folder.clone() else { return Ok(0) };
+        tokio::task::spawn_blocking(move || remove_staged(&folder, i64::MAX))
+            .await
+            .map_err(|error| Error::internal("The image store could not be tidied", error))?
+            .map_err(|error| Error::unavailable("The image store", error))
+    }
 }
 
 /// Removes `{id}#{n}` files last written before a time in microseconds. They were never acknowledged to anybody.

@@ -9,56 +9,14 @@
 
 pub mod linux;
 pub mod simulated;
+mod wish;
+
+pub use wish::{HostRoute, NetworkWish, PortWish, SubnetWish};
 
 use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
-use crate::ids::{NetworkId, PortId, SubnetId};
+use crate::ids::{NetworkId, PortId};
 use async_trait::async_trait;
-use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
-
-/// A network, whole, as one host shall carry it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NetworkWish {
-    pub id: NetworkId,
-    pub epoch: Epoch,
-    pub mtu: u16,
-    pub subnets: Vec<SubnetWish>,
-    /// Every port of the network on this host, and those whose addresses DHCP must know.
-    pub ports: Vec<PortWish>,
-    /// The host itself reaches the network's addresses (the shared network; never a tenant's own).
-    pub routed_to_host: bool,
-    /// Guests reach the outside through the host's address.
-    pub nat: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SubnetWish {
-    pub id: SubnetId,
-    pub cidr: IpNet,
-    pub gateway: Option<IpAddr>,
-    pub enable_dhcp: bool,
-    /// Empty: the network's own resolver, which forwards to the host's.
-    pub dns_servers: Vec<IpAddr>,
-    pub host_routes: Vec<HostRoute>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostRoute {
-    pub destination: IpNet,
-    pub next_hop: IpAddr,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortWish {
-    pub id: PortId,
-    /// `fa:16:3e:…`, lower case.
-    pub mac: String,
-    pub addresses: Vec<(SubnetId, IpAddr)>,
-    /// What DHCP and the resolver call it: `host-10-0-0-5` by default.
-    pub hostname: String,
-}
 
 /// What connects the machines of one host.
 #[async_trait]

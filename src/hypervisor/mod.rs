@@ -6,35 +6,22 @@
 
 pub mod accelerator;
 pub mod domain_xml;
+mod epoch;
 pub mod libvirt;
 mod libvirt_connection;
 mod libvirt_ffi;
 pub mod simulated;
 mod xml;
 
-use crate::error::{Error, Result};
+pub use epoch::Epoch;
+
+use crate::error::Result;
 use crate::ids::ServerId;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Grows with every task that gives orders about a machine; a host refuses orders older than the newest it has seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Epoch(pub u64);
-
-impl Epoch {
-    /// May an order of this epoch be carried out where `seen` is the newest so far? As new or newer: yes.
-    pub fn admit(self, seen: Epoch) -> Result<()> {
-        if self < seen {
-            let text = format!("An order of epoch {} came after one of epoch {}.", self.0, seen.0);
-            return Err(Error::conflict(text));
-        }
-        Ok(())
-    }
-}
 
 /// A whole machine, as it shall run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

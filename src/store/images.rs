@@ -174,9 +174,10 @@ pub fn abandon_upload(tx: &mut Tx, id: ImageId, blob: BlobId, now: Timestamp) ->
     if changed == 0 { Ok(None) } else { blobs::release(tx, blob) }
 }
 
-/// Gives up every upload: for the start of the only process, when none can be running.
-pub fn abandon_uploads(tx: &mut Tx, now: Timestamp) -> Result<usize> {
-    let rows = tx.query("SELECT id, blob_id FROM images WHERE status = 'saving'", &[])?;
+/// Gives up uploads that began before a time, as the start of the only process does with all of them.
+pub fn abandon_uploads(tx: &mut Tx, begun_before: Timestamp, now: Timestamp) -> Result<usize> {
+    let rows =
+        tx.query("SELECT id, blob_id FROM images WHERE status = 'saving' AND updated_at < ?1", args![begun_before])?;
     let count = rows.len();
     for mut row in rows {
         let (id, blob) = (row.next()?, row.next()?);

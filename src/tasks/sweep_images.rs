@@ -1,4 +1,5 @@
-//! Bytes of images that nobody needs: those whose image was deleted while the store was away, and what crashes left.
+//! Bytes of images that nobody needs: those whose image was deleted while the store was away, and what crashes left. An
+//! upload whose process died is given up here too, so that it can be tried again.
 //!
 //! Not a workflow, because there is nothing to resume: each run looks at what is there. It reads the rows before it lists
 //! the store and leaves alone whatever is younger than a day, so an upload under way is never taken for an orphan. When the
@@ -7,7 +8,7 @@
 use crate::blobs::{Blobs, Swept};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Result, with_causes};
-use crate::store::{Db, blobs};
+use crate::store::{Db, blobs, images};
 use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
@@ -18,6 +19,8 @@ const PAUSE: Duration = Duration::from_secs(3600);
 
 /// Deletes what nobody needs, once.
 pub async fn sweep(db: &Db, store: &Blobs, now: Timestamp) -> Result<Swept> {
+    let a_day_ago = Timestamp(now.0 - i64::try_from(AGE.as_micros()).unwrap_or(i64::MAX));
+    db.write(move |tx| images::abandon_uploads(tx, a_day_ago, now)).await?;
     for id in db.read(blobs::unused).await? {
         store.delete(id).await?;
         db.write(move |tx| blobs::forget(tx, id)).await?;
@@ -46,9 +49,10 @@ pub async fn every_hour(db: Db, store: Blobs, clock: Clock, stop: impl Future<Ou
 mod tests {
     use super::*;
     use crate::blobs::Wish;
-    use crate::cloud::image::Image;
+    use crate::cloud::image::{Image, Status};
+    use crate::cloud::policy::Reach;
     use crate::ids::{BlobId, ImageId};
-    use crate::store::images::{self, Data};
+    use crate::store::images::Data;
     use bytes::Bytes;
     use futures::stream;
 
@@ -93,6 +97,24 @@ mod tests {
         assert_eq!(store.size(orphan).await.unwrap(), None);
         assert_eq!(store.size(kept).await.unwrap(), Some(5));
         assert_eq!(db.read(blobs::known).await.unwrap(), [kept]);
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_nobody_finished_for_a_day_can_be_tried_again() {
+        let (db, store) = (Db::memory().await, Blobs::open("memory:///", &[]).unwrap());
+        let (id, blob) = (ImageId::random(), BlobId::random());
+        db.write(move |tx| {
+            images::insert(tx, &Image::new(id, None, NOW))?;
+            images::begin_upload(tx, id, blob, NOW)
+        })
+        .await
+        .unwrap();
+        let status = async || db.read(move |tx| images::get(tx, &Reach::Cloud, id)).await.unwrap().status;
+        sweep(&db, &store, NOW.plus_seconds(3600)).await.unwrap();
+        assert_eq!(status().await, Status::Saving);
+        sweep(&db, &store, NOW.plus_seconds(25 * 3600)).await.unwrap();
+        assert_eq!(status().await, Status::Queued);
+        assert!(db.read(blobs::known).await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -55,7 +55,7 @@ async fn ask(query: &[u8], resolver: SocketAddr) -> Option<Vec<u8>> {
 }
 
 /// The answer to a question about a port of this network.
-fn local(query: &[u8], network: &NetworkWish) -> Option<Vec<u8>> {
+pub(super) fn local(query: &[u8], network: &NetworkWish) -> Option<Vec<u8>> {
     const ADDRESS: u16 = 1;
     let (name, kind, end) = question(query)?;
     let host = name.strip_suffix(DOMAIN).and_then(|name| name.strip_suffix('.')).unwrap_or(&name);
