@@ -34,7 +34,7 @@ async fn issue(call: Call<AuthRequest>) -> Result<RawReply> {
     let wanted = Wanted::of(call.body.auth.scope.as_ref())?;
     let proof = login::prove(&call).await?;
     let (token, session) = make(state, wanted, proof).await?;
-    let body = rendered(state, &session, !call.query().has("nocatalog")).await?;
+    let body = written(state, &session, !call.query().has("nocatalog")).await?;
     Ok(RawReply::bytes(StatusCode::CREATED, "application/json", body)
         .header("x-subject-token", &token)
         .header("vary", "X-Auth-Token"))
@@ -98,16 +98,24 @@ fn resolved(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Option<Calle
     }
 }
 
-/// A token's JSON; with the catalogue it is made once for each epoch.
-async fn rendered(state: &State, session: &Session, with_catalog: bool) -> Result<Bytes> {
+/// A token's JSON.
+async fn written(state: &State, session: &Session, with_catalog: bool) -> Result<Bytes> {
+    let catalog = match with_catalog {
+        true => Some(token_view::catalog_of(state, &session.caller).await?),
+        false => None,
+    };
+    Ok(token_view::body(&session.caller, catalog).to_string().into())
+}
+
+/// The same for a token that is validated, and so is likely to be validated again: written once for each epoch.
+async fn remembered(state: &State, session: &Session, with_catalog: bool) -> Result<Bytes> {
     if !with_catalog {
-        return Ok(token_view::body(&session.caller, None).to_string().into());
+        return written(state, session, false).await;
     }
     if let Some(made) = session.rendered.get() {
         return Ok(made.clone());
     }
-    let catalog = token_view::catalog_of(state, &session.caller).await?;
-    let made = Bytes::from(token_view::body(&session.caller, Some(catalog)).to_string());
+    let made = written(state, session, true).await?;
     Ok(session.rendered.get_or_init(|| made).clone())
 }
 
@@ -134,7 +142,7 @@ async fn subject(call: &Call) -> Result<(String, Arc<Session>)> {
 /// `GET /v3/auth/tokens`.
 async fn show(call: Call) -> Result<RawReply> {
     let (token, session) = subject(&call).await?;
-    let body = rendered(&call.cx.state, &session, !call.query().has("nocatalog")).await?;
+    let body = remembered(&call.cx.state, &session, !call.query().has("nocatalog")).await?;
     Ok(RawReply::bytes(StatusCode::OK, "application/json", body)
         .header("x-subject-token", &token)
         .header("vary", "X-Auth-Token"))
