@@ -58,6 +58,8 @@ pub fn demand(server: &Server) -> Demand {
 impl Workflow for BootServer {
     type Step = Step;
     const KIND: &'static str = "boot_server";
+    /// About two minutes, for a host that is being restarted.
+    const PATIENCE: u32 = 7;
 
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
         let id = machine::server_id(cx)?;
@@ -145,8 +147,16 @@ async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
                 return Ok(host);
             }
             let server = servers::get(tx, &Reach::Cloud, id)?;
-            let candidates: Vec<_> = hosts::list(tx)?.iter().map(|host| host.candidate(now)).collect();
-            let host = placement::pick(&candidates, demand(&server), &wish)?;
+            let known = hosts::list(tx)?;
+            let candidates: Vec<_> = known.iter().map(|host| host.candidate(now)).collect();
+            let host = match placement::pick(&candidates, demand(&server), &wish) {
+                Ok(host) => host,
+                // A cloud that has just started has not heard its hosts yet: that is no verdict on them.
+                Err(why) if known.iter().all(|host| host.last_seen_at.is_none()) => {
+                    return Err(Error::unavailable("the host", why));
+                }
+                Err(why) => return Err(why),
+            };
             hosts::claim(tx, id, host, demand(&server), now)?;
             Ok(host)
         })

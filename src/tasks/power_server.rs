@@ -62,12 +62,12 @@ impl Workflow for PowerServer {
         let (id, hypervisor) = (server.id, &*host.hypervisor);
         match step.wish {
             Power::On => hypervisor.start(&machine::prepare(cx, host, &server).await?).await?,
-            Power::Off => hypervisor.stop(id, cx.epoch, Some(self.grace)).await?,
+            Power::Off => unless_cancelled(cx, hypervisor.stop(id, cx.epoch, Some(self.grace))).await?,
             Power::Pause => hypervisor.pause(id, cx.epoch).await?,
             Power::Unpause => hypervisor.resume(id, cx.epoch).await?,
             Power::Reboot => {
                 let spec = machine::prepare(cx, host, &server).await?;
-                if !hypervisor.reboot_softly(&spec, self.grace).await? {
+                if !unless_cancelled(cx, hypervisor.reboot_softly(&spec, self.grace)).await? {
                     reset(cx, hypervisor, &server, host).await?;
                 }
             }
@@ -91,6 +91,21 @@ impl Workflow for PowerServer {
             Err(_) => Observed::Unknown,
         };
         Ok(Some(Box::new(settled(cx, &server, step.wish, power, Some(why.to_string())))))
+    }
+}
+
+/// Waits for what takes long, unless somebody wants the work stopped: who deletes a server, or resets it, does not wait
+/// for a guest that ignores the power button. The host is done with it, or hears the newer order, which it prefers.
+async fn unless_cancelled<T>(cx: &Cx, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            outcome = &mut work => return outcome,
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        }
+        if cx.is_cancelled().await? {
+            return Err(Error::conflict("cancelled"));
+        }
     }
 }
 

@@ -56,10 +56,11 @@ impl Reconciler {
     /// Looks until `stop` resolves.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
+        // Listened to from before the first look on: what changes during a look is a reason for the next.
+        let mut signals: Vec<watch::Receiver<u64>> =
+            self.hosts.iter().filter_map(|host| host.hypervisor.events()).collect();
         loop {
             self.once().await;
-            let mut signals: Vec<watch::Receiver<u64>> =
-                self.hosts.iter().filter_map(|host| host.hypervisor.events()).collect();
             let mut changed: FuturesUnordered<_> = signals.iter_mut().map(|signal| signal.changed()).collect();
             tokio::select! {
                 Some(Ok(())) = changed.next() => tokio::time::sleep(SETTLE).await,

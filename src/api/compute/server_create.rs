@@ -393,7 +393,8 @@ fn row(
             .as_ref()
             .map(|files| files.iter().map(|file| (file.path.0.clone(), file.contents.0.clone())).collect())
             .unwrap_or_default(),
-        config_drive: new.config_drive.as_ref().is_some_and(|truth| truth.0),
+        // Every server gets one, asked for or not: nothing else tells a guest its name and its key.
+        config_drive: true,
         availability_zone: order.pinned_zone.clone(),
         reservation_id: reservation_id.to_owned(),
         launch_index: index,

@@ -37,6 +37,7 @@ versioned! {
         "availability_zone" => availability_zone: Maybe<Name>,
         "block_device_mapping" => block_device_mapping: Maybe<Vec<Map>>,
         "block_device_mapping_v2" => block_devices: Maybe<Vec<Drive>>,
+        #[expect(dead_code, reason = "every server gets one, and shows that it has")]
         "config_drive" => config_drive: Maybe<FlexibleBool>,
         "key_name" => key_name: Maybe<Name>,
         "min_count" => min_count: Maybe<Between<1, 1000>>,

@@ -187,13 +187,3 @@ async fn what_is_not_built_says_so_and_what_is_empty_is_empty() {
     assert_eq!(admin.get(&format!("{PATH}/os-aggregates")).await.json(), json!({"aggregates": []}));
     assert_eq!(admin.post(&format!("{PATH}/os-aggregates"), json!({})).await.status, 501);
 }
-
-#[tokio::test]
-async fn every_row_asks_a_rule_that_there_is() {
-    let site = Site::new().await;
-    for (service, row) in site.cloud.router.rows() {
-        if let crate::http::table::Access::Rule(rule) = row.access {
-            assert!(site.cloud.state.policy.has(rule), "{} {}{}: {rule}", row.method, service.prefix, row.path);
-        }
-    }
-}

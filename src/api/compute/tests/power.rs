@@ -92,3 +92,16 @@ async fn a_host_that_refuses_leaves_the_server_as_it_is_with_the_failure_noted()
     let server = show(&alice, id).await;
     assert_eq!((&server["status"], &server["OS-EXT-STS:task_state"]), (&json!("ACTIVE"), &json!(null)));
 }
+
+#[tokio::test]
+async fn a_guest_that_ignores_the_power_button_does_not_hold_up_its_deletion() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let id = site.boot(&alice, "web").await;
+    site.cloud.hypervisor.ignore_shutdown(id);
+    assert_eq!(act(&alice, id, json!({"os-stop": null})).await.status, 202);
+    assert_eq!(alice.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
+    site.cloud.work().await;
+    assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
+    assert_nothing_left(&site, id).await;
+}
