@@ -152,8 +152,8 @@ async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
             let host = match placement::pick(&candidates, demand(&server), &wish) {
                 Ok(host) => host,
                 // A cloud that has just started has not heard its hosts yet: that is no verdict on them.
-                Err(why) if known.iter().all(|host| host.last_seen_at.is_none()) => {
-                    return Err(Error::unavailable("the host", why));
+                Err(why) if known.iter().any(|host| host.enabled && !host.forced_down && !host.is_up(now)) => {
+                    return Err(Error::unavailable("No valid host was found. The host", why));
                 }
                 Err(why) => return Err(why),
             };

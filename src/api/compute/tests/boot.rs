@@ -206,3 +206,19 @@ async fn a_guest_is_told_its_key_its_data_and_its_name() {
     assert_eq!(meta["public_keys"]["laptop"], key.json()["keypair"]["public_key"]);
     assert_eq!(file("openstack/latest/user_data"), b"#!/bin/sh\n");
 }
+
+#[tokio::test]
+async fn a_boot_waits_for_a_host_that_was_not_heard_yet() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    // As after a night: the last word of the host is old.
+    site.cloud.pass_seconds(600);
+    let made = alice.post(&format!("{PATH}/servers"), site.wish("web")).await.json();
+    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "BUILD");
+    site.cloud.reconcile().await;
+    site.cloud.pass_seconds(5);
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "ACTIVE");
+}
