@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a failed test panics, a skipped one says so")]
 
+mod architecture;
+mod bad_input;
 mod cloud;
 mod command;
 mod doctor;
@@ -12,4 +14,7 @@ mod fabric;
 mod guest;
 mod hypervisor;
 mod hypervisor_faults;
+mod in_process;
 mod serving;
+mod specs;
+mod unauthorized;

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod logging;
 pub mod metrics;
 pub mod program;
+pub mod spec;
 pub mod store;
 pub mod tasks;
 pub mod tls;

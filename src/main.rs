@@ -34,6 +34,11 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Write what is served as OpenAPI documents, one a service.
+    Spec {
+        #[arg(default_value = "api-specs")]
+        folder: PathBuf,
+    },
     /// Say which version this is.
     Version,
 }
@@ -58,6 +63,12 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Command::Version = arguments.command {
         say(&format!("gapura {}", env!("CARGO_PKG_VERSION")));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Command::Spec { folder } = arguments.command {
+        for name in gapura::spec::write(&folder)? {
+            say(&format!("wrote {name}"));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let default = PathBuf::from("/etc/gapura/gapura.toml");
@@ -85,7 +96,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 say(&report.to_string());
                 return Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
-            Command::Version => {}
+            Command::Version | Command::Spec { .. } => {}
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -98,6 +98,12 @@ impl Dialect for Keystone {
             },
         }
     }
+
+    fn content_type_fault(&self, content_type: &str) -> Option<Error> {
+        let is_json = content_type.is_empty() || content_type == "application/json" || content_type.ends_with("+json");
+        let text = "Expecting to find application/json in Content-Type header. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.";
+        (!is_json).then(|| Error::bad_request(text))
+    }
 }
 
 pub struct Nova;
@@ -144,6 +150,12 @@ impl Dialect for Nova {
                 None => Error::bad_request(reason.clone()),
             },
         }
+    }
+
+    fn content_type_fault(&self, content_type: &str) -> Option<Error> {
+        // Upstream takes `text/plain` for "not said": some HTTP libraries put it there by themselves.
+        const TAKEN: &[&str] = &["", "text/plain", "application/json", "application/vnd.openstack.compute+json"];
+        (!TAKEN.contains(&content_type)).then(|| Error::UnsupportedMediaType("Unsupported Content-Type".to_owned()))
     }
 }
 

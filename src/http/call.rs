@@ -91,6 +91,9 @@ pub trait FromBody: Sized + Send {
     /// Bytes read at most; `0` means that the body is not read.
     const LIMIT: usize;
 
+    /// Is it JSON? Then services look at what the request says of its body's type.
+    const IS_JSON: bool = true;
+
     /// Reads the collected bytes.
     fn from_bytes(bytes: &[u8], version: Microversion) -> Result<Self, BodyFault>;
 
@@ -110,6 +113,7 @@ pub trait FromBody: Sized + Send {
 /// No body is wanted; one that comes is ignored, as upstream does.
 impl FromBody for () {
     const LIMIT: usize = 0;
+    const IS_JSON: bool = false;
 
     fn from_bytes(_: &[u8], _: Microversion) -> Result<Self, BodyFault> {
         Ok(())
@@ -132,6 +136,7 @@ impl FromBody for Value {
 /// The bytes as they came.
 impl FromBody for Bytes {
     const LIMIT: usize = JSON_LIMIT;
+    const IS_JSON: bool = false;
 
     fn from_bytes(bytes: &[u8], _: Microversion) -> Result<Self, BodyFault> {
         Ok(Bytes::copy_from_slice(bytes))
@@ -140,6 +145,7 @@ impl FromBody for Bytes {
 
 impl FromBody for BodyStream {
     const LIMIT: usize = 0;
+    const IS_JSON: bool = false;
 
     fn from_bytes(_: &[u8], _: Microversion) -> Result<Self, BodyFault> {
         Ok(Self::empty())

@@ -48,6 +48,11 @@ pub trait Dialect: Send + Sync {
     fn ignores_trailing_slash(&self) -> bool {
         true
     }
+
+    /// Refuses a JSON body that the request says is something else, where the service does.
+    fn content_type_fault(&self, _content_type: &str) -> Option<Error> {
+        None
+    }
 }
 
 /// Who may call a row.
@@ -174,6 +179,11 @@ where
     }
 }
 
+/// A media type without its parameters.
+fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
 async fn read_body<B: FromBody>(body: IncomingBody, head: &Head) -> Result<B> {
     let dialect = head.service.dialect;
     let bytes = match body {
@@ -184,6 +194,13 @@ async fn read_body<B: FromBody>(body: IncomingBody, head: &Head) -> Result<B> {
             Err(stream) => stream.collect(B::LIMIT).await?,
         },
     };
+    if B::IS_JSON
+        && !bytes.is_empty()
+        && let Some(content_type) = head.header("content-type")
+        && let Some(fault) = dialect.content_type_fault(essence(content_type))
+    {
+        return Err(fault);
+    }
     B::from_bytes(&bytes, head.version).map_err(|fault| dialect.body_fault(&fault))
 }
 

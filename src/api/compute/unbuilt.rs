@@ -77,7 +77,7 @@ fn operation(operation: &'static Operation) -> Row {
     let (method, path, rule, since, until, what) = operation;
     let mut row: Row = row(method.clone(), path, move |_: Call| async move { not_built(what) });
     row.lifetime = crate::http::microversion::Lifetime::new(*since, *until);
-    row.rule(rule)
+    row.rule(rule).unbuilt()
 }
 
 /// Key, rule, first version, version after the last, what it is.
@@ -87,7 +87,7 @@ fn server_action(of: &'static ServerAction) -> Row {
     let (key, rule, since, until, what) = of;
     let mut row: Row = action("/servers/{server_id}/action", key, move |_: Call<Value>| async move { not_built(what) });
     row.lifetime = crate::http::microversion::Lifetime::new(*since, *until);
-    row.rule(rule)
+    row.rule(rule).unbuilt()
 }
 
 fn not_built(what: &str) -> Result<Reply<Value>> {

@@ -7,7 +7,7 @@ use crate::http::reply::{Empty, Reply};
 use crate::http::table::{delete, get, put};
 use crate::ids::ProjectId;
 use crate::store::network_quotas::{self as quotas, Resource};
-use crate::store::{Tx, args};
+use crate::store::{OrNotFound, Tx, projects};
 use crate::versioned;
 
 pub fn rows() -> Vec<Row> {
@@ -187,8 +187,7 @@ async fn update(call: Call<QuotaUpdates>) -> Result<Reply<QuotaView>> {
         .state
         .db
         .write(move |tx| {
-            let exists = tx.query_one("SELECT 1 FROM projects WHERE id = ?1", args![&project])?;
-            exists.ok_or_else(|| Error::not_found(Kind::Project, &project))?;
+            projects::get(tx, &project)?.or_not_found(Kind::Project, &project)?;
             for resource in Resource::ALL {
                 let Some(maximum) = wanted.of(resource) else { continue };
                 if is_checked && maximum >= 0 && quotas::used(tx, &project, resource)? > maximum {
