@@ -100,7 +100,7 @@ pub fn set_down(tx: &mut Tx, server: ServerId, host: Option<HostId>, now: Timest
 fn set(tx: &mut Tx, server: ServerId, host: Option<HostId>, status: &str, now: Timestamp) -> Result<()> {
     tx.execute(
         "UPDATE ports SET host_id = ?2, status = ?3, revision = revision + 1, updated_at = ?4
-          WHERE server_id = ?1 AND (status <> ?3 OR host_id IS NULL OR ?2 IS NULL OR host_id <> ?2)",
+          WHERE server_id = ?1 AND (status <> ?3 OR host_id <> ?2 OR host_id IS NULL OR ?2 IS NULL)",
         args![server, host, status, now],
     )?;
     Ok(())
