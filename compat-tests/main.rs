@@ -9,6 +9,7 @@ mod architecture;
 mod bad_input;
 mod cloud;
 mod command;
+mod crash;
 mod doctor;
 mod fabric;
 mod guest;

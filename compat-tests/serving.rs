@@ -279,6 +279,8 @@ fn every_link_begins_with_the_public_url_whatever_host_a_client_names() {
         links(&answer.json(), &mut all);
         assert!(all.len() > before || path.starts_with("/image/v2"), "{path} has links: {}", answer.text());
     }
+    // Where the documentation is, is the same for every cloud.
+    all.retain(|link| link != "http://docs.openstack.org/");
     let foreign: Vec<_> = all.iter().filter(|link| !link.starts_with("https://cloud.example/api/")).collect();
     assert!(foreign.is_empty(), "{foreign:?}");
 }
