@@ -69,6 +69,8 @@ settings = {
         "metadata_service": "false", "config_drive": "true", "interface_attach": "false", "change_password": "false",
         "personality": "false", "vnc_console": "false", "serial_console": "false", "swap_volume": "false",
         "attach_encrypted_volume": "false",
+        # No password is put into a guest, so none is answered: as Nova with enable_instance_password = false.
+        "enable_instance_password": "false",
     },
     "image": {
         "catalog_type": "image", "region": region, "endpoint_type": "publicURL", "disk_formats": "qcow2,raw",
@@ -82,7 +84,8 @@ settings = {
     "validation": {"run_validation": "false"},
     "volume": {"catalog_type": "block-storage"},
     "service_available": {
-        "nova": "true", "glance": "true", "neutron": yes(has_network), "cinder": yes(has_volume), "swift": "false",
+        # Tempest asks security groups of every Neutron there is, whatever its extensions say.
+        "nova": "true", "glance": "true", "neutron": yes("security-group" in extensions), "cinder": yes(has_volume), "swift": "false",
         "horizon": "false",
     },
     "enforce_scope": {"nova": "true", "glance": "true", "keystone": "true", "neutron": "true"},
