@@ -1,7 +1,7 @@
 # Gapura's commands. `make` alone lists them.
 .DEFAULT_GOAL := help
 CARGO ?= $(shell etc/cargo.sh || echo cargo)
-.PHONY: help run stop build demo client test verify fuzz bench fmt lint clean
+.PHONY: help run stop build demo client test verify fuzz bench spec fmt lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -33,6 +33,10 @@ fuzz: ## every fuzz target for a minute
 
 bench: ## measure, and print the tables of benches/README.md
 	@compat-tests/bench/run.sh
+
+spec: ## write api-specs and the README's table of what is served
+	$(CARGO) run --quiet --locked -- spec api-specs
+	@python3 compat-tests/served.py
 
 fmt: ## format the code
 	$(CARGO) fmt

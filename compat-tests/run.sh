@@ -54,6 +54,7 @@ has() { command -v "$1" > /dev/null; }
 is_root() { [ "$(id -u)" = 0 ]; }
 
 part_format() {
+  python3 "$here/served.py" --check || return
   "$cargo" fmt --version > /dev/null 2>&1 || { skip "rustfmt is missing, so the format is not checked"; return; }
   "$cargo" fmt --check
 }
