@@ -1,7 +1,7 @@
 //! DHCP clients that others wrote, and a machine: each must come up on exactly its port's address.
 //!
-//! A client that isn't installed is skipped, and says so. The machine needs QEMU and a directory with `vmlinuz` and
-//! `initrd.gz` of a guest that asks for an address and serves HTTP, named by `GAPURA_TEST_GUEST`.
+//! A client that is not installed is skipped, and says so. The machine needs QEMU and the image that `etc/guest/build.sh`
+//! makes, named by `GAPURA_TEST_GUEST`.
 
 use super::guest::Guest;
 use super::host::{attempt, pings, sh};
@@ -59,7 +59,7 @@ on_own_host! { "fabric::clients::"
     }
 
     async fn a_machine_comes_up_on_its_address() {
-        let Ok(images) = std::env::var("GAPURA_TEST_GUEST") else {
+        let Ok(image) = std::env::var("GAPURA_TEST_GUEST") else {
             eprintln!("SKIPPED a_machine_comes_up_on_its_address: GAPURA_TEST_GUEST names no guest");
             return;
         };
@@ -72,8 +72,7 @@ on_own_host! { "fabric::clients::"
         sh(&format!("ip link set dev {tap} mtu 1450 master {bridge} up"));
         let mut machine = Machine(Command::new("qemu-system-x86_64")
             .args(["-accel", "tcg", "-m", "256", "-nodefaults", "-display", "none", "-serial", "stdio"])
-            .args(["-kernel", &format!("{images}/vmlinuz"), "-initrd", &format!("{images}/initrd.gz")])
-            .args(["-append", "console=ttyS0 quiet nohb tsc=reliable no_timer_check mitigations=off"])
+            .args(["-drive", &format!("file={image},format=qcow2,if=virtio,snapshot=on")])
             .args(["-netdev", &format!("tap,id=n,ifname={tap},script=no,downscript=no")])
             .args(["-device", &format!("virtio-net-pci,netdev=n,mac={A},romfile=")])
             .stdin(Stdio::piped())
@@ -82,7 +81,7 @@ on_own_host! { "fabric::clients::"
             .unwrap());
         let mut console = BufReader::new(machine.0.stdout.take().unwrap()).lines();
         let came_up = console.find_map(|line| line.ok().filter(|line| line.contains("GUEST: dhcp")));
-        assert_eq!(came_up.unwrap().trim(), "GUEST: dhcp eth0 10.0.0.5/24 gw 10.0.0.1");
+        assert_eq!(came_up.unwrap().trim(), "GUEST: dhcp eth0 10.0.0.5/24 gateway 10.0.0.1");
         assert!(pings("10.0.0.5"));
     }
 }
