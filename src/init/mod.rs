@@ -14,6 +14,9 @@ use crate::ids::ProjectId;
 use crate::program::Program;
 use crate::store::{Tx, projects};
 use ipnet::IpNet;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 /// Makes what is missing; says what there is.
 ///
@@ -22,6 +25,7 @@ use ipnet::IpNet;
 pub async fn run(config: Config) -> Result<String> {
     let program = Program::open(config).await?;
     let config = &program.config;
+    let _alone = alone(&config.state_dir)?;
     let credentials = Credentials::load_or_generate(&config.state_dir)?;
     credentials.write(&config.state_dir, &config.public_url, &config.region)?;
     let passwords = FirstPasswords { admin: credentials.admin.clone(), demo: credentials.demo.clone() };
@@ -34,6 +38,14 @@ pub async fn run(config: Config) -> Result<String> {
     }
     compute::seed(&state.db, state.clock.now()).await?;
     Ok(format!("clouds.yaml: {}", credentials::path(&config.state_dir).display()))
+}
+
+/// Keeps a second `init` waiting until this one is over; the file is unlocked when it is closed, also by a kill.
+fn alone(state_dir: &Path) -> Result<File> {
+    let path = state_dir.join("init.lock");
+    let locked = File::options().create(true).write(true).truncate(false).mode(0o600).open(&path);
+    let locked = locked.and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| Error::bad_request(format!("can't lock {}: {error}", path.display())))
 }
 
 /// The shared network `private`, in the project admin, whose id it answers.

@@ -3,13 +3,14 @@
 use super::data::fill;
 use crate::api::State;
 use crate::blobs::Wish;
+use crate::clock::Timestamp;
 use crate::cloud::image::{Image, Status, Visibility};
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
 use crate::http::call::BodyStream;
 use crate::ids::{ImageId, ProjectId};
-use crate::store::images;
+use crate::store::{Tx, images};
 use bytes::Bytes;
 use futures::stream;
 use std::path::Path;
@@ -19,7 +20,8 @@ use tokio::io::AsyncReadExt;
 /// The image's name.
 pub const NAME: &str = "gapura-test";
 
-/// Makes the public image `gapura-test` of a qcow2 file, for a project, unless it has one that is ready.
+/// Makes the public image `gapura-test` of a qcow2 file, for a project, unless it has one that is ready. An upload that
+/// still seems under way is taken for one that died: there is one `init` at a time, and it is this one.
 ///
 /// # Errors
 /// `BadRequest` when the file can't be read; those of an upload.
@@ -45,7 +47,7 @@ async fn find_or_insert(state: &Arc<State>, project: &ProjectId) -> Result<Image
             for id in images::of_project(tx, &project)? {
                 let image = images::get(tx, &Reach::Cloud, id)?;
                 if image.name.as_deref() == Some(NAME) {
-                    return Ok(image);
+                    return given_up(tx, image, now);
                 }
             }
             let image = Image {
@@ -59,6 +61,17 @@ async fn find_or_insert(state: &Arc<State>, project: &ProjectId) -> Result<Image
             Ok(image)
         })
         .await
+}
+
+/// The image without the upload that a killed `init` left unfinished; its bytes are the hourly sweep's.
+fn given_up(tx: &mut Tx, image: Image, now: Timestamp) -> Result<Image> {
+    match (image.status, image.blob) {
+        (Status::Saving, Some(blob)) => {
+            images::abandon_upload(tx, image.id, blob, now)?;
+            images::get(tx, &Reach::Cloud, image.id)
+        }
+        _ => Ok(image),
+    }
 }
 
 fn pieces(file: tokio::fs::File) -> impl futures::Stream<Item = Result<Bytes>> + Send {

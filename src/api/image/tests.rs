@@ -1,11 +1,11 @@
 //! Images through the whole router: made, filled, seen, shared, given out and deleted.
 
-use crate::api::testing::{Client, Cloud, Reply};
+use crate::api::testing::{Client, Cloud, Reply, START};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::http::call::BodyStream;
 use crate::http::router::Request;
-use crate::ids::BlobId;
+use crate::ids::{BlobId, ImageId};
 use crate::store::blobs;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -420,4 +420,47 @@ async fn what_there_is_and_is_not_is_said_truly() {
     assert_eq!(reply.status, 400, "CVE-2026-34881: nothing is fetched for anybody");
     let stage = format!("/image/v2/images/{id}/stage");
     assert_eq!(alice.send(Method::PUT, &stage, &OCTETS, b"x".to_vec()).await.status, 404);
+}
+
+/// The header of an empty qcow2 of 1 GiB.
+fn empty_qcow2() -> Vec<u8> {
+    let mut file = vec![0; 4 << 16];
+    let fields: [(usize, &[u8]); 6] = [
+        (0, b"QFI\xfb\0\0\0\x02"),
+        (20, &16u32.to_be_bytes()),
+        (24, &(1u64 << 30).to_be_bytes()),
+        (36, &1u32.to_be_bytes()),
+        (40, &(3u64 << 16).to_be_bytes()),
+        (48, &(1u64 << 16).to_be_bytes()),
+    ];
+    for (offset, bytes) in fields {
+        file[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+    file
+}
+
+#[tokio::test]
+async fn an_init_killed_in_the_middle_of_its_upload_is_made_good_by_the_next() {
+    let cloud = Cloud::new().await;
+    let admin = cloud.admin().await;
+    let body =
+        json!({"name": "gapura-test", "visibility": "public", "disk_format": "qcow2", "container_format": "bare"});
+    let id = admin.post("/image/v2/images", body).await.json()["id"].as_str().unwrap().to_owned();
+    let (image, dead) = (ImageId::parse(&id).unwrap(), BlobId::random());
+    cloud.state.db.write(move |tx| crate::store::images::begin_upload(tx, image, dead, START)).await.unwrap();
+    assert_eq!(show(&admin, &id).await.json()["status"], "saving");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("guest.qcow2");
+    std::fs::write(&file, empty_qcow2()).unwrap();
+    let project = admin.project_id.as_str().into();
+    for _ in 0..2 {
+        let seeded = super::seed::seed(&cloud.state, &project, &file).await.unwrap();
+        assert_eq!(
+            (seeded.to_string(), show(&admin, &id).await.json()["status"].clone()),
+            (id.clone(), json!("active"))
+        );
+    }
+    let images = admin.get("/image/v2/images").await.json()["images"].as_array().unwrap().len();
+    assert_eq!(images, 1, "one of everything");
 }
