@@ -25,26 +25,21 @@ const RECIPE: Recipe = Recipe { memory: 64, passes: 1, lanes: 1 };
 pub struct Cloud {
     pub router: Arc<Router<GateKeeper>>,
     pub state: Arc<State>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+/// A folder in memory, where there is one.
+fn scratch_folder() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("gapura-compat-").tempdir_in(base).unwrap()
 }
 
 impl Cloud {
     /// A cloud as `gapura init` makes it, but for its images.
     pub async fn new() -> Self {
-        let memory = std::path::Path::new("/dev/shm");
-        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = tempfile::Builder::new().prefix("gapura-compat-").tempdir_in(base).unwrap();
-        let settings = [
-            ("GAPURA_STATE_DIR", folder.path().join("state").display().to_string()),
-            ("GAPURA_HYPERVISOR", "simulated".to_owned()),
-            ("GAPURA_PUBLIC_URL", "http://cloud.test".to_owned()),
-        ];
-        let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
-        let mut config = Config::load(None, environment).unwrap();
-        config.identity.argon2 = RECIPE;
-        config.identity.failures_per_user = 0;
-        let program = Program::open(config).await.unwrap();
-        let state = program.state;
+        let cloud = Self::open(scratch_folder()).await;
+        let state = &cloud.state;
         let passwords = FirstPasswords { admin: PASSWORD.to_owned(), demo: PASSWORD.to_owned() };
         api::seed_identity(&state.db, RECIPE, "RegionOne", &passwords, state.clock.now()).await.unwrap();
         let now = state.clock.now();
@@ -54,7 +49,31 @@ impl Cloud {
             api::network::seed::init(tx, &admin.id, range, 1500, now)
         });
         network.await.unwrap();
-        Self { router: Arc::new(api::router(state.clone())), state, _folder: folder }
+        cloud
+    }
+
+    async fn open(folder: tempfile::TempDir) -> Self {
+        let settings = [
+            ("GAPURA_STATE_DIR", folder.path().join("state").display().to_string()),
+            ("GAPURA_HYPERVISOR", "simulated".to_owned()),
+            ("GAPURA_PUBLIC_URL", "http://cloud.test".to_owned()),
+        ];
+        let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let mut config = Config::load(None, environment).unwrap();
+        config.identity.argon2 = RECIPE;
+        config.identity.failures_per_user = 0;
+        let state = Program::open(config).await.unwrap().state;
+        Self { router: Arc::new(api::router(state.clone())), state, folder }
+    }
+
+    /// Another cloud with the same rows and keys: what this one was told, its tokens too, holds there. Nothing may be
+    /// writing meanwhile.
+    pub async fn copy(&self) -> Self {
+        let folder = scratch_folder();
+        let mut copy = std::process::Command::new("cp");
+        copy.arg("-r").arg(self.folder.path().join("state")).arg(folder.path());
+        assert!(copy.status().unwrap().success());
+        Self::open(folder).await
     }
 
     pub fn stranger(&self) -> Client {

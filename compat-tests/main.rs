@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a failed test panics, a skipped one says so")]
 
 mod architecture;
+mod authorization_matrix;
 mod bad_input;
 mod cloud;
 mod command;
