@@ -1,16 +1,40 @@
 //! Counters and times, in Prometheus' text form at `GET /metrics`.
 //!
-//! Labels are few by construction (service and status class), so that the number of series is bounded whatever clients ask.
+//! Labels are few by construction (service, status class, the parameters that operators chose for hashes), so that the
+//! number of series is bounded whatever clients ask.
 
 use crate::http::serve::Observer;
 use http::StatusCode;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use std::fmt::Display;
 use std::time::Duration;
 
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     seconds: HistogramVec,
+    password_hashes: PasswordHashes,
+}
+
+/// How many argon2 derivations there were, by what they were for and what they cost. Clones count together.
+#[derive(Clone)]
+pub struct PasswordHashes(IntCounterVec);
+
+impl Default for PasswordHashes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PasswordHashes {
+    pub fn new() -> Self {
+        let options = Opts::new("gapura_password_hashes_total", "Argon2 derivations made for passwords and secrets.");
+        Self(IntCounterVec::new(options, &["operation", "parameters"]).expect("a constant that is a legal metric"))
+    }
+
+    pub fn count(&self, operation: &str, parameters: impl Display) {
+        self.0.with_label_values(&[operation, &parameters.to_string()]).inc();
+    }
 }
 
 impl Default for Metrics {
@@ -31,7 +55,14 @@ impl Metrics {
         let seconds = HistogramVec::new(options, &["service"]).expect("a constant that is a legal metric");
         registry.register(Box::new(requests.clone())).expect("registered once");
         registry.register(Box::new(seconds.clone())).expect("registered once");
-        Self { registry, requests, seconds }
+        let password_hashes = PasswordHashes::new();
+        registry.register(Box::new(password_hashes.0.clone())).expect("registered once");
+        Self { registry, requests, seconds, password_hashes }
+    }
+
+    /// For whoever hashes, to count with.
+    pub fn password_hashes(&self) -> PasswordHashes {
+        self.password_hashes.clone()
     }
 
     /// All of it, as Prometheus reads it.

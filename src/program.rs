@@ -58,18 +58,19 @@ impl Program {
         let work = workflows(&blobs, grace);
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
         let keys = Keys::load_or_create(&keys_folder(&config), now)?;
+        let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {
             db,
             clock,
             policy,
             public_url: config.public_url.clone(),
             region: config.region.clone(),
-            identity: Identity::new(config.identity.clone(), keys),
+            identity: Identity::new(config.identity.clone(), keys, &metrics),
             blobs,
             image_size_limit: config.images.size_limit,
             hosts,
             runner: runner.clone(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
         });
         Ok(Self { config, state, runner })
     }

@@ -103,18 +103,19 @@ impl Cloud {
         let blobs = Blobs::open("memory:///", &[]).unwrap();
         let work = workflows(&blobs, Duration::from_secs(1));
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, RunnerSettings::default());
+        let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {
             db,
             clock,
             policy: Policy::new(policy_rules::all(), &overrides).unwrap(),
             public_url: "http://cloud.test".to_owned(),
             region: "RegionOne".to_owned(),
-            identity: Identity::new(settings, Keys::ephemeral().unwrap()),
+            identity: Identity::new(settings, Keys::ephemeral().unwrap(), &metrics),
             blobs,
             image_size_limit: 0,
             hosts,
             runner,
-            metrics: Arc::new(Metrics::new()),
+            metrics,
         });
         let cloud = Self { router: Arc::new(router(state.clone())), state, hypervisor, disks, fabric };
         cloud.reconcile().await;

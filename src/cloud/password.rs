@@ -8,6 +8,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Longer passwords are refused before any work is done; Keystone's own bound for bcrypt is far below.
 pub const LONGEST: usize = 4096;
@@ -18,7 +19,7 @@ const OUTPUT: usize = 32;
 /// So a working area is reserved this large, of which only the part that is used ever becomes memory.
 const RESERVED: usize = 33 << 20;
 
-/// How expensive a hash is.
+/// How expensive a hash is. Shown as PHC strings show it: `m=19456,t=2,p=1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
@@ -35,12 +36,21 @@ impl Default for Recipe {
     }
 }
 
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory, passes, lanes } = self;
+        write!(f, "m={memory},t={passes},p={lanes}")
+    }
+}
+
 /// A verdict over a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     pub fits: bool,
     /// The hash was made with other parameters than the recipe's.
     pub is_stale: bool,
+    /// What it took to find out: the hash's own recipe; `None` where the password's length said enough.
+    pub cost: Option<Recipe>,
 }
 
 impl Recipe {
@@ -51,19 +61,13 @@ impl Recipe {
     pub fn hash(&self, password: &str) -> Result<String> {
         let salt = *uuid::Uuid::new_v4().as_bytes();
         let output = self.derive(password, &salt)?;
-        let Self { memory, passes, lanes } = self;
-        Ok(format!(
-            "$argon2id$v=19$m={memory},t={passes},p={lanes}${}${}",
-            STANDARD_NO_PAD.encode(salt),
-            STANDARD_NO_PAD.encode(output)
-        ))
+        Ok(format!("$argon2id$v=19${self}${}${}", STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output)))
     }
 
     /// A hash that no password fits, as expensive as any other.
     pub fn nobody(&self) -> String {
-        let Self { memory, passes, lanes } = self;
         let nothing = STANDARD_NO_PAD.encode([0_u8; OUTPUT]);
-        format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${}${nothing}", STANDARD_NO_PAD.encode([0_u8; 16]))
+        format!("$argon2id$v=19${self}${}${nothing}", STANDARD_NO_PAD.encode([0_u8; 16]))
     }
 
     /// Does the password fit the hash?
@@ -74,11 +78,11 @@ impl Recipe {
         let (recipe, salt, expected) =
             read(hash).ok_or_else(|| Error::internal("a password's hash could not be read", "it is no PHC string"))?;
         if password.len() > LONGEST {
-            return Ok(Verdict { fits: false, is_stale: false });
+            return Ok(Verdict { fits: false, is_stale: false, cost: None });
         }
         let output = recipe.derive(password, &salt)?;
         let fits = aws_lc_rs::constant_time::verify_slices_are_equal(&output, &expected).is_ok();
-        Ok(Verdict { fits, is_stale: recipe != *self })
+        Ok(Verdict { fits, is_stale: recipe != *self, cost: Some(recipe) })
     }
 
     fn derive(&self, password: &str, salt: &[u8]) -> Result<[u8; OUTPUT]> {
@@ -126,7 +130,7 @@ mod tests {
     #[test]
     fn a_hash_fits_its_password_only() {
         let hash = CHEAP.hash("correct horse").unwrap();
-        assert_eq!(CHEAP.verify("correct horse", &hash).unwrap(), Verdict { fits: true, is_stale: false });
+        assert_eq!(CHEAP.verify("correct horse", &hash).unwrap(), Verdict { fits: true, is_stale: false, cost: Some(CHEAP) });
         assert!(!CHEAP.verify("correct horse ", &hash).unwrap().fits);
         assert!(!CHEAP.verify("", &CHEAP.nobody()).unwrap().fits);
     }
@@ -135,13 +139,14 @@ mod tests {
     fn a_hash_made_with_other_parameters_still_fits_and_is_stale() {
         let hash = CHEAP.hash("x").unwrap();
         let dearer = Recipe { memory: 128, ..CHEAP };
-        assert_eq!(dearer.verify("x", &hash).unwrap(), Verdict { fits: true, is_stale: true });
+        assert_eq!(dearer.verify("x", &hash).unwrap(), Verdict { fits: true, is_stale: true, cost: Some(CHEAP) });
     }
 
     #[test]
     fn cve_2012_1572_a_huge_password_is_refused_without_work() {
         assert!(CHEAP.hash(&"x".repeat(LONGEST + 1)).is_err());
-        assert!(!CHEAP.verify(&"x".repeat(LONGEST + 1), &CHEAP.nobody()).unwrap().fits);
+        let verdict = CHEAP.verify(&"x".repeat(LONGEST + 1), &CHEAP.nobody()).unwrap();
+        assert_eq!(verdict, Verdict { fits: false, is_stale: false, cost: None });
     }
 
     #[test]

@@ -168,6 +168,61 @@ async fn cve_2021_38155_unknown_users_wrong_passwords_and_disabled_accounts_answ
     assert_eq!(answers[0].message(), "The request you have made requires authentication.");
 }
 
+/// The lines of `/metrics` that count argon2 derivations.
+async fn hashes(cloud: &Cloud) -> Vec<String> {
+    let text = String::from_utf8(cloud.stranger().get("/metrics").await.bytes).unwrap();
+    text.lines().filter(|line| line.starts_with("gapura_password_hashes_total{")).map(str::to_owned).collect()
+}
+
+/// Everything a login can be refused for costs what a wrong password costs, so the time it takes says nothing. Counted,
+/// not timed: one derivation, with the parameters that every user's hash has.
+#[tokio::test]
+async fn cve_2021_38155_every_refused_login_costs_one_verification_of_the_same_parameters() {
+    let cloud = Cloud::new().await;
+    let admin = cloud.admin().await;
+    let (bob, carol) = (cloud.member("bob").await, cloud.member("carol").await);
+    admin.patch(&format!("/v3/users/{}", bob.user_id), json!({"user": {"enabled": false}})).await;
+    admin.patch(&format!("/v3/users/{}", carol.user_id), json!({"user": {"password": null}})).await;
+    cloud.member("alice").await;
+    let domain = admin.post("/v3/domains", json!({"domain": {"name": "closed"}})).await.json();
+    let domain = domain["domain"]["id"].as_str().unwrap().to_owned();
+    let user = json!({"user": {"name": "dave", "domain_id": domain, "password": PASSWORD}});
+    let dave = admin.post("/v3/users", user).await.json()["user"]["id"].as_str().unwrap().to_owned();
+    let closed = admin.patch(&format!("/v3/domains/{domain}"), json!({"domain": {"enabled": false}})).await;
+    assert_eq!(closed.status, 200, "{}", closed.json());
+
+    let here = json!({"id": "default"});
+    let refused = [
+        ("a wrong password", json!({"name": "alice", "domain": here, "password": "x"})),
+        ("an unknown user", json!({"name": "nobody", "domain": here, "password": "x"})),
+        ("an unknown id", json!({"id": "0123456789abcdef0123456789abcdef", "password": "x"})),
+        ("an unknown domain", json!({"name": "alice", "domain": {"name": "nowhere"}, "password": PASSWORD})),
+        ("a disabled user", json!({"name": "bob", "domain": here, "password": PASSWORD})),
+        ("a disabled user's wrong password", json!({"name": "bob", "domain": here, "password": "x"})),
+        ("a user without a password", json!({"name": "carol", "domain": here, "password": "x"})),
+        ("a disabled domain", json!({"name": "dave", "domain": {"name": "closed"}, "password": PASSWORD})),
+        ("a disabled domain, by the user's id", json!({"id": dave, "password": PASSWORD})),
+    ];
+    let mut bodies = Vec::new();
+    for (what, user) in refused {
+        let before = hashes(&cloud).await;
+        let auth = json!({"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}});
+        let reply = cloud.stranger().post("/v3/auth/tokens", auth).await;
+        assert_eq!(reply.status, 401, "{what}");
+        let made: Vec<String> = hashes(&cloud).await.into_iter().filter(|line| !before.contains(line)).collect();
+        let verifications = |lines: &[String]| -> u64 {
+            let beginning = format!("gapura_password_hashes_total{{operation=\"verify\",parameters=\"{RECIPE}\"}} ");
+            lines.iter().filter_map(|line| line.strip_prefix(&beginning)).map(|count| count.parse::<u64>().unwrap()).sum()
+        };
+        assert_eq!(made.len(), 1, "{what}: no other operation, no other parameters: {made:?}");
+        assert_eq!(verifications(&made), verifications(&before) + 1, "{what}: {made:?}");
+        bodies.push((what, reply.bytes));
+    }
+    for (what, body) in &bodies {
+        assert_eq!(body, &bodies[0].1, "{what} is told from {}", bodies[0].0);
+    }
+}
+
 #[tokio::test]
 async fn cve_2013_0247_failures_are_bounded_before_hashing_and_tell_nothing_about_who_exists() {
     let settings = IdentitySettings { argon2: RECIPE, failures_per_user: 3, ..IdentitySettings::default() };

@@ -5,6 +5,7 @@ use super::hashing::Hashing;
 use super::sessions::Sessions;
 use super::settings::IdentitySettings;
 use crate::keys::Keys;
+use crate::metrics::Metrics;
 
 pub struct Identity {
     pub settings: IdentitySettings,
@@ -15,9 +16,14 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub fn new(settings: IdentitySettings, keys: Keys) -> Self {
+    pub fn new(settings: IdentitySettings, keys: Keys, metrics: &Metrics) -> Self {
         Self {
-            hashing: Hashing::new(settings.argon2, settings.hash_workers, settings.hash_queue),
+            hashing: Hashing::new(
+                settings.argon2,
+                settings.hash_workers,
+                settings.hash_queue,
+                metrics.password_hashes(),
+            ),
             failures: Failures::new(
                 settings.failures_per_user,
                 settings.failures_per_address,

@@ -2,9 +2,13 @@
 //!
 //! A hash takes tens of milliseconds and megabytes on purpose, so the bound is what keeps a flood of logins from taking
 //! the machine: who finds the queue full is told to come back.
+//!
+//! Every derivation is counted with what it cost. `/metrics` shows the counts, and they are what proves, without a clock,
+//! that each refused login costs the same.
 
 use crate::cloud::password::{Recipe, Verdict};
 use crate::error::{Error, Result};
+use crate::metrics::PasswordHashes;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -13,12 +17,13 @@ pub struct Hashing {
     workers: Semaphore,
     /// Those at work and those in the queue.
     places: Semaphore,
+    done: PasswordHashes,
 }
 
 impl Hashing {
-    pub fn new(recipe: Recipe, workers: usize, queue: usize) -> Self {
+    pub fn new(recipe: Recipe, workers: usize, queue: usize, done: PasswordHashes) -> Self {
         let workers = workers.max(1);
-        Self { recipe, workers: Semaphore::new(workers), places: Semaphore::new(workers + queue) }
+        Self { recipe, workers: Semaphore::new(workers), places: Semaphore::new(workers + queue), done }
     }
 
     /// Hashes a new password.
@@ -27,7 +32,9 @@ impl Hashing {
     /// `Unavailable` when the queue is full, `BadRequest` for a password that is too long.
     pub async fn hash(&self, password: String) -> Result<String> {
         let recipe = self.recipe;
-        self.work(move || recipe.hash(&password)).await
+        let hash = self.work(move || recipe.hash(&password)).await?;
+        self.done.count("hash", recipe);
+        Ok(hash)
     }
 
     /// Verifies a password; `None` stands for a user who is not there, and costs the same.
@@ -37,7 +44,11 @@ impl Hashing {
     pub async fn verify(&self, password: Arc<str>, hash: Option<String>) -> Result<Verdict> {
         let recipe = self.recipe;
         let hash = hash.unwrap_or_else(|| recipe.nobody());
-        self.work(move || recipe.verify(&password, &hash)).await
+        let verdict = self.work(move || recipe.verify(&password, &hash)).await?;
+        if let Some(cost) = verdict.cost {
+            self.done.count("verify", cost);
+        }
+        Ok(verdict)
     }
 
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -57,7 +68,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_turns_logins_away() {
-        let hashing = Hashing::new(CHEAP, 1, 1);
+        let hashing = Hashing::new(CHEAP, 1, 1, PasswordHashes::new());
         let (_one, _two) = (hashing.places.try_acquire().unwrap(), hashing.places.try_acquire().unwrap());
         let answer = hashing.verify("x".into(), None).await;
         assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
