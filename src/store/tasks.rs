@@ -4,6 +4,7 @@ use super::{Row, Tx, args};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::TaskId;
+use std::fmt;
 
 /// What a request says of the work it wants, besides its kind and first step.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,34 @@ pub struct NewTask<'n> {
     pub now: Timestamp,
 }
 
+/// Why a task is undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody wants it stopped.
+    Cancelled,
+    /// A step failed, with this text for the client.
+    Failed(String),
+}
+
+impl Why {
+    /// The state of a task that was undone for this.
+    pub const fn end(&self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled => "cancelled",
+            Self::Failed(text) => text,
+        })
+    }
+}
+
 /// A task this process holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
@@ -22,30 +51,22 @@ pub struct Claimed {
     pub step: String,
     pub subject: String,
     pub request_id: Option<String>,
-    pub is_undoing: bool,
+    /// Why it is being undone, if it is.
+    pub undoing: Option<Why>,
     pub attempts: u32,
-    pub is_cancelled: bool,
-    /// Why it is being undone.
-    pub error: Option<String>,
     pub epoch: i64,
 }
 
-const CLAIMED: &str = "id, kind, step, subject_id, request_id, state, attempts, cancel, error, epoch";
+const CLAIMED: &str = "id, kind, step, subject_id, request_id, state, was_cancelled, error, attempts, epoch";
 
 impl Claimed {
     fn from_row(mut row: Row) -> Result<Self> {
-        Ok(Self {
-            id: row.next()?,
-            kind: row.next()?,
-            step: row.next()?,
-            subject: row.next()?,
-            request_id: row.next()?,
-            is_undoing: row.next::<String>()? == "undoing",
-            attempts: row.next()?,
-            is_cancelled: row.next()?,
-            error: row.next()?,
-            epoch: row.next()?,
-        })
+        let (id, kind, step, subject, request_id) = (row.next()?, row.next()?, row.next()?, row.next()?, row.next()?);
+        let (state, was_cancelled, error): (String, bool, Option<String>) = (row.next()?, row.next()?, row.next()?);
+        let why =
+            if was_cancelled { Why::Cancelled } else { Why::Failed(error.unwrap_or_else(|| "unknown".to_owned())) };
+        let undoing = (state == "undoing").then_some(why);
+        Ok(Self { id, kind, step, subject, request_id, undoing, attempts: row.next()?, epoch: row.next()? })
     }
 }
 
@@ -106,10 +127,14 @@ pub fn save_step(tx: &mut Tx, id: TaskId, epoch: i64, step: &str, now: Timestamp
 }
 
 /// From now on the task is undone, for this reason.
-pub fn turn_back(tx: &mut Tx, id: TaskId, epoch: i64, error: &str, now: Timestamp) -> Result<()> {
-    let sql = "UPDATE tasks SET state = 'undoing', attempts = 0, error = ?3, updated_at = ?4
+pub fn turn_back(tx: &mut Tx, id: TaskId, epoch: i64, why: &Why, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE tasks SET state = 'undoing', attempts = 0, was_cancelled = ?3, error = ?4, updated_at = ?5
                 WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
-    held(tx.execute(sql, args![id, epoch, error, now])?)
+    let error = match why {
+        Why::Cancelled => None,
+        Why::Failed(text) => Some(text.as_str()),
+    };
+    held(tx.execute(sql, args![id, epoch, *why == Why::Cancelled, error, now])?)
 }
 
 /// Gives the claim back, to be taken up again later by whoever comes first.

@@ -7,7 +7,7 @@
 //! ```
 //! Asked to stop (somebody deletes the server meanwhile), it undoes the same, and leaves the row to the delete.
 
-use super::{Cx, Next, Record, Workflow, machine, network_wish};
+use super::{Cx, Next, Record, Why, Workflow, machine, network_wish};
 use crate::blobs::Blobs;
 use crate::cloud::placement::{self, Demand, Wish};
 use crate::cloud::policy::Reach;
@@ -94,9 +94,8 @@ impl Workflow for BootServer {
         }
     }
 
-    async fn back_out(&self, cx: &Cx, step: &Step, why: &Error) -> Result<Option<Record>> {
+    async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
         let id = machine::server_id(cx)?;
-        let was_cancelled = matches!(why, Error::Conflict(_));
         let claimed = cx.db.read(move |tx| hosts::claimed_by(tx, id)).await?;
         let networks = match step {
             Step::Place { .. } => machine::networks_of(cx, id).await?,
@@ -114,7 +113,7 @@ impl Workflow for BootServer {
                 network_wish::settle(cx, cx.hosts.get(host)?, network).await?;
             }
         }
-        Ok(Some(failed(cx, id, why.to_string(), was_cancelled)))
+        Ok(Some(failed(cx, id, why.clone())))
     }
 }
 
@@ -207,17 +206,19 @@ fn is_running(
     }
 }
 
-fn failed(cx: &Cx, id: ServerId, why: String, was_cancelled: bool) -> Record {
+fn failed(cx: &Cx, id: ServerId, why: Why) -> Record {
     let (now, request_id) = (cx.clock.now(), cx.request_id.clone());
     Box::new(move |tx| {
         hosts::release(tx, id)?;
         let server = servers::get(tx, &Reach::Cloud, id)?;
-        let fault = Fault { code: 500, message: why.clone(), details: None, created: now };
-        let change = if was_cancelled {
-            Change::new().host(None)
-        } else {
-            let task = server.task.filter(|task| *task == Task::Deleting);
-            Change::new().state(State::Error).task(task).power("unknown").host(None).fault(Some(&fault))
+        let reason = why.to_string();
+        let fault = Fault { code: 500, message: reason.clone(), details: None, created: now };
+        let change = match why {
+            Why::Cancelled => Change::new().host(None),
+            Why::Failed(_) => {
+                let task = server.task.filter(|task| *task == Task::Deleting);
+                Change::new().state(State::Error).task(task).power("unknown").host(None).fault(Some(&fault))
+            }
         };
         servers::update(tx, id, change, now)?;
         let noted = Noted {
@@ -225,7 +226,7 @@ fn failed(cx: &Cx, id: ServerId, why: String, was_cancelled: bool) -> Record {
             request_id: request_id.as_deref(),
             name: EVENT,
             host: server.host.as_deref(),
-            failure: Some(&why),
+            failure: Some(&reason),
             started_at: server.created_at,
             now,
         };

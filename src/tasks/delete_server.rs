@@ -7,10 +7,10 @@
 //! There is no way back: a step that fails is tried until it succeeds, because a server half deleted is nobody's wish.
 
 use super::boot_server::clear_host;
-use super::{Cx, Next, Record, Workflow, machine, network_wish};
+use super::{Cx, Next, Record, Why, Workflow, machine, network_wish};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::State;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault};
@@ -60,7 +60,7 @@ impl Workflow for DeleteServer {
     }
 
     /// What can't be deleted says so, and can be deleted again.
-    async fn back_out(&self, cx: &Cx, _: &Step, why: &Error) -> Result<Option<Record>> {
+    async fn back_out(&self, cx: &Cx, _: &Step, why: &Why) -> Result<Option<Record>> {
         let (id, now, message) = (machine::server_id(cx)?, cx.clock.now(), why.to_string());
         Ok(Some(Box::new(move |tx| {
             let fault = Fault { code: 500, message: message.clone(), details: None, created: now };

@@ -41,6 +41,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use crate::store::tasks::Why;
 pub use cx::{Cx, Host, Hosts};
 pub use runner::{Runner, RunnerSettings};
 
@@ -97,7 +98,7 @@ pub trait Workflow: Send + Sync + 'static {
 
     /// Undoes what all steps up to and including this one may have done, and answers what that makes visible. May be
     /// called again.
-    async fn back_out(&self, cx: &Cx, step: &Self::Step, why: &Error) -> Result<Option<Record>>;
+    async fn back_out(&self, cx: &Cx, step: &Self::Step, why: &Why) -> Result<Option<Record>>;
 }
 
 /// Every kind of work there is. `blobs` holds images' bytes; a guest gets `shutdown_grace` to power off by itself.
@@ -116,7 +117,7 @@ pub trait AnyWorkflow: Send + Sync {
     fn kind(&self) -> &'static str;
     fn patience(&self) -> u32;
     async fn forward(&self, cx: &Cx, step: &str) -> Result<Next<String>>;
-    async fn back_out(&self, cx: &Cx, step: &str, why: &Error) -> Result<Option<Record>>;
+    async fn back_out(&self, cx: &Cx, step: &str, why: &Why) -> Result<Option<Record>>;
 }
 
 #[async_trait]
@@ -138,7 +139,7 @@ impl<W: Workflow> AnyWorkflow for W {
         })
     }
 
-    async fn back_out(&self, cx: &Cx, step: &str, why: &Error) -> Result<Option<Record>> {
+    async fn back_out(&self, cx: &Cx, step: &str, why: &Why) -> Result<Option<Record>> {
         let step: W::Step = serde_json::from_str(step).map_err(unreadable)?;
         tracing::info!(task = %cx.task_id, subject = cx.subject, kind = W::KIND, ?step, %why, "backing out");
         Workflow::back_out(self, cx, &step, why).await

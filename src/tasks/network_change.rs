@@ -8,9 +8,9 @@
 //! last, so asking twice is asking once. Boots ensure their networks themselves: a host learns of a network with the first
 //! machine that needs it, and this work is only for what changes afterwards.
 
-use super::{Cx, Next, Record, Workflow, network_wish};
+use super::{Cx, Next, Record, Why, Workflow, network_wish};
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hypervisor::Epoch;
 use crate::ids::{NetworkId, TaskId};
 use crate::store::Tx;
@@ -66,7 +66,7 @@ impl Workflow for NetworkChange {
     }
 
     /// There is nothing to undo: the rows are what they are, and the next change or boot tells hosts again.
-    async fn back_out(&self, _: &Cx, _: &Step, _: &Error) -> Result<Option<Record>> {
+    async fn back_out(&self, _: &Cx, _: &Step, _: &Why) -> Result<Option<Record>> {
         Ok(None)
     }
 }

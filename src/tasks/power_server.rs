@@ -3,7 +3,7 @@
 //! One step: order it, ask the host what became of it, record that. A host that refuses leaves the server as the host
 //! says it is, with the failure in its instance actions; a host that is away is waited for.
 
-use super::{Cx, Next, Record, Workflow, machine};
+use super::{Cx, Next, Record, Why, Workflow, machine};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
 use crate::error::{Error, Result};
@@ -77,10 +77,10 @@ impl Workflow for PowerServer {
         Ok(Next::done().recording(settled(cx, &server, step.wish, power, None)))
     }
 
-    async fn back_out(&self, cx: &Cx, step: &Step, why: &Error) -> Result<Option<Record>> {
+    async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
         let server = machine::server(cx).await?;
         // A newer wish has taken over: the server is its to describe.
-        if matches!(why, Error::Conflict(_)) {
+        if *why == Why::Cancelled {
             return Ok(None);
         }
         let power = match on(&server).and_then(|host| cx.hosts.get(host)) {

@@ -1,6 +1,6 @@
 //! The runner: claims tasks, takes their steps, saves what comes next.
 
-use super::{AnyWorkflow, Cx, Hosts, Next, Record, crash_point};
+use super::{AnyWorkflow, Cx, Hosts, Next, Record, Why, crash_point};
 use crate::clock::Clock;
 use crate::error::{Error, Result, with_causes};
 use crate::hypervisor::Epoch;
@@ -161,11 +161,11 @@ impl Runner {
         };
         let cx = self.cx(&claimed);
         loop {
-            if !claimed.is_undoing && cx.is_cancelled().await? {
-                self.turn_back(&mut claimed, "cancelled".to_owned()).await?;
+            if claimed.undoing.is_none() && cx.is_cancelled().await? {
+                self.turn_back(&mut claimed, Why::Cancelled).await?;
             }
-            if claimed.is_undoing {
-                return self.undo(&**workflow, &cx, &claimed).await;
+            if let Some(why) = &claimed.undoing {
+                return self.undo(&**workflow, &cx, &claimed, why).await;
             }
             let outcome = workflow.forward(&cx, &claimed.step).await;
             crash_point::after_step(&claimed.kind).await;
@@ -176,26 +176,25 @@ impl Runner {
                     claimed.attempts = 0;
                 }
                 Ok(Next::Done(record)) => return self.save(&claimed, record, Saved::Over("done")).await,
+                // Whatever it was: who wants the work stopped neither waits for retries nor hears of a failure.
+                Err(error) if cx.is_cancelled().await? => {
+                    tracing::info!(task = %claimed.id, kind = claimed.kind, error = with_causes(&error), "a step ended early");
+                }
                 Err(error) if error.is_transient() && claimed.attempts < workflow.patience() => {
                     tracing::warn!(task = %claimed.id, kind = claimed.kind, error = with_causes(&error), "a step will be tried again");
                     return self.postpone(&claimed, pause_after(claimed.attempts)).await;
                 }
                 Err(error) => {
                     tracing::warn!(task = %claimed.id, kind = claimed.kind, error = with_causes(&error), "a step failed");
-                    self.turn_back(&mut claimed, error.to_string()).await?;
+                    self.turn_back(&mut claimed, Why::Failed(error.to_string())).await?;
                 }
             }
         }
     }
 
-    async fn undo(&self, workflow: &dyn AnyWorkflow, cx: &Cx, claimed: &Claimed) -> Result<()> {
-        let why = match claimed.error.as_deref() {
-            Some("cancelled") => Error::conflict("cancelled"),
-            other => Error::BadRequest(other.unwrap_or("unknown").to_owned()),
-        };
-        let state = if matches!(why, Error::Conflict(_)) { "cancelled" } else { "failed" };
-        match workflow.back_out(cx, &claimed.step, &why).await {
-            Ok(record) => self.save(claimed, record, Saved::Over(state)).await,
+    async fn undo(&self, workflow: &dyn AnyWorkflow, cx: &Cx, claimed: &Claimed, why: &Why) -> Result<()> {
+        match workflow.back_out(cx, &claimed.step, why).await {
+            Ok(record) => self.save(claimed, record, Saved::Over(why.end())).await,
             // Whatever it was: what was promised to be undone is tried until it is.
             Err(error) => {
                 tracing::error!(task = %claimed.id, kind = claimed.kind, error = with_causes(&error), "could not back out; will try again");
@@ -204,12 +203,11 @@ impl Runner {
         }
     }
 
-    async fn turn_back(&self, claimed: &mut Claimed, why: String) -> Result<()> {
-        let (id, epoch, now, text) = (claimed.id, claimed.epoch, self.inner.clock.now(), why.clone());
-        self.inner.db.write(move |tx| tasks::turn_back(tx, id, epoch, &text, now)).await?;
-        claimed.is_undoing = true;
+    async fn turn_back(&self, claimed: &mut Claimed, why: Why) -> Result<()> {
+        let (id, epoch, now, saved) = (claimed.id, claimed.epoch, self.inner.clock.now(), why.clone());
+        self.inner.db.write(move |tx| tasks::turn_back(tx, id, epoch, &saved, now)).await?;
+        claimed.undoing = Some(why);
         claimed.attempts = 0;
-        claimed.error = Some(why);
         Ok(())
     }
 

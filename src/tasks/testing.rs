@@ -3,7 +3,7 @@
 //! [`each_step_twice`] repeats every step as a crash between "done" and "saved" would; [`failure_at_each_step`] runs the
 //! workflow once per step with that step refused, and hands the world to an assertion after the back-out.
 
-use super::{AnyWorkflow, Cx, Next, Record, Workflow};
+use super::{AnyWorkflow, Cx, Next, Record, Why, Workflow};
 use crate::error::{Error, Result};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ impl<W: Workflow> AnyWorkflow for Twice<W> {
         AnyWorkflow::forward(&self.0, cx, step).await
     }
 
-    async fn back_out(&self, cx: &Cx, step: &str, why: &Error) -> Result<Option<Record>> {
+    async fn back_out(&self, cx: &Cx, step: &str, why: &Why) -> Result<Option<Record>> {
         AnyWorkflow::back_out(&self.0, cx, step, why).await?;
         AnyWorkflow::back_out(&self.0, cx, step, why).await
     }
@@ -61,7 +61,7 @@ impl<W: Workflow> AnyWorkflow for FailAfter<W> {
         if taken == self.step + 1 { Err(Error::bad_request("made to fail")) } else { Ok(next) }
     }
 
-    async fn back_out(&self, cx: &Cx, step: &str, why: &Error) -> Result<Option<Record>> {
+    async fn back_out(&self, cx: &Cx, step: &str, why: &Why) -> Result<Option<Record>> {
         AnyWorkflow::back_out(&self.inner, cx, step, why).await
     }
 }

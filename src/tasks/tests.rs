@@ -3,6 +3,7 @@ use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::store::tasks::NewTask;
 use crate::store::{Db, args};
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -14,6 +15,9 @@ struct Wall {
     world: Arc<Mutex<std::collections::BTreeSet<u32>>>,
     sulk: Arc<AtomicU32>,
     epochs: Arc<Mutex<Vec<u64>>>,
+    refusal: Arc<Mutex<Option<&'static str>>>,
+    /// What happens during the next step.
+    meanwhile: Arc<Mutex<Option<BoxFuture<'static, ()>>>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +31,13 @@ impl Workflow for Wall {
     const KIND: &'static str = "wall";
 
     async fn forward(&self, cx: &Cx, Brick::Lay(n): &Brick) -> Result<Next<Brick>> {
+        let meanwhile = self.meanwhile.lock().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile.await;
+        }
+        if let Some(text) = *self.refusal.lock() {
+            return Err(Error::conflict(text));
+        }
         if self.sulk.load(Ordering::SeqCst) > 0 {
             self.sulk.fetch_sub(1, Ordering::SeqCst);
             return Err(Error::unavailable("the mason", "sulking"));
@@ -36,7 +47,7 @@ impl Workflow for Wall {
         Ok(if *n == 2 { Next::done() } else { Next::step(Brick::Lay(n + 1)) })
     }
 
-    async fn back_out(&self, _: &Cx, Brick::Lay(n): &Brick, _: &Error) -> Result<Option<Record>> {
+    async fn back_out(&self, _: &Cx, Brick::Lay(n): &Brick, _: &Why) -> Result<Option<Record>> {
         self.world.lock().retain(|brick| brick > n);
         Ok(None)
     }
@@ -82,7 +93,8 @@ async fn work_runs_to_its_end_and_each_step_may_run_twice() {
     for twice in [false, true] {
         let (site, wall) = (Site::new().await, Wall::default());
         site.order().await;
-        let workflow: Box<dyn AnyWorkflow> = if twice { Box::new(Twice(wall.clone())) } else { Box::new(wall.clone()) };
+        let workflow: Box<dyn AnyWorkflow> =
+            if twice { Box::new(Twice(wall.clone())) } else { Box::new(wall.clone()) };
         site.runner(workflow).drain().await.unwrap();
         assert_eq!((bricks(&wall), site.states().await), (vec![0, 1, 2], vec!["done".to_owned()]));
     }
@@ -130,6 +142,29 @@ async fn a_cancelled_task_is_undone_and_tasks_of_one_subject_run_in_order() {
     let runner = site.runner(Box::new(wall.clone()));
     runner.drain().await.unwrap();
     assert_eq!((bricks(&wall), site.states().await), (vec![0, 1, 2], vec!["cancelled".to_owned(), "done".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_failure_that_reads_like_a_cancellation_is_a_failure() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    site.order().await;
+    *wall.refusal.lock() = Some("cancelled");
+    site.runner(Box::new(wall.clone())).drain().await.unwrap();
+    assert_eq!((bricks(&wall), site.states().await), (vec![], vec!["failed".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_task_cancelled_while_its_step_fails_is_cancelled_at_once() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    site.order().await;
+    let now = site.clock.now();
+    let db = site.db.clone();
+    *wall.meanwhile.lock() = Some(Box::pin(async move {
+        db.write(move |tx| crate::store::tasks::cancel_all(tx, "w", now)).await.unwrap();
+    }));
+    wall.sulk.store(1, Ordering::SeqCst);
+    site.runner(Box::new(wall.clone())).drain().await.unwrap();
+    assert_eq!(site.states().await, ["cancelled"], "without waiting for a retry");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0004_network", include_str!("../schema/0004_network.sql")),
     ("0005_cloud", include_str!("../schema/0005_cloud.sql")),
     ("0006_tasks", include_str!("../schema/0006_tasks.sql")),
+    ("0007_task_reasons", include_str!("../schema/0007_task_reasons.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";

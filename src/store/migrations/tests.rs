@@ -95,6 +95,12 @@ const ROWS: &[(&str, &[&str])] = &[
         &["INSERT INTO tasks (id, kind, step, subject_id, state, epoch, attempts, run_after, cancel, created_at, updated_at)
            VALUES ('t', 'boot', '{}', 's', 'ready', 0, 0, 1, 0, 1, 1)"],
     ),
+    (
+        "0007_task_reasons",
+        &["INSERT INTO tasks (id, kind, step, subject_id, request_id, state, epoch, attempts, run_after, cancel, was_cancelled,
+                              created_at, updated_at)
+           VALUES ('u', 'boot', '{}', 's', 'req-1', 'undoing', 0, 0, 1, 1, 1, 1, 1)"],
+    ),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {
@@ -145,6 +151,40 @@ async fn every_earlier_schema_grows_into_the_newest_with_its_rows_on_postgres() 
     for version in 0..ALL.len() {
         let Some(db) = testing::bare_postgres("every_earlier_schema_grows_into_the_newest").await else { return };
         grow_from(&db, version).await;
+    }
+}
+
+async fn tell_reasons_apart(db: &Db) {
+    apply(db, &ALL[..6]).await.unwrap();
+    let row = |id: &str, state: &str, error: &str| {
+        format!(
+            "INSERT INTO tasks (id, kind, step, subject_id, state, epoch, attempts, run_after, cancel, error, created_at,
+                                updated_at)
+             VALUES ('{id}', 'boot', '{{}}', 's', '{state}', 0, 0, 1, 1, {error}, 1, 1)"
+        )
+    };
+    let rows = [
+        row("a", "undoing", "'cancelled'"),
+        row("b", "undoing", "'the host refused'"),
+        row("c", "cancelled", "'cancelled'"),
+        row("d", "ready", "NULL"),
+    ];
+    db.write(move |tx| rows.iter().try_for_each(|row| tx.execute(row, args![]).map(drop))).await.unwrap();
+    apply(db, ALL).await.unwrap();
+    let query = |tx: &mut Tx| {
+        let rows = tx.query("SELECT id, was_cancelled, error FROM tasks ORDER BY id", args![])?;
+        rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?, row.next()?))).collect()
+    };
+    let found: Vec<(String, bool, Option<String>)> = db.read(query).await.unwrap();
+    let expected = [("a", true, None), ("b", false, Some("the host refused")), ("c", true, None), ("d", false, None)];
+    assert_eq!(found, expected.map(|(id, was, why)| (id.to_owned(), was, why.map(str::to_owned))));
+}
+
+#[tokio::test]
+async fn tasks_that_said_cancelled_in_their_error_say_it_in_a_column_of_its_own() {
+    tell_reasons_apart(&Db::scratch_file()).await;
+    if let Some(db) = testing::bare_postgres("tasks_that_said_cancelled_in_their_error").await {
+        tell_reasons_apart(&db).await;
     }
 }
 
