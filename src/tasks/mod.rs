@@ -21,8 +21,9 @@
 //!    the boot it cancels has backed out.
 //!
 //! The runner is woken by [`Runner::wake`] and by a timer; the wake-up carries nothing, so a lost one costs a second.
-//! To add work: a file here with an enum of steps and a [`Workflow`], a line in [`workflows`], and the generic tests of
-//! [`testing`] prove "each step twice" and "a failure at each step" for it.
+//! To add work: a file here with an enum of steps and a [`Workflow`], a line in [`workflows`], and a case in
+//! `api/compute/tests/workflows.rs`, by which the generic tests of [`testing`] prove "each step twice" and "a failure at
+//! each step" for it; without a case they fail.
 
 pub mod boot_server;
 pub mod console;

@@ -65,8 +65,15 @@ impl Workflow for NetworkChange {
         Ok(Next::done())
     }
 
-    /// There is nothing to undo: the rows are what they are, and the next change or boot tells hosts again.
-    async fn back_out(&self, _: &Cx, _: &Step, _: &Why) -> Result<Option<Record>> {
+    /// There is nothing to undo: the rows are what they are. A host that refused a change hears of it with the next
+    /// change or boot; but nobody will ask again for the removal of what has no row any more, so that goes on here,
+    /// where the runner tries until it succeeds.
+    async fn back_out(&self, cx: &Cx, step: &Step, _: &Why) -> Result<Option<Record>> {
+        if let Step::Remove { network, epoch } = step {
+            for host in cx.hosts.iter() {
+                host.fabric.remove(*network, *epoch).await?;
+            }
+        }
         Ok(None)
     }
 }
@@ -118,7 +125,7 @@ mod tests {
         let wish = db.read(move |tx| network_wish::wish(tx, id)).await.unwrap();
         host.fabric.ensure(&wish).await.unwrap();
         let clock = Clock::manual(NOW);
-        let workflow = Box::new(Twice(NetworkChange));
+        let workflow = Box::new(Twice::of(NetworkChange));
         let runner =
             Runner::new(db.clone(), clock.clone(), Hosts::new([host]), vec![workflow], RunnerSettings::default());
         Site { db, fabric, clock, runner, network }

@@ -1,4 +1,4 @@
-use super::testing::{FailAfter, Twice};
+use super::testing::{Failing, Fault, Twice, When};
 use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::store::tasks::NewTask;
@@ -94,7 +94,7 @@ async fn work_runs_to_its_end_and_each_step_may_run_twice() {
         let (site, wall) = (Site::new().await, Wall::default());
         site.order().await;
         let workflow: Box<dyn AnyWorkflow> =
-            if twice { Box::new(Twice(wall.clone())) } else { Box::new(wall.clone()) };
+            if twice { Box::new(Twice::of(wall.clone())) } else { Box::new(wall.clone()) };
         site.runner(workflow).drain().await.unwrap();
         assert_eq!((bricks(&wall), site.states().await), (vec![0, 1, 2], vec!["done".to_owned()]));
     }
@@ -105,7 +105,7 @@ async fn a_failure_at_any_step_leaves_nothing() {
     for step in 0..3 {
         let (site, wall) = (Site::new().await, Wall::default());
         site.order().await;
-        let failing = FailAfter { inner: wall.clone(), step, taken: Arc::default() };
+        let failing = Failing::new(Box::new(wall.clone()), step, When::After, Fault::ForGood);
         site.runner(Box::new(failing)).drain().await.unwrap();
         assert_eq!((bricks(&wall), site.states().await), (vec![], vec!["failed".to_owned()]), "after step {step}");
     }

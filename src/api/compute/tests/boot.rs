@@ -1,24 +1,6 @@
-//! Boot and delete: to the end, twice over, and with a failure after each step.
+//! Boot and delete to the end, and what ends them early. That each step may run twice or fail is in `workflows`.
 
 use super::*;
-use crate::api::State;
-use crate::tasks::boot_server::BootServer;
-use crate::tasks::delete_server::DeleteServer;
-use crate::tasks::power_server::PowerServer;
-use crate::tasks::testing::{FailAfter, Twice};
-use crate::tasks::{AnyWorkflow, Runner, RunnerSettings};
-use std::sync::Arc;
-use std::time::Duration;
-
-/// The cloud's work, done by other workflows.
-fn runner(site: &Site, workflows: Vec<Box<dyn AnyWorkflow>>) -> Runner {
-    let State { db, clock, hosts, .. } = &*site.cloud.state;
-    Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows, RunnerSettings::default())
-}
-
-fn boot(site: &Site) -> BootServer {
-    BootServer { blobs: site.cloud.state.blobs.clone() }
-}
 
 #[tokio::test]
 async fn a_server_is_made_booted_shown_and_deleted() {
@@ -49,44 +31,6 @@ async fn a_server_is_made_booted_shown_and_deleted() {
     site.cloud.work().await;
     assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
     assert_nothing_left(&site, id).await;
-}
-
-#[tokio::test]
-async fn each_step_of_boot_and_delete_may_run_twice() {
-    let site = Site::new().await;
-    let alice = site.cloud.member("alice").await;
-    let work = runner(&site, vec![Box::new(Twice(boot(&site))), Box::new(Twice(DeleteServer))]);
-    let made = alice.post(&format!("{PATH}/servers"), site.wish("web")).await.json();
-    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
-    work.drain().await.unwrap();
-    let server = show(&alice, id).await;
-    assert_eq!(server["status"], "ACTIVE");
-    assert_eq!(server["addresses"]["private"].as_array().unwrap().len(), 1);
-    alice.delete(&format!("{PATH}/servers/{id}")).await;
-    work.drain().await.unwrap();
-    assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
-    assert_nothing_left(&site, id).await;
-}
-
-#[tokio::test]
-async fn a_failure_after_any_step_of_a_boot_leaves_an_error_with_its_reason_and_nothing_else() {
-    for step in 0..4 {
-        let site = Site::new().await;
-        let alice = site.cloud.member("alice").await;
-        let taken = Arc::default();
-        let failing = FailAfter { inner: boot(&site), step, taken: Arc::clone(&taken) };
-        let work = runner(&site, vec![Box::new(failing), Box::new(DeleteServer)]);
-        let made = alice.post(&format!("{PATH}/servers"), site.wish("web")).await.json();
-        let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
-        work.drain().await.unwrap();
-        assert_eq!(*taken.lock(), step + 1);
-        let server = show(&alice, id).await;
-        assert_eq!((&server["status"], &server["fault"]["message"]), (&json!("ERROR"), &json!("made to fail")));
-        assert_nothing_left(&site, id).await;
-        alice.delete(&format!("{PATH}/servers/{id}")).await;
-        work.drain().await.unwrap();
-        assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404, "after step {step}");
-    }
 }
 
 #[tokio::test]
@@ -131,27 +75,6 @@ async fn a_flavor_too_large_for_any_host_ends_in_error_with_novas_words() {
     assert_eq!(server["status"], "ERROR");
     assert!(server["fault"]["message"].as_str().unwrap().starts_with("No valid host was found. "));
     assert_nothing_left(&site, id).await;
-}
-
-#[tokio::test]
-async fn each_step_of_power_work_may_run_twice() {
-    let site = Site::new().await;
-    let alice = site.cloud.member("alice").await;
-    let id = site.boot(&alice, "web").await;
-    let work = runner(&site, vec![Box::new(Twice(PowerServer { grace: Duration::from_secs(1) }))]);
-    for (action, status) in [
-        (json!({"os-stop": null}), "SHUTOFF"),
-        (json!({"os-start": null}), "ACTIVE"),
-        (json!({"pause": null}), "PAUSED"),
-        (json!({"unpause": null}), "ACTIVE"),
-        (json!({"reboot": {"type": "SOFT"}}), "ACTIVE"),
-        (json!({"reboot": {"type": "HARD"}}), "ACTIVE"),
-    ] {
-        let reply = act(&alice, id, action.clone()).await;
-        assert_eq!(reply.status, 202, "{action}: {}", reply.json());
-        work.drain().await.unwrap();
-        assert_eq!(show(&alice, id).await["status"], status, "{action}");
-    }
 }
 
 #[tokio::test]

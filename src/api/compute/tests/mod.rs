@@ -5,6 +5,7 @@ mod bad_input;
 mod boot;
 mod power;
 mod versions;
+mod workflows;
 
 use crate::api::testing::{Client, Cloud, Reply, START};
 use crate::cloud::address::Pool;
