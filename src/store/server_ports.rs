@@ -19,8 +19,13 @@ pub struct Interface<'s> {
     pub zone: &'s str,
 }
 
-/// Makes a port for a server, to be deleted with it. That the project may join the network, the caller has looked
-/// (`networks::visible`). Quota applies; `address` is one of the network's subnets', or the next free one is taken.
+/// The `device_owner` of a server's interfaces.
+pub fn owner_of(zone: &str) -> String {
+    format!("compute:{zone}")
+}
+
+/// Makes a port for a server, to be deleted with it. That the project may join the network, and that the caller may have
+/// such a port, the caller has looked (`networks::visible`, `port_request::allow_interface`). Quota applies; `address` is one of the network's subnets', or the next free one is taken.
 pub fn create_for_server(
     tx: &mut Tx,
     network: NetworkId,
@@ -41,7 +46,7 @@ pub fn create_for_server(
         description: String::new(),
         mac_address: None,
         device_id: interface.server.to_string(),
-        device_owner: format!("compute:{}", interface.zone),
+        device_owner: owner_of(interface.zone),
         server_id: Some(interface.server),
         position: interface.position,
         made_for_server: true,
@@ -63,7 +68,7 @@ pub fn attach(tx: &mut Tx, reach: &Reach, port: PortId, interface: Interface<'_>
         "UPDATE ports SET device_id = ?2, device_owner = ?3, server_id = ?2, position = ?4, made_for_server = 0,
                           revision = revision + 1, updated_at = ?5
           WHERE id = ?1",
-        args![port.id, interface.server, format!("compute:{}", interface.zone), interface.position, now],
+        args![port.id, interface.server, owner_of(interface.zone), interface.position, now],
     )?;
     super::networks::touch(tx, port.network_id)?;
     super::ports::of_id(tx, port.id)

@@ -7,7 +7,8 @@
 use super::common::{Link, Metadata, links};
 use super::server_request::{Drive, NetworkChoice, NewServer, ServerCreate};
 use super::versions;
-use crate::api::{Call, Row};
+use crate::api::network::port_request::allow_interface;
+use crate::api::{Call, Context, Row};
 use crate::cloud::boot::{self, kept_properties};
 use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::Wish;
@@ -30,6 +31,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::json;
+use std::net::IpAddr;
 
 pub fn rows() -> Vec<Row> {
     vec![post("/servers", create).rule("os_compute_api:servers:create")]
@@ -53,6 +55,8 @@ versioned! {
 /// What the request comes to, once its own contradictions are looked for.
 #[derive(Clone)]
 struct Order {
+    /// Who asks, for the rules of the network that it joins.
+    cx: Context,
     project: ProjectId,
     user: UserId,
     is_admin: bool,
@@ -121,6 +125,7 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
     let hints = call.body.hints.as_ref().or(call.body.older_hints.as_ref()).cloned().unwrap_or_default();
     check_hints(&hints)?;
     Ok(Order {
+        cx: cx.clone(),
         project: cx.project_id()?.clone(),
         user: cx.user_id()?.clone(),
         is_admin: cx.may("context_is_admin"),
@@ -483,8 +488,7 @@ fn connect(tx: &mut Tx, order: &Order, joined: &Joined, server: ServerId, now: c
     match (joined, &order.networks) {
         (Joined::Networks(networks), _) => {
             for (position, network) in networks.iter().enumerate() {
-                server_ports::create_for_server(tx, *network, &order.project, interface(position), None, now)
-                    .map_err(as_nova)?;
+                join(tx, order, *network, interface(position), None, now)?;
             }
         }
         (Joined::AsAsked, NetworkChoice::These(wishes)) => {
@@ -494,16 +498,7 @@ fn connect(tx: &mut Tx, order: &Order, joined: &Joined, server: ServerId, now: c
                         server_ports::attach(tx, &reach, port, interface(position), now).map_err(as_nova)?;
                     }
                     (None, Some(network)) => {
-                        networks::visible(tx, &reach, network).map_err(as_nova)?;
-                        server_ports::create_for_server(
-                            tx,
-                            network,
-                            &order.project,
-                            interface(position),
-                            wish.fixed_ip,
-                            now,
-                        )
-                        .map_err(as_nova)?;
+                        join(tx, order, network, interface(position), wish.fixed_ip, now)?;
                     }
                     (None, None) => {}
                 }
@@ -511,6 +506,24 @@ fn connect(tx: &mut Tx, order: &Order, joined: &Joined, server: ServerId, now: c
         }
         (Joined::AsAsked, _) => {}
     }
+    Ok(())
+}
+
+/// Makes a port in a network the project may join, if the caller could have made it alike.
+///
+/// Upstream finds a refusal while it builds, and leaves a server in ERROR; what can be told at once is told at once here.
+fn join(
+    tx: &mut Tx,
+    order: &Order,
+    network: NetworkId,
+    interface: Interface<'_>,
+    address: Option<IpAddr>,
+    now: crate::clock::Timestamp,
+) -> Result<()> {
+    let reach = if order.is_admin { Reach::Cloud } else { Reach::Project(order.project.clone()) };
+    let network = networks::visible(tx, &reach, network).map_err(as_nova)?;
+    allow_interface(&order.cx, &network, &order.project, interface.zone, address)?;
+    server_ports::create_for_server(tx, network.id, &order.project, interface, address, now).map_err(as_nova)?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ mod collection;
 mod extensions;
 mod filter;
 mod networks;
-mod port_request;
+pub mod port_request;
 mod ports;
 mod quotas;
 mod request;

@@ -11,8 +11,10 @@ use crate::ids::{NetworkId, ProjectId, SubnetId};
 use crate::store::allocations::{AddressWish, Addresses};
 use crate::store::networks::Network;
 use crate::store::ports::NewPort;
+use crate::store::server_ports::owner_of;
 use crate::versioned;
 use serde_json::Value;
+use std::net::IpAddr;
 
 /// Neutron's `max_fixed_ips_per_port`.
 const MOST_ADDRESSES: usize = 5;
@@ -107,6 +109,31 @@ impl PortCreate {
         let tags = self.tags.unwrap_or_default().into_iter().map(|tag| tag.0).collect();
         Ok(WantedPort { network_id, new, tags: super::tags::sorted(tags)? })
     }
+}
+
+/// Refuses a port that compute would make for the caller's server, where `POST /v2.0/ports` would refuse it to the caller:
+/// compute acts in the caller's name. Words it as Nova passes Neutron's refusal on.
+///
+/// # Errors
+/// `Forbidden`.
+pub fn allow_interface(
+    cx: &Context,
+    network: &Network,
+    project: &ProjectId,
+    zone: &str,
+    address: Option<IpAddr>,
+) -> Result<()> {
+    let wanted = match address {
+        None => Addresses::Any,
+        Some(ip) => Addresses::These(vec![AddressWish { subnet_id: None, ip_address: Some(ip) }]),
+    };
+    let asked = cx
+        .allow("create_port")
+        .and_then(|()| refuse_guests_wishes(cx, "create_port", network, project, None, &owner_of(zone), &wanted));
+    asked.map_err(|error| match error {
+        Error::Forbidden(rule) => Error::Forbidden(format!("(rule:{rule}) is disallowed by policy")),
+        other => other,
+    })
 }
 
 /// Some attributes are for those alone who own the network: on a shared one, its guests take what they are given.

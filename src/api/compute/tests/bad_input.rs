@@ -86,14 +86,14 @@ async fn a_body_of_the_wrong_shape_is_a_bad_request_that_names_the_field() {
 #[tokio::test]
 async fn a_refused_create_leaves_no_row_and_no_port() {
     let site = Site::new().await;
-    let alice = site.cloud.member("alice").await;
+    let admin = site.cloud.admin().await;
     let mut wish = site.wish("web");
     // The second interface can't be made, after the first was.
     wish["server"]["networks"] =
         json!([{"uuid": site.network.to_string()}, {"uuid": site.network.to_string(), "fixed_ip": "192.0.2.1"}]);
-    let reply = alice.post(&format!("{PATH}/servers"), wish).await;
+    let reply = admin.post(&format!("{PATH}/servers"), wish).await;
     assert!(matches!(reply.status, 400 | 409), "{}", reply.json());
-    assert_eq!(alice.get(&format!("{PATH}/servers")).await.json(), json!({"servers": []}));
+    assert_eq!(admin.get(&format!("{PATH}/servers")).await.json(), json!({"servers": []}));
     let network = site.network;
     let ports = site.cloud.state.db.read(move |tx| crate::store::ports::of_network(tx, network)).await.unwrap();
     assert!(ports.is_empty());

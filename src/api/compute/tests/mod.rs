@@ -3,6 +3,7 @@
 mod around;
 mod bad_input;
 mod boot;
+mod interfaces;
 mod power;
 mod versions;
 mod workflows;
