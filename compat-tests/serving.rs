@@ -204,7 +204,7 @@ fn metrics_are_what_prometheus_reads_and_name_no_path() {
     let text = eventually("both are counted", || {
         let answer = cloud.get("/metrics", "");
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; version=0.0.4")));
-        Some(answer.text()).filter(|text| text.contains(r#"{service="other",status="4xx"}"#))
+        Some(answer.text()).filter(|text| text.contains(r#"{service="root",status="4xx"}"#))
     });
     let mut families = Vec::new();
     for line in text.lines() {

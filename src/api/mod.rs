@@ -48,9 +48,50 @@ pub fn router(state: Arc<State>) -> Router<GateKeeper> {
 
 #[cfg(test)]
 mod tests {
+    use super::testing::Cloud;
     use crate::cloud::policy_rules;
+    use crate::http::call::BodyStream;
+    use crate::http::router::Request;
     use crate::http::table::Access;
+    use http::{HeaderMap, HeaderValue, Method};
     use std::collections::HashSet;
+
+    /// Whose a request is, and whether it may take any time.
+    fn route(cloud: &Cloud, method: Method, path: &str, content_type: &'static str) -> (&'static str, bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static(content_type));
+        let request = Request {
+            method,
+            path: path.to_owned(),
+            query: String::new(),
+            headers,
+            peer: None,
+            request_id: String::new(),
+            body: BodyStream::new(Box::pin(futures::stream::empty()), Some(0)),
+        };
+        let route = cloud.router.route(&request);
+        (route.service.api(), route.streams)
+    }
+
+    #[tokio::test]
+    async fn the_row_alone_says_whose_a_request_is_and_whether_it_has_no_time_limit() {
+        const OCTETS: &str = "application/octet-stream";
+        let cloud = Cloud::new().await;
+        let of = |method, path, content_type| route(&cloud, method, path, content_type);
+        for (method, path) in [(Method::PUT, "/image/v2/images/x/file"), (Method::GET, "/image/v2/images/x/file/")] {
+            assert_eq!(of(method, path, "text/plain"), ("image", true), "{path}");
+        }
+        assert_eq!(of(Method::PUT, "/image/v2/images/x/stage", OCTETS), ("image", true));
+        // Neither a media type nor how a path ends buys time.
+        assert_eq!(of(Method::POST, "/v3/auth/tokens", OCTETS), ("identity", false));
+        assert_eq!(of(Method::DELETE, "/image/v2/images/x/file", OCTETS), ("image", false));
+        assert_eq!(of(Method::GET, "/compute/v2.1/servers/file", OCTETS), ("compute", false));
+        assert_eq!(of(Method::PUT, "/network/no/such/file", OCTETS), ("network", false));
+        assert_eq!(of(Method::PUT, "/no/such/file", OCTETS), ("root", false));
+        for (path, name) in [("/compute", "compute"), ("/identity", "identity"), ("/healthcheck", "root")] {
+            assert_eq!(of(Method::GET, path, ""), (name, false), "{path}");
+        }
+    }
 
     #[test]
     fn every_row_is_public_or_asks_a_rule_that_exists() {

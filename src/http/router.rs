@@ -49,6 +49,25 @@ struct Entry<X> {
     rows: Vec<Row<X>>,
 }
 
+/// Where a request goes, told from its head alone: what is around the router (limits, metrics, headers) goes by it.
+pub struct Route<'r, X> {
+    /// Whose path it is; of a path that nothing serves, the service with the longest prefix of it.
+    pub service: &'static Service,
+    /// Image bytes come and go for as long as it takes.
+    pub streams: bool,
+    path: String,
+    version: Result<Microversion>,
+    found: Option<Found<'r, X>>,
+}
+
+/// A path that rows have.
+struct Found<'r, X> {
+    entry: &'r Entry<X>,
+    params: Params,
+    /// Those of the method and version; `None` when nothing of the path lives at that version.
+    rows: Option<Vec<&'r Row<X>>>,
+}
+
 pub struct Router<G: Gate> {
     gate: G,
     paths: matchit::Router<usize>,
@@ -97,19 +116,40 @@ impl<G: Gate> Router<G> {
         self.entries.iter().flat_map(|entry| entry.rows.iter().map(|row| (entry.service, row)))
     }
 
-    /// Answers a request; every failure in the dialect of the service whose path it is.
-    pub async fn answer(&self, request: Request) -> RawReply {
-        let request_id = request.request_id.clone();
-        let is_head = request.method == Method::HEAD;
+    /// Finds the way of a request without taking it.
+    pub fn route(&self, request: &Request) -> Route<'_, G::Context> {
         let path = self.canonical(&request.path);
         let service = self.service_of(&path);
         let version = service.axis.map_or(Ok(Microversion::ANY), |axis| axis.negotiate(&request.headers));
-        let answered = match &version {
-            Ok(version) => self.dispatch(request, path, *version).await,
-            Err(error) => return fault(service, error, &request_id),
+        let found = self.paths.at(&path).ok().map(|matched| {
+            let entry = &self.entries[*matched.value];
+            let params =
+                Params(matched.params.iter().map(|(key, value)| (key.to_owned(), percent_decoded(value))).collect());
+            let rows = version.as_ref().ok().and_then(|version| rows_for(entry, &request.method, *version));
+            Found { entry, params, rows }
+        });
+        let row = found.as_ref().and_then(|found| found.rows.as_ref()?.first());
+        Route { service, streams: row.is_some_and(|row| row.streams), path, version, found }
+    }
+
+    /// Answers a request; every failure in the dialect of the service whose path it is.
+    pub async fn answer(&self, request: Request) -> RawReply {
+        let route = self.route(&request);
+        self.answer_on(route, request).await
+    }
+
+    /// Answers a request on the way that [`Router::route`] found for it.
+    pub async fn answer_on(&self, route: Route<'_, G::Context>, request: Request) -> RawReply {
+        let Route { service, path, version, found, .. } = route;
+        let request_id = request.request_id.clone();
+        let is_head = request.method == Method::HEAD;
+        let version = match version {
+            Ok(version) => version,
+            Err(error) => return fault(service, &error, &request_id),
         };
+        let answered = self.dispatch(request, path, version, found).await;
         let mut reply = answered.unwrap_or_else(|error| fault(service, &error, &request_id));
-        if let (Some(axis), Ok(version)) = (service.axis, version) {
+        if let Some(axis) = service.axis {
             axis.echo(version, &mut reply.headers);
         }
         if is_head {
@@ -141,13 +181,16 @@ impl<G: Gate> Router<G> {
         self.services.iter().find(owns).or(self.services.last()).expect("a router has at least one service")
     }
 
-    async fn dispatch(&self, request: Request, path: String, version: Microversion) -> Result<RawReply> {
+    async fn dispatch(
+        &self,
+        request: Request,
+        path: String,
+        version: Microversion,
+        found: Option<Found<'_, G::Context>>,
+    ) -> Result<RawReply> {
         let no_such_path = || Error::not_found(Kind::Page, &path);
-        let matched = self.paths.at(&path).map_err(|_| no_such_path())?;
-        let entry = &self.entries[*matched.value];
-        let params =
-            Params(matched.params.iter().map(|(key, value)| (key.to_owned(), percent_decoded(value))).collect());
-        let rows = rows_for(entry, &request.method, version).ok_or_else(no_such_path)?;
+        let Found { entry, params, rows } = found.ok_or_else(no_such_path)?;
+        let rows = rows.ok_or_else(no_such_path)?;
         let Some(first) = rows.first() else {
             return Err(Error::MethodNotAllowed(allowed(entry, version)));
         };

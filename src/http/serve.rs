@@ -1,11 +1,12 @@
 //! Listening: connections to requests, requests to the router, with what every request gets around it.
 //!
-//! From the outside in: request id, access log, panic guard, time limit, then the router. Bodies are bounded where they
-//! are read, since an image's has no bound. On shutdown the listener closes first; requests under way may finish.
+//! From the outside in: request id, access log, panic guard, time limit, then the router, which says of each request whose
+//! it is and whether it streams. Bodies are bounded where they are read, since an image's has no bound. On shutdown the listener closes first; requests under way may finish.
 
 use super::call::BodyStream;
 use super::reply::{RawBody, RawReply};
 use super::router::{Gate, Request, Router};
+use super::table::Service;
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -105,7 +106,6 @@ async fn respond<G: Gate, O: Observer>(
     let (parts, body) = request.into_parts();
     let method = parts.method.clone();
     let path = parts.uri.path().to_owned();
-    let streams = is_stream(&parts.headers, &path);
     let request = Request {
         method: parts.method,
         path: path.clone(),
@@ -115,7 +115,9 @@ async fn respond<G: Gate, O: Observer>(
         request_id: request_id.clone(),
         body: body_stream(body),
     };
-    let guarded = AssertUnwindSafe(router.answer(request)).catch_unwind();
+    let route = router.route(&request);
+    let (service, streams) = (route.service, route.streams);
+    let guarded = AssertUnwindSafe(router.answer_on(route, request)).catch_unwind();
     let outcome = if streams { Ok(guarded.await) } else { tokio::time::timeout(TIME_LIMIT, guarded).await };
     let reply = match outcome {
         Ok(Ok(reply)) => reply,
@@ -129,20 +131,12 @@ async fn respond<G: Gate, O: Observer>(
         }
     };
     let took = started.elapsed();
-    observer.answered(service_label(&path), reply.status, took);
+    observer.answered(service.api(), reply.status, took);
     tracing::info!(
         target: "access", %request_id, %method, path, status = reply.status.as_u16(), peer = %peer.ip(),
         ms = took.as_secs_f64() * 1_000.0
     );
-    into_response(reply, &path, &request_id)
-}
-
-/// Image bytes come and go for as long as it takes.
-fn is_stream(headers: &http::HeaderMap, path: &str) -> bool {
-    let octets = headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/octet-stream"));
-    octets || path.ends_with("/file")
+    into_response(reply, service, &request_id)
 }
 
 fn plain_fault(status: StatusCode) -> RawReply {
@@ -152,17 +146,6 @@ fn plain_fault(status: StatusCode) -> RawReply {
         status,
         &serde_json::json!({"error": {"code": code, "title": status.canonical_reason(), "message": message}}),
     )
-}
-
-/// The first segment of the path: few enough to be a metric's label.
-fn service_label(path: &str) -> &'static str {
-    match path.split('/').nth(1) {
-        Some("identity" | "v3") => "identity",
-        Some("image") => "image",
-        Some("compute") => "compute",
-        Some("network") => "network",
-        _ => "other",
-    }
 }
 
 fn body_stream(body: Incoming) -> BodyStream {
@@ -176,7 +159,7 @@ fn body_stream(body: Incoming) -> BodyStream {
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 static COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
 
-fn into_response(reply: RawReply, path: &str, request_id: &str) -> Response<Body> {
+fn into_response(reply: RawReply, service: &Service, request_id: &str) -> Response<Body> {
     let body: Body = match reply.body {
         RawBody::Bytes(bytes) => Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
         RawBody::Stream(stream) => {
@@ -188,7 +171,7 @@ fn into_response(reply: RawReply, path: &str, request_id: &str) -> Response<Body
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
     if let Ok(value) = HeaderValue::from_str(request_id) {
-        if path.starts_with("/compute") {
+        if service.api() == "compute" {
             response.headers_mut().insert(COMPUTE_REQUEST_ID.clone(), value.clone());
         }
         response.headers_mut().insert(REQUEST_ID.clone(), value);

@@ -30,6 +30,13 @@ pub struct Service {
     pub head_as_get: bool,
 }
 
+impl Service {
+    /// The API it is a part of, for metrics and headers: `compute` of both `/compute` and `/compute/v2.1`.
+    pub fn api(&self) -> &'static str {
+        self.prefix.split('/').nth(1).unwrap_or(self.name)
+    }
+}
+
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
