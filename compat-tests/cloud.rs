@@ -3,6 +3,7 @@
 //! What it logs goes to a file, so that a test can wait for a line and look for what must not be there. It speaks plain
 //! HTTP/1.0 by hand: one request, one connection, every byte visible.
 
+use crate::database::Database;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,6 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Cloud {
     folder: tempfile::TempDir,
+    pub database: Database,
     pub address: SocketAddr,
     environment: Vec<(String, String)>,
     process: Option<Child>,
@@ -25,7 +27,11 @@ impl Cloud {
     /// Settings for a cloud on the simulator, with passwords that are cheap to hash. Nothing runs yet.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut cloud = Self { folder, address: free_address(), environment: Vec::new(), process: None };
+        let database = Database::new(folder.path().join("state"));
+        let mut cloud = Self { folder, database, address: free_address(), environment: Vec::new(), process: None };
+        if let Some(url) = cloud.database.url().map(str::to_owned) {
+            cloud.set("DATABASE_URL", &url);
+        }
         let state = cloud.state_dir().display().to_string();
         let listen = cloud.address.to_string();
         cloud.set("STATE_DIR", &state).set("LISTEN", &listen).set("HYPERVISOR", "simulated");
@@ -187,7 +193,8 @@ impl Drop for Cloud {
         self.kill();
         // Networks outlive the process on purpose; after a test nobody comes back for them.
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/compat-tests/harness/sweep.sh");
-        let _ = Command::new(script).arg(self.state_dir()).output();
+        let id = self.database.text("SELECT id FROM cloud");
+        let _ = Command::new(script).arg(self.state_dir()).args(id).output();
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();

@@ -2,226 +2,11 @@
 //!
 //! `CRASH_POINT=boot_server:2` makes a debug build stand still after that step's effect, before it is saved: the moment at
 //! which the most can be done twice or forgotten. The test kills the process there, starts it again, and asks the API,
-//! libvirt, the kernel and the database how things are. These tests need root, libvirtd and qemu-img.
+//! libvirt, the kernel and the database how things are. Images, which need no machine, are in `crash_images`.
 
-use crate::cloud::{Answer, Cloud, eventually, is_root};
+use crate::cloud::eventually;
+use crate::lab::{Daemon, Lab, bridge};
 use serde_json::{Value, json};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// A libvirtd: the one that the environment names, or one of our own, ended with everything it runs.
-struct Daemon {
-    uri: String,
-    own: Option<tempfile::TempDir>,
-}
-
-impl Daemon {
-    fn find() -> Option<Self> {
-        match std::env::var("GAPURA_TEST_LIBVIRT_URI") {
-            Ok(uri) if !uri.is_empty() => can_run_machines().then_some(Self { uri, own: None }),
-            _ => Self::own(),
-        }
-    }
-
-    fn own() -> Option<Self> {
-        if !can_run_machines() {
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let uri = control("start", folder.path());
-        Some(Self { uri, own: Some(folder) })
-    }
-
-    /// Its machines' ids, running or not.
-    fn machines(&self, only: &str) -> Vec<String> {
-        // A daemon that was just killed takes a moment.
-        eventually("libvirt lists its machines", || {
-            let output = Command::new("virsh").args(["-q", "-c", &self.uri, "list", "--uuid", only]).output().unwrap();
-            let text = String::from_utf8(output.stdout).unwrap();
-            output.status.success().then(|| text.split_whitespace().map(str::to_owned).collect())
-        })
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.own {
-            control("stop", folder.path());
-        }
-    }
-}
-
-fn can_run_machines() -> bool {
-    let has = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
-    let can = is_root() && ["libvirtd", "virsh", "qemu-img", "ip"].iter().all(|tool| *tool == "ip" || has(tool));
-    if !can {
-        eprintln!("SKIPPED: no root, libvirtd, virsh or qemu-img, so nothing is killed in the middle of a boot");
-    }
-    can
-}
-
-fn control(verb: &str, folder: &Path) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/compat-tests/harness/libvirtd.sh");
-    let output = Command::new(script).arg(verb).arg(folder).output().unwrap();
-    assert!(output.status.success(), "{verb}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// A cloud on a real libvirt with an image in it. What the guest does does not matter here: its disk is empty.
-struct Lab {
-    cloud: Cloud,
-    daemon: Daemon,
-    token: String,
-}
-
-impl Lab {
-    fn open(daemon: Daemon) -> Self {
-        let mut cloud = Cloud::new();
-        let image = cloud.folder().join("empty.qcow2");
-        let made = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&image).arg("1M").status();
-        assert!(made.unwrap().success());
-        // Shared networks are routed to the host: two clouds on one must not have the same range.
-        let port = u32::from(cloud.address.port());
-        let range = format!("10.{}.{}.0/24", 64 + port % 128, port / 128 % 256);
-        cloud.set("HYPERVISOR", &daemon.uri).set("COMPUTE__ACCELERATOR", "tcg");
-        cloud.set("NETWORK__PRIVATE_RANGE", &range).set("INIT__IMAGE", image.to_str().unwrap());
-        cloud.set("LOG__FILTER", "info,gapura::tasks=debug");
-        cloud.init();
-        cloud.start();
-        let token = cloud.admin();
-        let lab = Self { cloud, daemon, token };
-        // Nothing is placed on a host before it was looked at for the first time.
-        eventually("the host is known", || {
-            let known: i64 =
-                lab.database().query_row("SELECT count(last_seen_at) FROM hosts", [], |row| row.get(0)).unwrap();
-            (known > 0).then_some(())
-        });
-        lab
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.cloud.get(path, &self.token)
-    }
-
-    fn create(&self) -> Server {
-        let named = |path: &str, collection: &str, name: &str| {
-            let found = self.get(path).json()[collection].as_array().unwrap().clone();
-            let one = found.iter().find(|one| one["name"] == name || name.is_empty()).expect("init made one");
-            one["id"].as_str().unwrap().to_owned()
-        };
-        let wish = json!({
-            "name": "web",
-            "imageRef": named("/image/v2/images", "images", ""),
-            "flavorRef": named("/compute/v2.1/flavors", "flavors", "m1.nano"),
-            "networks": [{"uuid": named("/network/v2.0/networks", "networks", "private")}],
-        });
-        let answer = self.cloud.ask("POST", "/compute/v2.1/servers", &self.token, &json!({ "server": wish }));
-        assert_eq!(answer.status, 202, "{}", answer.text());
-        let id = answer.json()["server"]["id"].as_str().unwrap().to_owned();
-        Server { disks: self.cloud.state_dir().join("machines/instances").join(&id), id }
-    }
-
-    fn delete(&self, server: &Server) {
-        let path = format!("/compute/v2.1/servers/{}", server.id);
-        let answer = self.cloud.ask("DELETE", &path, &self.token, &Value::Null);
-        assert_eq!(answer.status, 204, "{}", answer.text());
-    }
-
-    fn show(&self, server: &Server) -> Answer {
-        self.get(&format!("/compute/v2.1/servers/{}", server.id))
-    }
-
-    /// Waits until the server is what it will be.
-    fn settled(&self, server: &Server) -> Value {
-        eventually("the server is active or an error", || {
-            let shown = self.show(server).json()["server"].take();
-            let is_settled = shown["status"] != "BUILD" && shown["OS-EXT-STS:task_state"].is_null();
-            is_settled.then_some(shown)
-        })
-    }
-
-    fn gone(&self, server: &Server) {
-        eventually("the server is gone", || (self.show(server).status == 404).then_some(()));
-    }
-
-    /// The taps of a server's ports.
-    fn taps(&self, server: &Server) -> Vec<String> {
-        let ports = self.get(&format!("/network/v2.0/ports?device_id={}", server.id)).json();
-        let ids = ports["ports"].as_array().unwrap().iter().map(|port| port["id"].as_str().unwrap().replace('-', ""));
-        ids.map(|id| format!("tap{}", &id[..11])).collect()
-    }
-
-    /// Acts, and waits until the process stands still where it is to be killed.
-    fn stand_still_at(&mut self, point: &str, act: impl FnOnce(&Self)) {
-        self.cloud.kill();
-        self.cloud.variable("CRASH_POINT", point);
-        self.cloud.start();
-        let times = |lab: &Self| lab.cloud.log().matches("standing still at the crash point").count();
-        let before = times(self);
-        act(self);
-        eventually(&format!("it stands still at {point}"), || (times(self) > before).then_some(()));
-    }
-
-    /// Kills it where it stands, and starts it as it should be.
-    fn kill_and_restart(&mut self) {
-        self.cloud.kill();
-        self.cloud.unset("CRASH_POINT");
-        self.cloud.start();
-    }
-
-    fn is_running_once(&self, server: &Server) {
-        let running = self.daemon.machines("--state-running");
-        assert_eq!(running.iter().filter(|id| **id == server.id).count(), 1, "{running:?}");
-        assert!(server.disks.is_dir());
-        let taps = self.taps(server);
-        assert_eq!(taps.len(), 1, "one port");
-        assert!(Path::new("/sys/class/net").join(&taps[0]).exists());
-        assert_eq!(self.rows("claims", &server.id), 1);
-        assert_eq!(self.rows("ports", &server.id), 1);
-    }
-
-    /// Machine, files, taps, ports, claim, and the network on the host, which had no other server.
-    fn nothing_is_left(&self, server: &Server, taps: &[String]) {
-        let machines = self.daemon.machines("--all");
-        assert!(!machines.contains(&server.id), "{machines:?}");
-        assert!(!server.disks.exists(), "{} is there", server.disks.display());
-        for tap in taps {
-            assert!(!Path::new("/sys/class/net").join(tap).exists(), "{tap} is there");
-        }
-        assert_eq!(self.rows("claims", &server.id), 0, "a claim is there");
-        assert_eq!(self.rows("ports", &server.id), 0, "a port is there");
-        let links = text(Command::new("ip").args(["link"]));
-        let alias = format!("gapura:{}", self.cloud_id());
-        assert!(!links.contains(&alias), "{links}");
-        let network = self.get("/network/v2.0/networks?name=private").json()["networks"][0]["id"].clone();
-        let short = network.as_str().unwrap().replace('-', "")[..11].to_owned();
-        let namespaces = text(Command::new("ip").args(["netns", "list"]));
-        assert!(!namespaces.contains(&format!("gapura-{short}")), "{namespaces}");
-    }
-
-    fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.cloud.state_dir().join("gapura.db")).unwrap()
-    }
-
-    fn rows(&self, table: &str, server: &str) -> i64 {
-        let query = format!("SELECT count(*) FROM {table} WHERE server_id = ?1");
-        self.database().query_row(&query, [server], |row| row.get(0)).unwrap()
-    }
-
-    fn cloud_id(&self) -> String {
-        self.database().query_row("SELECT id FROM cloud", [], |row| row.get(0)).unwrap()
-    }
-}
-
-struct Server {
-    id: String,
-    disks: PathBuf,
-}
-
-fn text(command: &mut Command) -> String {
-    String::from_utf8(command.output().unwrap().stdout).unwrap()
-}
 
 const BOOT_STEPS: usize = 4;
 const DELETE_STEPS: usize = 2;
@@ -263,15 +48,21 @@ fn killed_after_starting_a_machine_it_does_not_start_it_twice() {
 }
 
 #[test]
-fn boot_and_delete_have_as_many_steps_as_are_tried_here() {
+fn all_work_has_as_many_steps_as_are_tried_here() {
     let Some(daemon) = Daemon::find() else { return };
     let lab = Lab::open(daemon);
     let server = lab.create();
     lab.settled(&server);
+    lab.act(&server, &json!({"pause": null}));
+    lab.settled(&server);
+    set_mtu(&lab, &lab.private(), 1400);
     lab.delete(&server);
     lab.gone(&server);
+    eventually("hosts have heard of the network's change", || lab.no_work_is_open().then_some(()));
     let log = lab.cloud.log();
-    for (kind, steps) in [("boot_server", BOOT_STEPS), ("delete_server", DELETE_STEPS)] {
+    for (kind, steps) in
+        [("boot_server", BOOT_STEPS), ("delete_server", DELETE_STEPS), ("power_server", 1), ("network_change", 1)]
+    {
         let taken = log.lines().filter(|line| line.contains(&format!("kind=\"{kind}\"")) && line.contains(": step "));
         assert_eq!(taken.count(), steps, "{kind}:\n{log}");
     }
@@ -307,56 +98,100 @@ fn a_server_deleted_while_the_process_was_dying_in_its_boot_leaves_nothing() {
     lab.nothing_is_left(&server, &taps);
 }
 
-#[test]
-fn an_upload_that_the_process_did_not_survive_leaves_a_queued_image_and_no_bytes() {
-    let mut cloud = Cloud::serving();
-    let token = cloud.admin();
-    let body = json!({"name": "cut", "disk_format": "raw", "container_format": "bare"});
-    let id = cloud.ask("POST", "/image/v2/images", &token, &body).json()["id"].as_str().unwrap().to_owned();
-    let (path, data) = (format!("/image/v2/images/{id}"), format!("/image/v2/images/{id}/file"));
-    let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
-    let mut upload = cloud.begin("PUT", &data, &headers, 20 << 20);
-    let store = cloud.state_dir().join("images");
-    // As much as it takes until some of it is in the store.
-    let piece = vec![7; 1 << 20];
-    let mut sent = 0;
-    eventually("bytes reach the store", || {
-        if sent < 16 {
-            upload.write_all(&piece).unwrap();
-            sent += 1;
-        }
-        (bytes_in(&store) > 0).then_some(())
-    });
-    cloud.kill();
-    drop(upload);
-    assert!(bytes_in(&store) > 0, "there is something to forget");
-    cloud.start();
-    let shown = cloud.get(&path, &token).json();
-    assert_eq!((&shown["status"], &shown["size"], &shown["checksum"]), (&json!("queued"), &Value::Null, &Value::Null));
-    assert_eq!(bytes_in(&store), 0, "{store:?}");
-
-    let again = cloud.send("PUT", &data, &headers, b"whole");
-    assert_eq!(again.status, 204, "{}", again.text());
-    let shown = cloud.get(&path, &token).json();
-    assert_eq!((&shown["status"], &shown["size"]), (&json!("active"), &json!(5)));
-    let mut whole = cloud.get(&data, &token);
-    assert_eq!(std::mem::take(&mut whole.body), b"whole");
-
-    // What was acknowledged survives the next kill.
-    cloud.kill();
-    cloud.start();
-    assert_eq!(cloud.get(&path, &token).json()["status"], "active");
-    assert_eq!(cloud.get(&data, &token).body, b"whole");
+/// Asks for another MTU of a network: work for its hosts.
+fn set_mtu(lab: &Lab, network: &str, mtu: u32) {
+    let path = format!("/network/v2.0/networks/{network}");
+    let answer = lab.cloud.ask("PUT", &path, &lab.token, &json!({"network": {"mtu": mtu}}));
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-fn bytes_in(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    entries
-        .flatten()
-        .map(
-            |entry| {
-                if entry.path().is_dir() { bytes_in(&entry.path()) } else { entry.metadata().map_or(0, |m| m.len()) }
-            },
-        )
-        .sum()
+#[test]
+fn killed_after_any_order_about_power_it_ends_as_ordered() {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open(daemon);
+    let server = lab.create();
+    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    for (action, status, state) in [
+        (json!({"os-stop": null}), "SHUTOFF", "--state-shutoff"),
+        (json!({"os-start": null}), "ACTIVE", "--state-running"),
+        (json!({"pause": null}), "PAUSED", "--state-paused"),
+        (json!({"unpause": null}), "ACTIVE", "--state-running"),
+        (json!({"reboot": {"type": "HARD"}}), "ACTIVE", "--state-running"),
+        (json!({"reboot": {"type": "SOFT"}}), "ACTIVE", "--state-running"),
+    ] {
+        lab.stand_still_at("power_server:0", |lab| lab.act(&server, &action));
+        lab.kill_and_restart();
+        let shown = lab.settled(&server);
+        assert_eq!(shown["status"], status, "{action}: {shown}");
+        let machines = lab.daemon.machines(state);
+        assert_eq!(machines.iter().filter(|id| **id == server.id).count(), 1, "{action}: {machines:?}");
+    }
+    lab.is_running_once(&server);
+    let taps = lab.taps(&server);
+    lab.delete(&server);
+    lab.gone(&server);
+    lab.nothing_is_left(&server, &taps);
+}
+
+#[test]
+fn killed_after_telling_a_host_of_a_network_s_change_it_leaves_the_network_changed_and_its_server_on_it() {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open(daemon);
+    let (server, network) = (lab.create(), lab.private());
+    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    lab.stand_still_at("network_change:0", |lab| set_mtu(lab, &network, 1400));
+    lab.kill_and_restart();
+    eventually("the work is done", || lab.no_work_is_open().then_some(()));
+    assert_eq!(std::fs::read_to_string(bridge(&network).join("mtu")).unwrap().trim(), "1400");
+    lab.is_running_once(&server);
+    let taps = lab.taps(&server);
+    lab.delete(&server);
+    lab.gone(&server);
+    lab.nothing_is_left(&server, &taps);
+}
+
+#[test]
+fn killed_while_a_server_and_then_its_network_are_deleted_it_leaves_neither() {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open(daemon);
+    let made = lab.cloud.ask("POST", "/network/v2.0/networks", &lab.token, &json!({"network": {"name": "own"}}));
+    let network = made.json()["network"]["id"].as_str().unwrap().to_owned();
+    let subnet = json!({"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.60.0.0/24"}});
+    assert_eq!(lab.cloud.ask("POST", "/network/v2.0/subnets", &lab.token, &subnet).status, 201);
+    let server = lab.create_on(&network);
+    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    let taps = lab.taps(&server);
+    // The server's port is gone from the rows, its network still on the host: so the network can be deleted, and the host
+    // is told by that work, which is killed as well.
+    lab.stand_still_at("disconnect:0,network_change:0", |lab| lab.delete(&server));
+    assert!(bridge(&network).exists(), "there is something to forget");
+    let path = format!("/network/v2.0/networks/{network}");
+    let answer = lab.cloud.ask("DELETE", &path, &lab.token, &Value::Null);
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    lab.also_stands_still_at("network_change");
+    lab.kill_and_restart();
+    lab.gone(&server);
+    eventually("all work is done", || lab.no_work_is_open().then_some(()));
+    lab.carries_not(&network);
+    lab.nothing_is_left(&server, &taps);
+}
+
+#[test]
+fn killed_while_it_notes_that_a_machine_went_off_it_notes_it_after_all() {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open(daemon);
+    let server = lab.create();
+    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    lab.stand_still_at("reconcile:0", |lab| lab.daemon.virsh(&["destroy", &server.id]));
+    assert_eq!(lab.show(&server).json()["server"]["status"], "ACTIVE", "not noted yet");
+    lab.kill_and_restart();
+    eventually("it is shown off", || (lab.show(&server).json()["server"]["status"] == "SHUTOFF").then_some(()));
+    assert!(lab.daemon.machines("--state-shutoff").contains(&server.id), "and was not started by that");
+    lab.act(&server, &json!({"os-start": null}));
+    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    lab.is_running_once(&server);
+    let taps = lab.taps(&server);
+    lab.delete(&server);
+    lab.gone(&server);
+    lab.nothing_is_left(&server, &taps);
 }

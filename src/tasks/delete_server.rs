@@ -7,7 +7,7 @@
 //! There is no way back: a step that fails is tried until it succeeds, because a server half deleted is nobody's wish.
 
 use super::boot_server::clear_host;
-use super::{Cx, Next, Record, Why, Workflow, machine, network_wish};
+use super::{Cx, Next, Record, Why, Workflow, crash_point, machine, network_wish};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::State;
 use crate::error::Result;
@@ -49,6 +49,7 @@ impl Workflow for DeleteServer {
             Step::Disconnect { host, networks } => {
                 let now = cx.clock.now();
                 cx.db.write(move |tx| server_ports::delete_of_server(tx, id, now)).await?;
+                crash_point::reached("disconnect").await;
                 if let Some(host) = host {
                     for network in networks {
                         network_wish::settle(cx, cx.hosts.get(*host)?, *network).await?;

@@ -27,7 +27,7 @@
 
 pub mod boot_server;
 pub mod console;
-mod crash_point;
+pub mod crash_point;
 mod cx;
 pub mod delete_server;
 mod machine;

@@ -8,7 +8,7 @@
 //! at once: a host that lost its disk or talks to the wrong daemon must not turn a cloud off in its rows.
 
 use super::power_server::{state_after, word};
-use super::{Host, Hosts};
+use super::{Host, Hosts, crash_point};
 use crate::clock::Clock;
 use crate::cloud::placement::Demand;
 use crate::cloud::server::State;
@@ -124,6 +124,7 @@ impl Reconciler {
                 continue;
             }
             let (id, on, now) = (server.id, host.id, self.clock.now());
+            crash_point::reached("reconcile").await;
             let changed = self
                 .db
                 .write(move |tx| {

@@ -168,7 +168,7 @@ impl Runner {
                 return self.undo(&**workflow, &cx, &claimed, why).await;
             }
             let outcome = workflow.forward(&cx, &claimed.step).await;
-            crash_point::after_step(&claimed.kind).await;
+            crash_point::reached(&claimed.kind).await;
             match outcome {
                 Ok(Next::Step(step, record)) => {
                     self.save(&claimed, record, Saved::Step(step.clone())).await?;

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::http::reply::{Empty, Reply};
 use crate::ids::BlobId;
 use crate::store::{image_members, images};
+use crate::tasks::crash_point;
 
 /// `GET /v2/images`: a page of what the caller sees.
 pub async fn list(call: Call) -> Result<Reply<ImageList>> {
@@ -71,6 +72,7 @@ pub async fn remove(call: Call) -> Result<Empty> {
         images::delete(tx, seen.image.id, now)
     })
     .await?;
+    crash_point::reached("delete_image").await;
     if let Some(blob) = freed {
         delete_bytes(&call, blob).await;
     }
@@ -80,7 +82,9 @@ pub async fn remove(call: Call) -> Result<Empty> {
 /// The image is deleted whether or not its bytes can be right now: what stays behind is swept later.
 async fn delete_bytes(call: &Call, blob: BlobId) {
     let state = &call.cx.state;
-    let deleted = match state.blobs.delete(blob).await {
+    let deleted = state.blobs.delete(blob).await;
+    crash_point::reached("delete_image").await;
+    let deleted = match deleted {
         Ok(()) => state.db.write(move |tx| crate::store::blobs::forget(tx, blob)).await,
         Err(error) => Err(error),
     };

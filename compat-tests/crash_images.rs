@@ -1,0 +1,95 @@
+//! `kill -9` while an image's bytes come or go: what is not whole is not there, and what is not there takes no room.
+
+use crate::cloud::{Cloud, eventually};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+
+#[test]
+fn an_upload_that_the_process_did_not_survive_leaves_a_queued_image_and_no_bytes() {
+    let mut cloud = Cloud::serving();
+    if cloud.database.url().is_some() {
+        // Another process may serve from the same PostgreSQL, and the upload may be its: it is given up after a day.
+        return;
+    }
+    let token = cloud.admin();
+    let body = json!({"name": "cut", "disk_format": "raw", "container_format": "bare"});
+    let id = cloud.ask("POST", "/image/v2/images", &token, &body).json()["id"].as_str().unwrap().to_owned();
+    let (path, data) = (format!("/image/v2/images/{id}"), format!("/image/v2/images/{id}/file"));
+    let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
+    let mut upload = cloud.begin("PUT", &data, &headers, 20 << 20);
+    let store = cloud.state_dir().join("images");
+    // As much as it takes until some of it is in the store.
+    let piece = vec![7; 1 << 20];
+    let mut sent = 0;
+    eventually("bytes reach the store", || {
+        if sent < 16 {
+            upload.write_all(&piece).unwrap();
+            sent += 1;
+        }
+        (bytes_in(&store) > 0).then_some(())
+    });
+    cloud.kill();
+    drop(upload);
+    assert!(bytes_in(&store) > 0, "there is something to forget");
+    cloud.start();
+    let shown = cloud.get(&path, &token).json();
+    assert_eq!((&shown["status"], &shown["size"], &shown["checksum"]), (&json!("queued"), &Value::Null, &Value::Null));
+    assert_eq!(bytes_in(&store), 0, "{store:?}");
+
+    let again = cloud.send("PUT", &data, &headers, b"whole");
+    assert_eq!(again.status, 204, "{}", again.text());
+    let shown = cloud.get(&path, &token).json();
+    assert_eq!((&shown["status"], &shown["size"]), (&json!("active"), &json!(5)));
+    let mut whole = cloud.get(&data, &token);
+    assert_eq!(std::mem::take(&mut whole.body), b"whole");
+
+    // What was acknowledged survives the next kill.
+    cloud.kill();
+    cloud.start();
+    assert_eq!(cloud.get(&path, &token).json()["status"], "active");
+    assert_eq!(cloud.get(&data, &token).body, b"whole");
+}
+
+#[test]
+fn a_deletion_killed_between_an_image_s_row_and_its_bytes_ends_with_the_bytes_gone() {
+    // Killed when the row is gone, and when the bytes are and nobody noted it.
+    for point in ["delete_image:0", "delete_image:1"] {
+        let mut cloud = Cloud::serving();
+        let token = cloud.admin();
+        let body = json!({"name": "doomed", "disk_format": "raw", "container_format": "bare"});
+        let id = cloud.ask("POST", "/image/v2/images", &token, &body).json()["id"].as_str().unwrap().to_owned();
+        let path = format!("/image/v2/images/{id}");
+        let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
+        assert_eq!(cloud.send("PUT", &format!("{path}/file"), &headers, b"bytes").status, 204);
+        let store = cloud.state_dir().join("images");
+        assert_eq!(bytes_in(&store), 5);
+        cloud.kill();
+        cloud.variable("CRASH_POINT", point);
+        cloud.start();
+        // Nobody answers: the connection is held until the process is killed.
+        let waiting = cloud.begin("DELETE", &path, &headers[..1], 0);
+        eventually("it stands still", || cloud.log().contains("standing still at the crash point").then_some(()));
+        assert_eq!(cloud.get(&path, &token).status, 404, "{point}: the row is gone");
+        assert_eq!(bytes_in(&store), if point == "delete_image:0" { 5 } else { 0 }, "{point}");
+        cloud.kill();
+        drop(waiting);
+        cloud.unset("CRASH_POINT");
+        cloud.start();
+        let is_over = || bytes_in(&store) == 0 && cloud.database.count("*", "blobs") == 0;
+        eventually("the bytes are gone, and their row", || is_over().then_some(()));
+        assert_eq!(cloud.get(&path, &token).status, 404, "{point}");
+    }
+}
+
+fn bytes_in(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .map(
+            |entry| {
+                if entry.path().is_dir() { bytes_in(&entry.path()) } else { entry.metadata().map_or(0, |m| m.len()) }
+            },
+        )
+        .sum()
+}
