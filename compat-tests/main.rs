@@ -20,6 +20,7 @@ mod hypervisor;
 mod hypervisor_faults;
 mod in_process;
 mod lab;
+mod libvirt_away;
 mod serving;
 mod specs;
 mod unauthorized;

@@ -85,7 +85,8 @@ impl Program {
             reserved_memory_mib: compute.reserved_host_memory_mb,
         };
         let state = &self.state;
-        Reconciler { db: state.db.clone(), clock: state.clock.clone(), hosts: state.hosts.clone(), ratios }
+        let (db, clock, hosts) = (state.db.clone(), state.clock.clone(), state.hosts.clone());
+        Reconciler { db, clock, hosts, ratios, runner: self.runner.clone() }
     }
 
     /// Serves until the process is told to stop.

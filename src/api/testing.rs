@@ -229,9 +229,9 @@ impl Cloud {
 
     /// Looks at every host once.
     pub async fn reconcile(&self) {
-        let State { db, clock, hosts, .. } = &*self.state;
-        let (db, clock, hosts) = (db.clone(), clock.clone(), hosts.clone());
-        Reconciler { db, clock, hosts, ratios: Ratios::default() }.once().await;
+        let State { db, clock, hosts, runner, .. } = &*self.state;
+        let (db, clock, hosts, runner) = (db.clone(), clock.clone(), hosts.clone(), runner.clone());
+        Reconciler { db, clock, hosts, ratios: Ratios::default(), runner }.once().await;
     }
 
     /// Moves the clock.

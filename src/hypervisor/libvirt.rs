@@ -149,10 +149,8 @@ fn unless<T>(answer: Result<T, virt::error::Error>, is_done: impl FnOnce() -> bo
 fn start(connect: &Connect, domain: Option<Domain>, id: ServerId, xml: &str) -> Result<(), Failure> {
     if let Some(domain) = domain
         && domain.is_active()?
+        && goes_on(&domain)?
     {
-        if power(&domain)? == Power::Paused {
-            domain.resume()?;
-        }
         return Ok(());
     }
     let domain = match connect.define_domain_xml(xml) {
@@ -166,6 +164,16 @@ fn start(connect: &Connect, domain: Option<Domain>, id: ServerId, xml: &str) -> 
     };
     // Two starts at once: the later one finds the machine running, which is what it wanted.
     Ok(unless(domain.create(), || domain.is_active().unwrap_or(false))?)
+}
+
+/// Lets an active machine run. False when it stopped meanwhile: a libvirtd that died in the middle of a start leaves a
+/// machine that is said to be paused, and its successor clears that away. Then the start begins anew.
+fn goes_on(domain: &Domain) -> Result<bool, virt::error::Error> {
+    let answer = if power(domain)? == Power::Paused { domain.resume().map(drop) } else { Ok(()) };
+    match answer {
+        Err(_) if !domain.is_active()? => Ok(false),
+        other => other.map(|()| true),
+    }
 }
 
 fn is_name_taken(connect: &Connect, id: ServerId, xml: &str) -> bool {

@@ -115,6 +115,8 @@ fn link(state: &Mutex<State>, places: &Mutex<Arc<Semaphore>>, uri: &str, changes
         }
         tracing::warn!(uri, "the connection to the hypervisor broke");
         state.link = None;
+        // Whoever watches looks, finds the host away, and looks until it is back.
+        changes.send_modify(|count| *count += 1);
         std::mem::replace(&mut *places.lock(), Arc::new(Semaphore::new(CALLS))).close();
     }
     if let Some((when, reason)) = &state.last_failure

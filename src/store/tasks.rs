@@ -145,6 +145,13 @@ pub fn postpone(tx: &mut Tx, id: TaskId, epoch: i64, until: Timestamp, now: Time
     held(tx.execute(sql, args![id, epoch, until, now])?)
 }
 
+/// What was postponed is due now.
+pub fn hasten(tx: &mut Tx, now: Timestamp) -> Result<u64> {
+    let sql = "UPDATE tasks SET run_after = ?1, updated_at = ?1
+                WHERE state IN ('ready', 'undoing') AND owner IS NULL AND attempts > 0 AND run_after > ?1";
+    tx.execute(sql, args![now])
+}
+
 /// The task is over: `done`, `failed` or `cancelled`.
 pub fn finish(tx: &mut Tx, id: TaskId, epoch: i64, state: &str, now: Timestamp) -> Result<()> {
     let sql = "UPDATE tasks SET state = ?3, owner = NULL, lease_until = NULL, updated_at = ?4

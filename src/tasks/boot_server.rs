@@ -59,7 +59,7 @@ impl Workflow for BootServer {
     type Step = Step;
     const KIND: &'static str = "boot_server";
     /// About two minutes, for a host that is being restarted.
-    const PATIENCE: u32 = 7;
+    const PATIENCE: u32 = 14;
 
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
         let id = machine::server_id(cx)?;

@@ -45,7 +45,7 @@ impl Workflow for NetworkChange {
     type Step = Step;
     const KIND: &'static str = "network_change";
     /// Nothing waits for it and nothing else mends it, so it is tried for long.
-    const PATIENCE: u32 = 1000;
+    const PATIENCE: u32 = 10_000;
 
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
         for host in cx.hosts.iter() {

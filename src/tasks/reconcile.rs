@@ -1,4 +1,5 @@
-//! Compares what hosts run with what rows say, each minute and whenever a host signals a change.
+//! Compares what hosts run with what rows say, each minute and whenever a host signals a change. A host that is away is
+//! asked each second, and when it is back, work that waits for a retry goes on at once.
 //!
 //! Rows follow hosts in one thing only: power. A guest that switched itself off becomes `Stopped`, one that somebody
 //! paused by hand becomes `Paused`. While work on a server goes on, its task speaks for it, and this stays silent. A host
@@ -8,13 +9,13 @@
 //! at once: a host that lost its disk or talks to the wrong daemon must not turn a cloud off in its rows.
 
 use super::power_server::{state_after, word};
-use super::{Host, Hosts, crash_point};
+use super::{Host, Hosts, Runner, crash_point};
 use crate::clock::Clock;
 use crate::cloud::placement::Demand;
 use crate::cloud::server::State;
 use crate::error::{Result, with_causes};
 use crate::hypervisor::{HostFacts, Machine};
-use crate::ids::ServerId;
+use crate::ids::{HostId, ServerId};
 use crate::store::servers::Server;
 use crate::store::{Db, hosts, server_ports, servers};
 use futures::StreamExt;
@@ -41,6 +42,8 @@ impl Default for Ratios {
 /// Where new hosts belong until zones can be made.
 const ZONE: &str = "nova";
 const EVERY: Duration = Duration::from_secs(60);
+/// While a host is away. Asking costs a refused connection.
+const WHILE_AWAY: Duration = Duration::from_secs(1);
 /// Events come in bursts; one look serves a burst.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -50,6 +53,8 @@ pub struct Reconciler {
     pub clock: Clock,
     pub hosts: Hosts,
     pub ratios: Ratios,
+    /// Whose work waits for hosts.
+    pub runner: Runner,
 }
 
 impl Reconciler {
@@ -59,24 +64,36 @@ impl Reconciler {
         // Listened to from before the first look on: what changes during a look is a reason for the next.
         let mut signals: Vec<watch::Receiver<u64>> =
             self.hosts.iter().filter_map(|host| host.hypervisor.events()).collect();
+        let mut away = HashMap::new();
         loop {
-            self.once().await;
+            let found_away = self.once().await;
+            for (host, why) in found_away.iter().filter(|(host, _)| !away.contains_key(*host)) {
+                tracing::warn!(%host, why, "could not look at a host");
+            }
+            if away.keys().any(|host| !found_away.contains_key(host)) {
+                tracing::info!("a host is back");
+                self.runner.retry_now().await;
+            }
+            away = found_away;
+            let pause = if away.is_empty() { EVERY } else { WHILE_AWAY };
             let mut changed: FuturesUnordered<_> = signals.iter_mut().map(|signal| signal.changed()).collect();
             tokio::select! {
                 Some(Ok(())) = changed.next() => tokio::time::sleep(SETTLE).await,
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = &mut stop => return,
             }
         }
     }
 
-    /// Looks at every host once.
-    pub async fn once(&self) {
+    /// Looks at every host once. Answers those that could not be looked at, with the reason.
+    pub async fn once(&self) -> HashMap<HostId, String> {
+        let mut away = HashMap::new();
         for host in self.hosts.iter() {
             if let Err(error) = self.look(host).await {
-                tracing::warn!(host = host.name, error = with_causes(&error), "could not look at a host");
+                away.insert(host.id, format!("{}: {}", host.name, with_causes(&error)));
             }
         }
+        away
     }
 
     async fn look(&self, host: &Host) -> Result<()> {

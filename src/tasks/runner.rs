@@ -68,6 +68,15 @@ impl Runner {
         self.inner.work.notify_one();
     }
 
+    /// What waits for a retry is due now: a host is back that may have been the reason.
+    pub async fn retry_now(&self) {
+        let now = self.inner.clock.now();
+        if let Err(error) = self.inner.db.write(move |tx| tasks::hasten(tx, now)).await {
+            tracing::warn!(error = with_causes(&error), "work waits longer than it must");
+        }
+        self.wake();
+    }
+
     /// Runs until `stop` resolves; tasks under way keep their lease and are taken up by the next process.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let owner = self.inner.settings.owner.clone();
@@ -248,7 +257,7 @@ enum Saved {
     Over(&'static str),
 }
 
-/// 1, 2, 4, … up to 60 seconds.
+/// 1, 2, 4, … up to 10 seconds: who waits for a boot should not wait for a pause long after the host is back.
 fn pause_after(attempts: u32) -> i64 {
-    (1_i64 << attempts.min(6)).min(60)
+    (1_i64 << attempts.min(4)).min(10)
 }

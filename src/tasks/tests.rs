@@ -125,11 +125,24 @@ async fn what_is_away_is_waited_for_but_not_for_ever() {
 
     site.order().await;
     wall.sulk.store(100, Ordering::SeqCst);
-    for _ in 0..8 {
+    for _ in 0..=Wall::PATIENCE {
         runner.drain().await.unwrap();
         site.clock.advance_seconds(60);
     }
     assert_eq!(site.states().await, ["done", "failed"]);
+}
+
+#[tokio::test]
+async fn work_that_waits_for_a_host_goes_on_as_soon_as_it_is_back() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    site.order().await;
+    wall.sulk.store(1, Ordering::SeqCst);
+    let runner = site.runner(Box::new(wall.clone()));
+    runner.drain().await.unwrap();
+    assert_eq!(site.states().await, ["ready"], "no time passes, so the pause does not end");
+    runner.retry_now().await;
+    runner.drain().await.unwrap();
+    assert_eq!(site.states().await, ["done"]);
 }
 
 #[tokio::test]
