@@ -2,6 +2,7 @@
 //! `TEST_POSTGRES_URL=…`, PostgreSQL in a schema of its own, so that every test of the program runs on either engine.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 #[derive(Debug, Clone)]
 pub enum Database {
@@ -24,6 +25,24 @@ impl Database {
             }
             _ => Self::Sqlite(state_dir.join("gapura.db")),
         }
+    }
+
+    /// One with the same rows, for a cloud whose state folder is a copy; SQLite's file is in it.
+    pub fn copy(&self, state_dir: PathBuf) -> Self {
+        let Self::Postgres(url) = self else { return Self::new(state_dir) };
+        let copy = Self::new(state_dir);
+        let (from, to) = (self.schema(), copy.schema());
+        // The schema's name is like no other word in it.
+        let script = r#"pg_dump --no-owner --schema="$2" "$1" | sed "s/$2/$3/g; /^CREATE SCHEMA/d" | psql --quiet --set ON_ERROR_STOP=1 "$1""#;
+        let server = url.split("options=").next().unwrap_or(url).trim_end_matches(['?', '&']);
+        let mut command = Command::new("bash");
+        let output = command.args(["-o", "pipefail", "-c", script, "copy", server, &from, &to]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        copy
+    }
+
+    fn schema(&self) -> String {
+        self.url().and_then(|url| url.rsplit("%3D").next()).unwrap_or_default().to_owned()
     }
 
     /// For the program's settings; SQLite needs none.

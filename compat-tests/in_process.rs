@@ -1,5 +1,6 @@
 //! A whole cloud in the test's own process: the program as it starts, over simulators, called without a socket.
 
+use crate::database::Database;
 use futures::StreamExt;
 use gapura::api::{self, FirstPasswords, GateKeeper, Row, State};
 use gapura::cloud::identity::{Actor, Assignment, Project, Target, User};
@@ -26,6 +27,7 @@ pub struct Cloud {
     pub router: Arc<Router<GateKeeper>>,
     pub state: Arc<State>,
     folder: tempfile::TempDir,
+    database: Database,
 }
 
 /// A folder in memory, where there is one.
@@ -38,7 +40,9 @@ fn scratch_folder() -> tempfile::TempDir {
 impl Cloud {
     /// A cloud as `gapura init` makes it, but for its images.
     pub async fn new() -> Self {
-        let cloud = Self::open(scratch_folder()).await;
+        let folder = scratch_folder();
+        let database = Database::new(folder.path().join("state"));
+        let cloud = Self::open(folder, database).await;
         let state = &cloud.state;
         let passwords = FirstPasswords { admin: PASSWORD.to_owned(), demo: PASSWORD.to_owned() };
         api::seed_identity(&state.db, RECIPE, "RegionOne", &passwords, state.clock.now()).await.unwrap();
@@ -52,18 +56,19 @@ impl Cloud {
         cloud
     }
 
-    async fn open(folder: tempfile::TempDir) -> Self {
+    async fn open(folder: tempfile::TempDir, database: Database) -> Self {
         let settings = [
             ("GAPURA_STATE_DIR", folder.path().join("state").display().to_string()),
             ("GAPURA_HYPERVISOR", "simulated".to_owned()),
             ("GAPURA_PUBLIC_URL", "http://cloud.test".to_owned()),
         ];
-        let environment = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let url = database.url().map(|url| ("GAPURA_DATABASE_URL", url.to_owned()));
+        let environment = settings.into_iter().chain(url).map(|(name, value)| (name.to_owned(), value));
         let mut config = Config::load(None, environment).unwrap();
         config.identity.argon2 = RECIPE;
         config.identity.failures_per_user = 0;
         let state = Program::open(config).await.unwrap().state;
-        Self { router: Arc::new(api::router(state.clone())), state, folder }
+        Self { router: Arc::new(api::router(state.clone())), state, folder, database }
     }
 
     /// Another cloud with the same rows and keys: what this one was told, its tokens too, holds there. Nothing may be
@@ -73,7 +78,8 @@ impl Cloud {
         let mut copy = std::process::Command::new("cp");
         copy.arg("-r").arg(self.folder.path().join("state")).arg(folder.path());
         assert!(copy.status().unwrap().success());
-        Self::open(folder).await
+        let database = self.database.copy(folder.path().join("state"));
+        Self::open(folder, database).await
     }
 
     pub fn stranger(&self) -> Client {

@@ -102,7 +102,7 @@ impl Lab {
         cloud.set("NETWORK__PRIVATE_RANGE", &range).set("INIT__IMAGE", image.to_str().unwrap());
         // Nothing in it hears the power button.
         cloud.set("COMPUTE__SHUTDOWN_TIMEOUT", "1");
-        cloud.set("LOG__FILTER", "info,gapura::tasks=debug");
+        cloud.set("LOG__FILTER", "info,access=off,gapura::tasks=debug");
         cloud.init();
         cloud.start();
         let token = cloud.admin();

@@ -9,7 +9,7 @@ checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
 in_test="format lints licences unit compat journey cloud_init fuzz"
-in_verify="format lints licences advisories unit compat journey journey_simulated cloud_init terraform horizon tempest fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat journey journey_simulated cloud_init terraform horizon tempest fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -85,6 +85,12 @@ engines() {
   fi
 }
 part_unit() { engines; "$cargo" test --quiet --locked --lib --bins; }
+# The whole program over PostgreSQL, where "unit" and "compat" use it only for tests of the store itself.
+part_unit_postgres() {
+  engines
+  [ -n "${TEST_POSTGRES_URL:-}" ] || { skip "no PostgreSQL, so the program is not run over it"; return; }
+  TEST_STORE=postgres "$cargo" test --quiet --locked --lib --test compat
+}
 part_compat() { engines; GAPURA_TEST_GUEST=$(guest) "$cargo" test --quiet --locked --test compat; }
 
 gapura() { echo "${CARGO_TARGET_DIR:-$checkout/target}/$profile/gapura"; }

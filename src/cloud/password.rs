@@ -130,7 +130,10 @@ mod tests {
     #[test]
     fn a_hash_fits_its_password_only() {
         let hash = CHEAP.hash("correct horse").unwrap();
-        assert_eq!(CHEAP.verify("correct horse", &hash).unwrap(), Verdict { fits: true, is_stale: false, cost: Some(CHEAP) });
+        assert_eq!(
+            CHEAP.verify("correct horse", &hash).unwrap(),
+            Verdict { fits: true, is_stale: false, cost: Some(CHEAP) }
+        );
         assert!(!CHEAP.verify("correct horse ", &hash).unwrap().fits);
         assert!(!CHEAP.verify("", &CHEAP.nobody()).unwrap().fits);
     }

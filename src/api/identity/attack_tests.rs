@@ -212,7 +212,11 @@ async fn cve_2021_38155_every_refused_login_costs_one_verification_of_the_same_p
         let made: Vec<String> = hashes(&cloud).await.into_iter().filter(|line| !before.contains(line)).collect();
         let verifications = |lines: &[String]| -> u64 {
             let beginning = format!("gapura_password_hashes_total{{operation=\"verify\",parameters=\"{RECIPE}\"}} ");
-            lines.iter().filter_map(|line| line.strip_prefix(&beginning)).map(|count| count.parse::<u64>().unwrap()).sum()
+            lines
+                .iter()
+                .filter_map(|line| line.strip_prefix(&beginning))
+                .map(|count| count.parse::<u64>().unwrap())
+                .sum()
         };
         assert_eq!(made.len(), 1, "{what}: no other operation, no other parameters: {made:?}");
         assert_eq!(verifications(&made), verifications(&before) + 1, "{what}: {made:?}");
