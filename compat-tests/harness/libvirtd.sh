@@ -30,8 +30,11 @@ configure() {
   [ -e "$dir/etc/qemu.conf" ] || cp -a /etc/libvirt/. "$dir/etc/"
   rm -rf "$dir/etc/qemu/networks/autostart" "$dir/run"/*
   [ -s "$dir/host_uuid" ] || cat /proc/sys/kernel/random/uuid >"$dir/host_uuid"
+  # Who may write to the socket may do on this host what root may.
   cat >"$dir/etc/libvirtd.conf" <<EOF
 auth_unix_rw = "none"
+unix_sock_rw_perms = "0700"
+unix_sock_ro_perms = "0700"
 host_uuid = "$(cat "$dir/host_uuid")"
 max_clients = 200
 max_workers = 40
