@@ -191,14 +191,14 @@ impl<G: Gate> Router<G> {
         let no_such_path = || Error::not_found(Kind::Page, &path);
         let Found { entry, params, rows } = found.ok_or_else(no_such_path)?;
         let rows = rows.ok_or_else(no_such_path)?;
-        let Some(first) = rows.first() else {
-            return Err(Error::MethodNotAllowed(allowed(entry, version)));
-        };
-
-        let strays = request.path.ends_with('/') && first.access != Access::Public;
+        // Asked before the method: with the slash it is another path, which may be no path at all.
+        let strays = request.path.ends_with('/') && entry.rows.iter().any(|row| row.access != Access::Public);
         if strays && !entry.service.dialect.ignores_trailing_slash() {
             return Err(no_such_path());
         }
+        let Some(first) = rows.first() else {
+            return Err(Error::MethodNotAllowed(allowed(entry, version)));
+        };
 
         let head = Arc::new(Head {
             method: request.method,

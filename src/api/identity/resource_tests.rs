@@ -106,6 +106,28 @@ async fn a_group_gives_its_roles_to_its_members_and_takes_them_back() {
 }
 
 #[tokio::test]
+async fn a_domain_s_own_role_is_among_the_grants_and_what_it_implies_among_what_they_come_to() {
+    let cloud = Cloud::new().await;
+    let admin = cloud.admin().await;
+    let project = make(&admin, "/v3/projects", "project", json!({"name": "shared"})).await;
+    let user = make(&admin, "/v3/users", "user", json!({"name": "dave", "password": "pw"})).await;
+    let own = make(&admin, "/v3/roles", "role", json!({"name": "operator", "domain_id": "default"})).await;
+    let granted = admin.put(&format!("/v3/projects/{project}/users/{user}/roles/{own}"), json!(null)).await;
+    assert_eq!(granted.status, 204);
+    let held = async |how: &str| {
+        let path = format!("/v3/role_assignments?{how}include_names&user.id={user}&scope.project.id={project}");
+        let listed = admin.get(&path).await.json();
+        let all = listed["role_assignments"].as_array().unwrap().clone();
+        all.iter().map(|one| one["role"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(held("").await, ["operator"]);
+    assert_eq!(held("effective&").await, [""; 0]);
+    let reader = role_id(&admin, "reader").await;
+    assert_eq!(admin.put(&format!("/v3/roles/{own}/implies/{reader}"), json!(null)).await.status, 201);
+    assert_eq!(held("effective&").await, ["reader"]);
+}
+
+#[tokio::test]
 async fn a_role_inherited_from_a_domain_holds_on_its_projects_and_not_on_itself() {
     let cloud = Cloud::new().await;
     let admin = cloud.admin().await;

@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::http::query::Query;
 use crate::http::reply::RawReply;
 use crate::http::table::get;
-use crate::ids::ProjectId;
+use crate::ids::{ProjectId, RoleId};
 use crate::store::projects::{self, Filter};
 use crate::store::{Tx, assignments, groups, roles, users};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub fn rows() -> Vec<Row> {
     vec![get("/v3/role_assignments", list).rule("identity:list_role_assignments").query(&[
@@ -94,7 +94,10 @@ fn direct(tx: &mut Tx) -> Result<Vec<Held>> {
 fn effective(tx: &mut Tx) -> Result<Vec<Held>> {
     let places = projects::list(tx, &Filter::default())?;
     let places: Vec<_> = places.into_iter().map(|place| (place.id, place.parent_id, place.domain_id)).collect();
-    Ok(expand(&assignments::list(tx)?, &groups::memberships(tx)?, &places, &roles::implications(tx)?))
+    let held = expand(&assignments::list(tx)?, &groups::memberships(tx)?, &places, &roles::implications(tx)?);
+    // A domain's own roles are in no token: they have done what they are for by what they imply.
+    let global: HashSet<RoleId> = roles::list(tx, None)?.into_iter().map(|role| role.id).collect();
+    Ok(held.into_iter().filter(|held| global.contains(&held.assignment.role_id)).collect())
 }
 
 fn fits(held: &Held, query: &Query, below: &[ProjectId]) -> bool {

@@ -295,6 +295,15 @@ async fn a_patch_is_made_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn an_image_without_an_id_is_not_found_whatever_is_asked_of_it() {
+    let alice = Cloud::new().await.member("alice").await;
+    for method in [Method::GET, Method::DELETE, Method::PATCH] {
+        assert_eq!(alice.send(method.clone(), "/image/v2/images/", &[], vec![]).await.status, 404, "{method}");
+    }
+    assert_eq!(alice.delete("/image/v2/images").await.status, 405);
+}
+
+#[tokio::test]
 async fn a_protected_image_is_not_deleted_and_a_deleted_id_is_never_given_again() {
     let cloud = Cloud::new().await;
     let alice = cloud.member("alice").await;
