@@ -6,6 +6,7 @@ on it, and carries none of the messages Horizon shows for errors.
 
 import html
 import http.cookiejar
+import json
 import re
 import sys
 import time
@@ -32,9 +33,9 @@ def claim(what, holds, otherwise=""):
     return holds
 
 
-def open_page(path, form=None, headers=()):
-    data = urllib.parse.urlencode(form).encode() if form else None
-    request = urllib.request.Request(base + path, data, {"Referer": base + path, **dict(headers)})
+def open_page(path, form=None, headers=(), body=None, method=None):
+    data = urllib.parse.urlencode(form).encode() if form else body
+    request = urllib.request.Request(base + path, data, {"Referer": base + path, **dict(headers)}, method=method)
     try:
         with browser.open(request, timeout=120) as answer:
             return answer.status, answer.read().decode(errors="replace"), answer.geturl()
@@ -70,6 +71,63 @@ def data(title, path, check=lambda body: True):
     claim(f"{title} is fetched", status == 200 and check(text), f"status {status}: {text}")
 
 
+def order(path, body, method="POST"):
+    """What the parts that run in the browser send when something is ordered. Answers the JSON that came back, if any."""
+    headers = {"X-Requested-With": "XMLHttpRequest", "X-CSRFToken": cookie("csrftoken"), "Content-Type": "application/json"}
+    status, text, _ = open_page(path, headers=headers, body=json.dumps(body).encode(), method=method)
+    claim(f"{method} {path} is accepted", 200 <= status < 300, f"status {status}: {text}")
+    return json.loads(text) if 200 <= status < 300 and text else {}
+
+
+def fetched(path):
+    return json.loads(open_page(path, headers={"X-Requested-With": "XMLHttpRequest"})[1])
+
+
+def until(look, seconds=120):
+    end = time.monotonic() + seconds
+    while not look() and time.monotonic() < end:
+        time.sleep(0.3)
+    return look()
+
+
+def press(table, action, what, where="/project/instances/"):
+    """A button of a table's row, as the form around the table sends it."""
+    open_page(where)
+    form = {"csrfmiddlewaretoken": cookie("csrftoken"), "action": f"{table}__{action}__{what}"}
+    status, text, _ = open_page(where, form)
+    claim(f"{action} is pressed without an error", status == 200 and not complaints(text), f"status {status}, {complaints(text)}")
+
+
+def an_instance():
+    """A server as the launch dialogue orders it, seen in the table and on pages of its own, and deleted from the table."""
+    def chosen(path, name):
+        return next(item for item in fetched(path)["items"] if item["name"] == name)["id"]
+    image = chosen("/api/glance/images/?paginate=true", "gapura-test")
+    flavor, network = chosen("/api/nova/flavors/?is_public=true", "m1.nano"), chosen("/api/neutron/networks/", "private")
+    made = order("/api/nova/servers/", {
+        "name": "from-horizon", "source_id": image, "flavor_id": flavor, "key_name": None, "user_data": "",
+        "security_groups": [], "nics": [{"net-id": network, "v4-fixed-ip": ""}], "instance_count": 1,
+        "availability_zone": "nova", "config_drive": False, "disk_config": "AUTO", "block_device_mapping_v2": None,
+        "description": None, "meta": {}, "scheduler_hints": {}, "admin_pass": None, "source_type": "image"})
+    server = made.get("id", "")
+
+    def shown():
+        return next((item for item in fetched("/api/nova/servers/")["items"] if item["id"] == server), None)
+    claim("the server that was ordered becomes ACTIVE", until(lambda: (shown() or {}).get("status") == "ACTIVE"), shown())
+    page("Instances with one in it", "/project/instances/",
+         ("from-horizon", server, "gapura-test", "m1.nano", "Active", "Running"))
+    status, text, _ = open_page(f"/project/instances/?action=row_update&table=instances&obj_id={server}",
+                                headers={"X-Requested-With": "XMLHttpRequest"})
+    claim("its row is refreshed", status == 200 and "from-horizon" in text and "Unknown" not in text, f"status {status}: {text}")
+    page("its page", f"/project/instances/{server}/", ("from-horizon", server, "m1.nano", "gapura-test", "private"))
+    for tab, words in (("interfaces", ()), ("log", ("Instance Console Log",)), ("audit", ("create", "req-"))):
+        page(f"its tab {tab}", f"/project/instances/{server}/?tab=instance_details__{tab}", words)
+    page("Overview with one in it", "/project/", ("from-horizon", "Usage Summary"))
+    page("Network Topology's data", "/project/network_topology/json", ("from-horizon",))
+    press("instances", "delete", server)
+    claim("a deleted server is gone from the list", until(lambda: shown() is None), shown())
+
+
 def main():
     with open(clouds_file, encoding="utf-8") as file:
         auth = yaml.safe_load(file)["clouds"][cloud]["auth"]
@@ -95,6 +153,7 @@ def main():
     data("what the launch dialogue asks: flavors", "/api/nova/flavors/?is_public=true", lambda body: "m1.nano" in body)
     data("and networks", "/api/neutron/networks/", lambda body: "private" in body)
     page("Networks", "/project/networks/", ("private",))
+    an_instance()
 
 
 try:
