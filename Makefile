@@ -34,8 +34,9 @@ fuzz: ## every fuzz target for a minute
 bench: ## measure, and print the tables of benches/README.md
 	@compat-tests/bench/run.sh
 
-spec: ## write api-specs and the README's table of what is served
+spec: ## write api-specs, etc/policy.yaml (what was changed in it is lost) and the README's table of what is served
 	$(CARGO) run --quiet --locked -- spec api-specs
+	$(CARGO) run --quiet --locked -- policy > target/policy.yaml && mv target/policy.yaml etc/policy.yaml
 	@python3 compat-tests/served.py
 
 fmt: ## format the code

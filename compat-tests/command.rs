@@ -40,6 +40,30 @@ fn the_environment_wins_over_the_file() {
     assert!(yaml.contains("FromEnvironment") && !yaml.contains("FromFile"));
 }
 
+#[test]
+fn a_rule_of_the_operator_s_policy_file_takes_the_place_of_its_default() {
+    let mut cloud = Cloud::new();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/policy.yaml");
+    let (file, defaults) = (cloud.folder().join("policy.yaml"), std::fs::read_to_string(kept).unwrap());
+    cloud.set("POLICY_FILE", file.to_str().unwrap());
+    let mut statuses = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        cloud.init();
+        cloud.start();
+        let (admin, demo) = cloud.passwords();
+        let (admin, demo) = (cloud.login("admin", &admin, "admin"), cloud.login("demo", &demo, "demo"));
+        let found = [&admin, &demo].map(|token| cloud.get("/compute/v2.1/flavors/detail", token).status);
+        cloud.kill();
+        found
+    };
+    assert_eq!(statuses(&defaults), [200, 200]);
+    assert!(defaults.contains("\n#\"os_compute_api:flavors\": \"@\""));
+    assert_eq!(statuses(&format!("{defaults}\n\"os_compute_api:flavors\": \"rule:context_is_admin\"\n")), [200, 403]);
+
+    std::fs::write(&file, "\"os_compute_api:flavors\": \"role:admin or\"\n").unwrap();
+    assert!(refusal(&cloud, &["serve"]).contains("policy rule \"os_compute_api:flavors\": it ends too early"));
+}
+
 /// What init makes.
 const COLLECTIONS: [(&str, &str); 11] = [
     ("/identity/v3/domains", "domains"),

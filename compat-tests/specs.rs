@@ -1,6 +1,8 @@
-//! `api-specs/` says what the program serves, and all of it.
+//! `api-specs/` says what the program serves, and all of it; `etc/policy.yaml` says who may.
 
-use serde_json::Value;
+use gapura::cloud::policy_rules;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 fn folder() -> std::path::PathBuf {
@@ -13,6 +15,25 @@ fn the_documents_are_what_gapura_spec_writes() {
         let kept = std::fs::read_to_string(folder().join(name)).unwrap_or_default();
         assert!(kept == text, "api-specs/{name} is not what the program serves: run `gapura spec`");
     }
+}
+
+fn policy_file() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/policy.yaml")).unwrap_or_default()
+}
+
+#[test]
+fn the_policy_file_is_what_gapura_policy_writes() {
+    assert!(policy_file() == gapura::spec::policy::file(), "etc/policy.yaml is not the program's: run `make spec`");
+}
+
+#[test]
+fn the_policy_file_changes_nothing_as_it_is_and_says_each_default_once_its_mark_is_removed() {
+    let as_it_is: Option<Map<String, Value>> = serde_yaml_ng::from_str(&policy_file()).unwrap();
+    assert_eq!(as_it_is, None);
+    let unmarked = policy_file().replace("\n#\"", "\n\"");
+    let said: BTreeMap<String, String> = serde_yaml_ng::from_str(&unmarked).unwrap();
+    let table = policy_rules::all().map(|(name, check)| (name.to_owned(), check.to_owned()));
+    assert_eq!(said, table.collect::<BTreeMap<_, _>>());
 }
 
 #[test]

@@ -39,6 +39,8 @@ enum Command {
         #[arg(default_value = "api-specs")]
         folder: PathBuf,
     },
+    /// Write every policy rule with its default, commented out: a policy.yaml to begin with.
+    Policy,
     /// Say which version this is.
     Version,
 }
@@ -63,6 +65,10 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Command::Version = arguments.command {
         say(&format!("gapura {}", env!("CARGO_PKG_VERSION")));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Command::Policy = arguments.command {
+        say(gapura::spec::policy::file().trim_end());
         return Ok(ExitCode::SUCCESS);
     }
     if let Command::Spec { folder } = arguments.command {
@@ -96,7 +102,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 say(&report.to_string());
                 return Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
-            Command::Version | Command::Spec { .. } => {}
+            Command::Version | Command::Policy | Command::Spec { .. } => {}
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -3,6 +3,8 @@
 //! The documents come from the table that answers requests, so they can't say another thing than the program does; they
 //! are kept in `api-specs/` for people and tools to read without building it, and a test compares the two.
 
+pub mod policy;
+
 use crate::api;
 use crate::error::{Error, Result};
 use crate::http::openapi;

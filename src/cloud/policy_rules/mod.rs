@@ -10,7 +10,18 @@ pub type Rule = (&'static str, &'static str);
 
 /// Every rule of every service.
 pub fn all() -> impl Iterator<Item = Rule> {
-    [SHARED, identity::RULES, image::RULES, compute::RULES, network::RULES].into_iter().flatten().copied()
+    by_service().into_iter().flat_map(|(_, rules)| rules).copied()
+}
+
+/// The rules of each service, after those that all of them share.
+pub fn by_service() -> [(&'static str, &'static [Rule]); 5] {
+    [
+        ("shared", SHARED),
+        ("identity", identity::RULES),
+        ("image", image::RULES),
+        ("compute", compute::RULES),
+        ("network", network::RULES),
+    ]
 }
 
 /// Rules that others refer to. The personas are those of upstream's secure RBAC.
