@@ -9,7 +9,7 @@ checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
 in_test="format lints licences unit compat journey cloud_init fuzz"
-in_verify="format lints licences advisories unit unit_postgres compat journey journey_simulated cloud_init terraform horizon tempest fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat journey journey_simulated cloud_init terraform horizon tempest oracle fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -138,6 +138,10 @@ part_horizon() {
 part_tempest() {
   ( cloud tempest simulated && "$here/clients/tempest/run.sh" required )
   stop_cloud tempest $?
+}
+part_oracle() {
+  ( cloud oracle simulated && "$here/clients/oracle/run.sh" )
+  stop_cloud oracle $?
 }
 part_fuzz() {
   [ -x fuzz/run.sh ] || { skip "there are no fuzz targets"; return; }
