@@ -60,8 +60,12 @@ pub async fn of(connection: &Connection, choice: AcceleratorChoice) -> Result<Ac
         return Ok(*accelerator);
     }
     let is_sound = trial(connection, "kvm").await?;
+    let uri = connection.uri();
     let accelerator = if is_sound { Accelerator::Kvm } else { Accelerator::Tcg };
-    tracing::info!(uri = connection.uri(), ?accelerator, "tried whether the host has KVM");
+    match accelerator {
+        Accelerator::Kvm => tracing::info!(uri, "a trial machine ran on KVM"),
+        _ => tracing::warn!(uri, "no trial machine ran on KVM: machines are emulated, and slow"),
+    }
     known.insert(connection.uri().to_owned(), accelerator);
     Ok(accelerator)
 }
@@ -74,7 +78,7 @@ async fn trial(connection: &Connection, kind: &'static str) -> Result<bool> {
         .call("trying the accelerator", move |connect| {
             sweep(connect)?;
             Ok(start(connect, id, kind).unwrap_or_else(|failure| {
-                tracing::info!(?failure, kind, "the host does not run a machine of this kind");
+                tracing::debug!(?failure, kind, "the host does not run a machine of this kind");
                 false
             }))
         })
