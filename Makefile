@@ -1,7 +1,7 @@
 # Gapura's commands. `make` alone lists them.
 .DEFAULT_GOAL := help
 CARGO ?= $(shell etc/cargo.sh || echo cargo)
-.PHONY: help run stop build demo client test verify fuzz bench spec fmt lint clean
+.PHONY: help run stop doctor build demo client test verify fuzz bench spec fmt lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -10,8 +10,10 @@ run: ## from a fresh Debian to a running cloud, in the foreground
 	@etc/run.sh
 
 stop: ## after make run: end the libvirtd it started with its machines, and remove the cloud's bridges
-	@compat-tests/harness/libvirtd.sh stop $${GAPURA_STATE_DIR:-var}/libvirtd
-	@compat-tests/harness/sweep.sh $${GAPURA_STATE_DIR:-var}
+	@etc/stop.sh
+
+doctor: ## look for what is amiss with the cloud of make run, and say how to mend it
+	@etc/gapura.sh doctor
 
 build: ## build the program
 	$(CARGO) build --release --locked

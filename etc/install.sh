@@ -16,8 +16,9 @@ hypervisor="libvirt-daemon-system>=11.3 libvirt-clients>=11.3 libvirt-dev>=11.3 
 building="build-essential pkg-config mold cmake"
 guest="cpio dosfstools mtools syslinux syslinux-common"
 networking="iproute2 nftables dnsmasq-base conntrack procps iputils-ping"
-testing="python3 python3-venv postgresql postgresql-contrib genisoimage wrk curl openssl"
-wanted="$hypervisor $building $guest $networking"
+client="python3 python3-venv"
+testing="debootstrap slirp4netns postgresql postgresql-contrib genisoimage wrk curl openssl"
+wanted="$hypervisor $building $guest $networking $client"
 [ "$purpose" = run ] || wanted="$wanted $testing"
 
 [ -e /etc/debian_version ] && command -v apt-get > /dev/null ||

@@ -2,8 +2,8 @@
 # run.sh (`make run`): from a fresh machine to a running cloud, in the foreground; Ctrl-C stops it, its machines go on.
 #
 # Every step looks first at what is already there, so it may be run again at any time, also after a try that was cut
-# off. State is kept in var/ of the checkout unless GAPURA_STATE_DIR says otherwise. Any GAPURA_ setting may be given
-# by the environment: GAPURA_HYPERVISOR=simulated needs neither root nor libvirt once it is built.
+# off. Settings are those of etc/gapura.toml, and any may be given by the environment; unless they say otherwise, state is
+# kept in var/ of the checkout. GAPURA_HYPERVISOR=simulated needs neither root nor libvirt once it is built.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 checkout=$(dirname "$here")
@@ -30,16 +30,14 @@ if [ "$built" != --built ]; then
   fi
 fi
 
-export GAPURA_HYPERVISOR=${GAPURA_HYPERVISOR:-qemu:///system} GAPURA_LISTEN=${GAPURA_LISTEN:-127.0.0.1:5000}
+. "$here/settings.sh"
 case $GAPURA_HYPERVISOR in
   qemu*) # Networks, taps and libvirt's socket are root's.
     if [ "$(id -u)" != 0 ]; then
       exec sudo --preserve-env="$(compgen -e GAPURA_ | paste -sd ,)" "$0" --built
     fi ;;
 esac
-unset GAPURA_CACHE # where packages are kept: no setting of the program's
-GAPURA_STATE_DIR=$(realpath -m "${GAPURA_STATE_DIR:-var}")
-export GAPURA_STATE_DIR GAPURA_INIT__IMAGE=${GAPURA_INIT__IMAGE:-$checkout/target/gapura-test.qcow2}
+export GAPURA_INIT__IMAGE=${GAPURA_INIT__IMAGE:-$checkout/target/gapura-test.qcow2}
 mkdir -p "$GAPURA_STATE_DIR"
 
 # --- a libvirtd that answers and may read our disks -----------------------------------------------------------
@@ -63,9 +61,12 @@ fi
 echo "$GAPURA_HYPERVISOR" > "$GAPURA_STATE_DIR/hypervisor"
 
 # --- the cloud ------------------------------------------------------------------------------------------------
-gapura=${CARGO_TARGET_DIR:-$checkout/target}/release/gapura
-"$gapura" init
-"$gapura" serve &
+"${gapura[@]}" init
+# Root's are the machines; the passwords are for who typed this.
+if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ]; then
+  chown "$SUDO_UID:$SUDO_GID" "$GAPURA_STATE_DIR/clouds.yaml" "$GAPURA_STATE_DIR/openrc"
+fi
+"${gapura[@]}" serve &
 serving=$!
 # The terminal sends Ctrl-C to the server as well: all that is left to do here is to wait for it.
 trap ':' INT
@@ -88,7 +89,7 @@ if [ -n "${up:-}" ]; then
     openstack server create --image gapura-test --flavor m1.nano --network private --wait web
     openstack console log show web
   'make demo' in another terminal does the whole job and says how long each step took.
-  'gapura doctor' looks for what is amiss. Ctrl-C stops Gapura; its machines go on running.
+  'make doctor' looks for what is amiss. Ctrl-C stops Gapura; its machines go on running.
 
 TEXT
 fi

@@ -1,4 +1,8 @@
-"""What the host itself says: libvirt's domains, the links, the firewall, and files that name a machine."""
+"""What the host itself says: libvirt's domains, the links, the firewall, and files that name a machine.
+
+Only to root, who alone may ask libvirt and the firewall: a user who types `make demo` is shown the job itself, with the
+guest's console, ping and HTTP, and is told what was not looked at.
+"""
 
 import os
 import subprocess
@@ -13,7 +17,13 @@ class Host:
 
     @property
     def is_real(self):
+        """Is there a guest that boots and answers?"""
         return self.uri.startswith("qemu")
+
+    @property
+    def may_be_asked(self):
+        """Is there a host behind it, and may we ask it?"""
+        return self.is_real and os.geteuid() == 0
 
     def _virsh(self, *command):
         done = subprocess.run(["virsh", "-q", "-c", self.uri, *command], capture_output=True, text=True, timeout=60)
