@@ -9,7 +9,7 @@ checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
 in_test="format lints licences unit compat journey cloud_init fuzz"
-in_verify="format lints licences advisories unit unit_postgres compat journey journey_simulated cloud_init terraform horizon tempest oracle fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat journey journey_simulated cloud_init terraform horizon tempest oracle fresh fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -122,6 +122,7 @@ part_journey() {
   main_job real qemu
 }
 part_journey_simulated() { main_job simulated simulated; }
+part_fresh() { "$here/fresh.sh"; }
 part_cloud_init() {
   is_root && has libvirtd || { skip "only a real machine has a config drive, which needs root and libvirtd"; return; }
   ( cloud cloud_init qemu && "$here/clients/cloud_init/run.sh" )
