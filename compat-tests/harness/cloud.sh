@@ -17,7 +17,7 @@ dir=$(readlink -f "$2")
 alive() {
   local pid
   pid=$(cat "$dir/pid" 2>/dev/null) && [ -n "$pid" ] || return 1
-  tr '\0' ' ' < "/proc/$pid/cmdline" 2>/dev/null | grep -q 'gapura.* serve' && echo "$pid"
+  tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -q 'gapura.* serve' && echo "$pid"
 }
 
 start() {

@@ -20,7 +20,7 @@ uri="qemu+unix:///system?socket=$socket"
 holder() {
   local pid
   pid=$(cat "$dir/holder.pid" 2>/dev/null) && [ -n "$pid" ] || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "gapura-libvirtd $dir" && echo "$pid"
+  tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "gapura-libvirtd $dir" && echo "$pid"
 }
 
 answers() { virsh -q -c "$uri" uri >/dev/null 2>&1; }
