@@ -30,7 +30,7 @@ struct Fixture {
 async fn made(client: &Client, path: &str, body: Value, pointer: &str) -> String {
     let reply = client.json(Method::POST, &format!("/identity/v3/{path}"), &body).await;
     assert_eq!(reply.status, 201, "{path}: {}", reply.text());
-    reply.body().pointer(pointer).and_then(Value::as_str).unwrap().to_owned()
+    reply.json().pointer(pointer).and_then(Value::as_str).unwrap().to_owned()
 }
 
 async fn granted(client: &Client, path: &str) {
@@ -79,7 +79,7 @@ impl Fixture {
             let user = json!({"user": {"name": name, "domain_id": domain, "password": PASSWORD}});
             people.insert(name, made(&admin, "users", user, "/user/id").await);
         }
-        let roles = admin.get("/identity/v3/roles").await.body();
+        let roles = admin.get("/identity/v3/roles").await.json();
         let role = |name: &str| -> String {
             let found = roles["roles"].as_array().unwrap().iter().find(|role| role["name"] == name);
             found.unwrap()["id"].as_str().unwrap().to_owned()

@@ -52,7 +52,7 @@ impl std::fmt::Display for Taker {
 
 /// The status that the body itself says, in the form of its service; `None` when it has not that form.
 fn said(service: &str, reply: &Reply) -> Option<u64> {
-    let body = reply.body();
+    let body = reply.json();
     match service {
         "identity" => body["error"]["code"].as_u64().filter(|_| body["error"]["title"].is_string()),
         "compute" | "compute-versions" => {
@@ -134,7 +134,7 @@ async fn a_body_that_says_it_is_something_else_is_refused_as_upstream_refuses_it
                 assert!(reply.text().contains("Expecting to find application/json in Content-Type header"), "{taker}");
             }
             "compute" => {
-                assert_eq!((reply.status, &reply.body()["badMediaType"]["code"]), (415, &json!(415)), "{taker}")
+                assert_eq!((reply.status, &reply.json()["badMediaType"]["code"]), (415, &json!(415)), "{taker}")
             }
             "image" if taker.method == Method::PATCH => assert_eq!(reply.status, 415, "{taker}"),
             // Neutron and the rest of Glance don't look; the body is judged for what it is.

@@ -1,21 +1,18 @@
 //! A whole cloud in the test's own process: the program as it starts, over simulators, called without a socket.
 
+pub use crate::client::{Client, Reply};
+
 use crate::database::Database;
-use futures::StreamExt;
 use gapura::api::{self, FirstPasswords, GateKeeper, Row, State};
-use gapura::cloud::identity::{Actor, Assignment, Project, Target, User};
 use gapura::cloud::password::Recipe;
 use gapura::config::Config;
-use gapura::http::call::BodyStream;
 use gapura::http::microversion::Microversion;
-use gapura::http::reply::RawBody;
-use gapura::http::router::{Request, Router};
+use gapura::http::router::Router;
 use gapura::http::table::Service;
-use gapura::ids::{ProjectId, UserId};
 use gapura::program::Program;
-use gapura::store::{assignments, projects, roles, users};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde_json::{Map, Value, json};
+use gapura::store::projects;
+use http::Method;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Every user's password.
@@ -83,75 +80,39 @@ impl Cloud {
     }
 
     pub fn stranger(&self) -> Client {
-        Client { router: self.router.clone(), token: None, user_id: String::new(), project_id: String::new() }
+        Client::stranger(&self.router)
     }
 
     pub async fn admin(&self) -> Client {
         self.login("admin", "admin").await
     }
 
-    /// A user with one role on a project, both made when missing.
+    /// A user with one role on a project, which is made when missing.
     pub async fn with_role(&self, user: &str, role: &str, project: &str) -> Client {
-        let (user_name, role, project_name) = (user.to_owned(), role.to_owned(), project.to_owned());
-        let (hash, now) = (RECIPE.hash(PASSWORD).unwrap(), self.state.clock.now());
-        let made = self.state.db.write(move |tx| {
-            let user_id = UserId::random();
-            let user = User {
-                id: user_id.clone(),
-                domain_id: "default".into(),
-                name: user_name.clone(),
-                enabled: true,
-                default_project_id: None,
-                description: None,
-                email: None,
-                password_expires_at: None,
-                options: Map::new(),
-                extra: Map::new(),
-            };
-            users::insert(tx, &user, now)?;
-            users::set_password(tx, &user_id, Some(&hash), false, now)?;
-            let project_id = match projects::by_name(tx, &"default".into(), &project_name)? {
-                Some(project) => project.id,
-                None => {
-                    let project = Project {
-                        id: ProjectId::random(),
-                        domain_id: Some("default".into()),
-                        parent_id: Some("default".into()),
-                        is_domain: false,
-                        name: project_name.clone(),
-                        description: String::new(),
-                        enabled: true,
-                        tags: Vec::new(),
-                        options: Map::new(),
-                        extra: Map::new(),
-                    };
-                    projects::insert(tx, &project, now)?;
-                    project.id
-                }
-            };
-            let role_id = roles::by_name(tx, &role)?.expect("identity is seeded").id;
-            let (actor, target) = (Actor::User(user_id), Target::Project(project_id));
-            assignments::insert(tx, &Assignment { role_id, actor, target, inherited: false })
-        });
-        made.await.unwrap();
+        let admin = self.admin().await;
+        let found = async |collection: &str, name: &str| {
+            let listed = admin.get(&format!("/v3/{collection}?name={name}")).await.json();
+            listed[collection][0]["id"].as_str().map(str::to_owned)
+        };
+        let made = async |noun: &str, body: Value| {
+            let reply = admin.post(&format!("/v3/{noun}s"), json!({ noun: body })).await;
+            assert_eq!(reply.status, 201, "{}", reply.text());
+            reply.json()[noun]["id"].as_str().unwrap().to_owned()
+        };
+        let user_id = made("user", json!({"name": user, "password": PASSWORD})).await;
+        let project_id = match found("projects", project).await {
+            Some(id) => id,
+            None => made("project", json!({"name": project})).await,
+        };
+        let role_id = found("roles", role).await.expect("identity is seeded");
+        let path = format!("/v3/projects/{project_id}/users/{user_id}/roles/{role_id}");
+        assert_eq!(admin.put(&path, Value::Null).await.status, 204);
         self.login(user, project).await
     }
 
     async fn login(&self, user: &str, project: &str) -> Client {
-        let user = json!({"name": user, "domain": {"id": "default"}, "password": PASSWORD});
-        let auth = json!({
-            "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": {"name": project, "domain": {"id": "default"}}},
-        });
-        let reply = self.stranger().json(Method::POST, "/identity/v3/auth/tokens", &json!({ "auth": auth })).await;
-        assert_eq!(reply.status, 201, "{}", reply.text());
-        let token = &reply.body()["token"];
-        Client {
-            router: self.router.clone(),
-            token: reply.headers.get("x-subject-token").and_then(|value| value.to_str().ok()).map(str::to_owned),
-            user_id: token["user"]["id"].as_str().unwrap().to_owned(),
-            project_id: token["project"]["id"].as_str().unwrap().to_owned(),
-        }
+        let scope = json!({"project": {"name": project, "domain": {"id": "default"}}});
+        self.stranger().login(user, PASSWORD, scope).await
     }
 }
 
@@ -168,76 +129,4 @@ pub fn headers(service: &Service, row: &Row) -> Vec<(&'static str, String)> {
         headers.push(("openstack-api-version", format!("{} {}", axis.service_type, axis.display(newest))));
     }
     headers
-}
-
-/// What came back.
-pub struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub bytes: Vec<u8>,
-}
-
-impl Reply {
-    /// The body as JSON; `null` when it is none.
-    pub fn body(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_default()
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-}
-
-/// Somebody who calls.
-#[derive(Clone)]
-pub struct Client {
-    router: Arc<Router<GateKeeper>>,
-    pub token: Option<String>,
-    pub user_id: String,
-    pub project_id: String,
-}
-
-impl Client {
-    pub fn with_token(&self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self.clone() }
-    }
-
-    pub async fn get(&self, path: &str) -> Reply {
-        self.send(Method::GET, path, &[], Vec::new()).await
-    }
-
-    pub async fn json(&self, method: Method, path: &str, body: &Value) -> Reply {
-        self.send(method, path, &[("content-type", "application/json")], body.to_string().into_bytes()).await
-    }
-
-    /// Any request; `path` may hold a query.
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> Reply {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let mut all = HeaderMap::new();
-        for (name, value) in headers.iter().copied().chain(self.token.as_deref().map(|token| ("x-auth-token", token))) {
-            all.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
-        }
-        let length = Some(body.len() as u64);
-        let stream = futures::stream::once(async move { Ok(bytes::Bytes::from(body)) });
-        let request = Request {
-            method,
-            path: path.to_owned(),
-            query: query.to_owned(),
-            headers: all,
-            peer: None,
-            request_id: "req-test".to_owned(),
-            body: BodyStream::new(Box::pin(stream), length),
-        };
-        let reply = self.router.answer(request).await;
-        let mut bytes = Vec::new();
-        match reply.body {
-            RawBody::Bytes(whole) => bytes.extend_from_slice(&whole),
-            RawBody::Stream(mut stream) => {
-                while let Some(piece) = stream.next().await {
-                    bytes.extend_from_slice(&piece.unwrap());
-                }
-            }
-        }
-        Reply { status: reply.status.as_u16(), headers: reply.headers, bytes }
-    }
 }

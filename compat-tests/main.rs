@@ -8,6 +8,9 @@
 mod architecture;
 mod authorization_matrix;
 mod bad_input;
+#[path = "../src/api/testing/client.rs"]
+#[allow(dead_code, reason = "what is not needed here, the API's own tests need")]
+mod client;
 mod cloud;
 mod command;
 mod crash;
@@ -24,3 +27,6 @@ mod libvirt_away;
 mod serving;
 mod specs;
 mod unauthorized;
+
+// What `client` names.
+use gapura::{api, http};

@@ -180,7 +180,7 @@ async fn make(cloud: &Cloud, client: &Client, path: &str, body: Value, pointer: 
     }
     let reply = client.json(Method::POST, path, &body).await;
     assert!(matches!(reply.status, 200..=202), "{path}: {} {}", reply.status, reply.text());
-    Some(reply.body().pointer(pointer).and_then(Value::as_str).expect("what was made has an id").to_owned())
+    Some(reply.json().pointer(pointer).and_then(Value::as_str).expect("what was made has an id").to_owned())
 }
 
 /// Rows whose answer is about the caller, whatever the path says, or is the same for all.
@@ -239,7 +239,7 @@ async fn services_refuse_in_their_own_words() {
         seen.entry(target.service).or_insert(reply);
     }
     for (service, reply) in seen {
-        let body = reply.body();
+        let body = reply.json();
         let is_own = match service {
             "identity" => body["error"]["code"] == 401,
             "network" => body["NeutronError"]["type"] == "HTTPUnauthorized",
