@@ -78,16 +78,15 @@ pub fn resolve(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Caller> {
     if revocations::covers(tx, claims)? {
         return Err(required());
     }
-    let user = users::get(tx, &claims.sub)?.filter(|user| user.enabled).ok_or_else(required)?;
-    let user_domain = enabled_domain(tx, &user.domain_id)?;
+    let user = users::holder(tx, &claims.sub)?.filter(|user| user.is_enabled).ok_or_else(required)?;
     let (scope, target) = scope(tx, claims)?;
     let mut roles = match &target {
-        Some(target) => roles::effective(tx, &user.id, target)?,
+        Some(target) => roles::effective(tx, &claims.sub, target)?,
         None => Vec::new(),
     };
     let mut application_credential = None;
     if let Some(id) = &claims.application_credential_id {
-        let credential = application_credentials::get(tx, &user.id, id)?.ok_or_else(required)?;
+        let credential = application_credentials::get(tx, &claims.sub, id)?.ok_or_else(required)?;
         if credential.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return Err(required());
         }
@@ -102,9 +101,9 @@ pub fn resolve(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Caller> {
         return Err(required());
     }
     Ok(Caller {
-        user_id: user.id,
+        user_id: claims.sub.clone(),
         user_name: user.name,
-        user_domain,
+        user_domain: user.domain,
         password_expires_at: user.password_expires_at,
         application_credential,
         scope,
@@ -118,10 +117,11 @@ pub fn resolve(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Caller> {
 
 fn scope(tx: &mut Tx, claims: &Claims) -> Result<(Scope, Option<Target>)> {
     if let Some(id) = &claims.project_id {
-        let project = projects::get(tx, id)?.filter(|project| project.enabled).ok_or_else(required)?;
-        let domain_id = project.domain_id.unwrap_or_else(|| DomainId(id.0.clone()));
-        let domain = enabled_domain(tx, &domain_id)?;
-        return Ok((Scope::Project { id: id.clone(), name: project.name, domain }, Some(Target::Project(id.clone()))));
+        let (name, domain, is_enabled) = projects::place(tx, id)?.ok_or_else(required)?;
+        if !is_enabled {
+            return Err(required());
+        }
+        return Ok((Scope::Project { id: id.clone(), name, domain }, Some(Target::Project(id.clone()))));
     }
     if let Some(id) = &claims.domain_id {
         return Ok((Scope::Domain(enabled_domain(tx, id)?), Some(Target::Domain(id.clone()))));

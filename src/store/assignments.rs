@@ -67,12 +67,18 @@ const EXACTLY: &str = "COALESCE(user_id, '') = COALESCE(?1, '') AND COALESCE(gro
 
 /// What an actor holds on a target, directly.
 pub fn of(tx: &mut Tx, actor: &Actor, target: &Target, inherited: bool) -> Result<Vec<RoleId>> {
-    let (mut values, is_system) = columns(actor, target);
-    values.extend([is_system.into(), inherited.into()]);
-    let sql = format!(
-        "SELECT {COLUMNS} FROM assignments WHERE {EXACTLY} AND is_system = ?5 AND inherited = ?6 ORDER BY role_id"
-    );
-    Ok(all(tx.query(&sql, &values)?, from_row)?.into_iter().map(|found| found.role_id).collect())
+    // Named as they are, and not as EXACTLY does: the index on who holds what is on the columns themselves.
+    let (who, id) = match actor {
+        Actor::User(id) => ("user_id", id.as_str()),
+        Actor::Group(id) => ("group_id", id.as_str()),
+    };
+    let (on, place) = match target {
+        Target::Project(id) => ("project_id = ?2 AND domain_id IS NULL", id.as_str()),
+        Target::Domain(id) => ("project_id IS NULL AND domain_id = ?2", id.as_str()),
+        Target::System => ("project_id IS NULL AND domain_id IS NULL AND is_system = 1 AND ?2 = ''", ""),
+    };
+    let sql = format!("SELECT role_id FROM assignments WHERE {who} = ?1 AND {on} AND inherited = ?3 ORDER BY role_id");
+    all(tx.query(&sql, args![id, place, inherited])?, |mut row| Ok(RoleId(row.next()?)))
 }
 
 /// Every assignment.

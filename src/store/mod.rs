@@ -38,6 +38,8 @@ mod invariants;
 mod migrations;
 #[cfg(test)]
 mod network_tests;
+#[cfg(test)]
+mod plans;
 mod postgres;
 pub mod projects;
 pub mod revocations;

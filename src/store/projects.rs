@@ -128,6 +128,21 @@ pub fn ancestors(tx: &mut Tx, id: &ProjectId) -> Result<Vec<Project>> {
     Ok(found)
 }
 
+/// The ids of a project's ancestors, the nearest first; its domain is the last.
+pub fn above(tx: &mut Tx, id: &ProjectId) -> Result<Vec<ProjectId>> {
+    let mut found: Vec<ProjectId> = Vec::new();
+    loop {
+        let of = found.last().unwrap_or(id);
+        let row = tx.query_one("SELECT parent_id FROM projects WHERE id = ?1", args![of.as_str()])?;
+        let parent = row.map(|mut row| row.next::<Option<ProjectId>>()).transpose()?.flatten();
+        match parent {
+            // A ring can't be made; one that was there all the same must not hold a request for ever.
+            Some(parent) if !found.contains(&parent) => found.push(parent),
+            _ => return Ok(found),
+        }
+    }
+}
+
 /// # Errors
 /// `Conflict` when the domain has a project of that name, or there is a domain of that name.
 pub fn insert(tx: &mut Tx, project: &Project, now: Timestamp) -> Result<()> {
@@ -205,6 +220,22 @@ pub fn delete(tx: &mut Tx, id: &ProjectId) -> Result<()> {
     // Children refer to their parents without cascade: in a domain that goes as a whole, the order is ours to choose.
     tx.execute("UPDATE projects SET parent_id = NULL WHERE domain_id = ?1", args![id.as_str()])?;
     tx.execute("DELETE FROM projects WHERE id = ?1", args![id.as_str()]).map(drop)
+}
+
+/// A project as tokens name it, with its domain (its own, where it is one itself), and whether both are enabled.
+pub fn place(tx: &mut Tx, id: &ProjectId) -> Result<Option<(String, DomainRef, bool)>> {
+    let row = tx.query_one(
+        "SELECT p.name, d.id, d.name, p.enabled, d.enabled
+           FROM projects p JOIN projects d ON d.id = COALESCE(p.domain_id, p.id)
+          WHERE p.id = ?1",
+        args![id.as_str()],
+    )?;
+    let place = |mut row: Row| {
+        let name = row.next()?;
+        let domain = DomainRef { id: DomainId(row.next()?), name: row.next()? };
+        Ok((name, domain, row.next::<bool>()? && row.next::<bool>()?))
+    };
+    row.map(place).transpose()
 }
 
 /// A domain as tokens name it, and whether it is enabled.

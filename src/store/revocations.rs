@@ -48,14 +48,22 @@ pub fn insert(tx: &mut Tx, revoked: &Revoked, now: Timestamp, longest_life: i64)
     epoch::bump(tx)
 }
 
+/// What a row may name, and the claim that it is compared with. Rows of which one column fits are found by its index; the
+/// other columns must fit too, as far as they name anything.
+const CRITERIA: [(&str, &str); 5] =
+    [("audit_id", "?1"), ("chain_id", "?2"), ("user_id", "?3"), ("project_id", "?4"), ("domain_id", "?5")];
+
 /// Is a token with these claims taken back?
 pub fn covers(tx: &mut Tx, claims: &Claims) -> Result<bool> {
+    let found = CRITERIA.map(|(by, claim)| {
+        let others = CRITERIA.iter().filter(|(other, _)| *other != by);
+        let rest: String =
+            others.map(|(other, claim)| format!(" AND (r.{other} = {claim} OR r.{other} IS NULL)")).collect();
+        format!("SELECT 1 FROM revocations r WHERE r.{by} = {claim} AND r.issued_before >= ?6{rest}")
+    });
+    let sql = format!("SELECT 1 WHERE EXISTS ({})", found.join(") OR EXISTS ("));
     let row = tx.query_one(
-        "SELECT 1 FROM revocations
-          WHERE (audit_id = ?1 OR audit_id IS NULL) AND (chain_id = ?2 OR chain_id IS NULL)
-            AND (user_id = ?3 OR user_id IS NULL) AND (project_id = ?4 OR project_id IS NULL)
-            AND (domain_id = ?5 OR domain_id IS NULL) AND issued_before >= ?6
-          LIMIT 1",
+        &sql,
         args![
             claims.audit_ids.first(),
             claims.chain_id(),

@@ -1,7 +1,7 @@
 //! Roles, the roles they imply, and which of them a user holds where.
 
-use super::users::{all, json_map};
-use super::{Json, OrConflict, Row, Tx, Value, args, epoch};
+use super::users::{all, column, json_map};
+use super::{Json, OrConflict, Row, Tx, Value, args, epoch, projects};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Role, RoleRef, Target, name_key};
 use crate::error::Result;
@@ -112,33 +112,77 @@ pub fn stop_implying(tx: &mut Tx, prior: &RoleId, implied: &RoleId) -> Result<bo
 
 /// The roles a user holds on something now: assigned to them or a group of theirs, there or inherited from above, and
 /// all that those imply. A domain's own roles count only by what they imply.
+///
+/// Asked for every login, and for every token after each change of identity. One recursive query could answer it all, and
+/// on SQLite took four times as long as these few: what such a query collects on its way are temporary tables, each with a
+/// page cache of its own.
 pub fn effective(tx: &mut Tx, user: &UserId, target: &Target) -> Result<Vec<RoleRef>> {
-    match target {
-        Target::System => held(tx, "a.is_system = 1 AND ?2 = ''", args![user.as_str(), ""]),
-        Target::Domain(id) => held(tx, "a.domain_id = ?2 AND a.inherited = 0", args![user.as_str(), id.as_str()]),
-        Target::Project(id) => held(
-            tx,
-            "(a.project_id = ?2 AND a.inherited = 0) OR (a.inherited = 1 AND (
-                 a.project_id IN (SELECT up.id FROM up WHERE up.id <> ?2)
-                 OR a.domain_id IN (SELECT p.domain_id FROM projects p WHERE p.id = ?2)))",
-            args![user.as_str(), id.as_str()],
-        ),
+    let mut held = granted(tx, user, target)?;
+    if !held.is_empty() {
+        let implications = implications(tx)?;
+        let mut at = 0;
+        while let Some(prior) = held.get(at).cloned() {
+            let implied = implications.iter().filter(|(first, _)| *first == prior).map(|(_, implied)| implied);
+            let fresh: Vec<RoleId> = implied.filter(|role| !held.contains(role)).cloned().collect();
+            held.extend(fresh);
+            at += 1;
+        }
     }
+    named(tx, &held)
 }
 
-fn held(tx: &mut Tx, on_target: &str, args: &[Value]) -> Result<Vec<RoleRef>> {
-    let sql = format!(
-        "WITH RECURSIVE up (id, parent_id) AS (
-             SELECT p.id, p.parent_id FROM projects p WHERE p.id = ?2
-             UNION SELECT p.id, p.parent_id FROM projects p JOIN up ON p.id = up.parent_id
-         ), held (role_id) AS (
-             SELECT a.role_id FROM assignments a
-              WHERE (a.user_id = ?1 OR a.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = ?1))
-                AND ({on_target})
-             UNION SELECT i.implied_role_id FROM implied_roles i JOIN held ON held.role_id = i.prior_role_id
-         )
-         SELECT r.id, r.name FROM roles r JOIN held ON held.role_id = r.id WHERE r.domain_id IS NULL
-          ORDER BY r.name, r.id"
-    );
-    all(tx.query(&sql, args)?, |mut row| Ok(RoleRef { id: RoleId(row.next()?), name: row.next()? }))
+/// The roles that are assigned, each of them once.
+fn granted(tx: &mut Tx, user: &UserId, target: &Target) -> Result<Vec<RoleId>> {
+    let mut args = args![user.as_str()].to_vec();
+    let mut ways = Vec::new();
+    match target {
+        Target::System => ways.push("a.project_id IS NULL AND a.domain_id IS NULL AND a.is_system = 1".to_owned()),
+        Target::Domain(id) => {
+            args.push(id.as_str().into());
+            ways.push("a.project_id IS NULL AND a.domain_id = ?2 AND a.inherited = 0".to_owned());
+        }
+        Target::Project(id) => {
+            args.push(id.as_str().into());
+            ways.push("a.project_id = ?2 AND a.inherited = 0".to_owned());
+            ways.push(
+                "a.project_id IS NULL AND a.inherited = 1
+                 AND a.domain_id = (SELECT p.domain_id FROM projects p WHERE p.id = ?2)"
+                    .to_owned(),
+            );
+            for above in projects::above(tx, id)? {
+                args.push(above.as_str().into());
+                ways.push(format!("a.project_id = ?{} AND a.inherited = 1", args.len()));
+            }
+        }
+    }
+    // Each way is a query of its own, by the user and by their groups: either engine finds the index for each of them, and
+    // for none of an OR over all. CROSS puts groups first; SQLite would be free to begin with everybody's assignments.
+    let queries: Vec<String> = ways
+        .iter()
+        .flat_map(|way| {
+            let by_user = format!("SELECT a.role_id FROM assignments a WHERE a.user_id = ?1 AND {way}");
+            let by_group = format!(
+                "SELECT a.role_id FROM group_members m CROSS JOIN assignments a
+                  WHERE m.user_id = ?1 AND a.group_id = m.group_id AND {way}"
+            );
+            [by_user, by_group]
+        })
+        .collect();
+    let mut roles: Vec<RoleId> = column(tx.query(&queries.join(" UNION ALL "), &args)?)?;
+    roles.sort();
+    roles.dedup();
+    Ok(roles)
+}
+
+/// Those of them that hold in every domain, by name.
+fn named(tx: &mut Tx, roles: &[RoleId]) -> Result<Vec<RoleRef>> {
+    if roles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let one = |at: usize| format!("SELECT id, name FROM roles WHERE id = ?{} AND domain_id IS NULL", at + 1);
+    let sql = (0..roles.len()).map(one).collect::<Vec<_>>().join(" UNION ALL ");
+    let args: Vec<Value> = roles.iter().map(|role| role.as_str().into()).collect();
+    let mut named = all(tx.query(&sql, &args)?, |mut row| Ok(RoleRef { id: RoleId(row.next()?), name: row.next()? }))?;
+    named.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(named)
 }

@@ -18,6 +18,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0005_cloud", include_str!("../schema/0005_cloud.sql")),
     ("0006_tasks", include_str!("../schema/0006_tasks.sql")),
     ("0007_task_reasons", include_str!("../schema/0007_task_reasons.sql")),
+    ("0040_identity_indexes", include_str!("../schema/0040_identity_indexes.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";

@@ -101,6 +101,7 @@ const ROWS: &[(&str, &[&str])] = &[
                               created_at, updated_at)
            VALUES ('u', 'boot', '{}', 's', 'req-1', 'undoing', 0, 0, 1, 1, 1, 1, 1)"],
     ),
+    ("0040_identity_indexes", &[]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

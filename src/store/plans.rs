@@ -1,0 +1,155 @@
+//! How SQLite means to answer the questions that each request asks: from indexes, never by going through a table that
+//! grows with the cloud. It decides from the schema alone, so an empty database tells what a full one would do.
+
+use super::tx::Statements;
+use super::value::{Row, Value};
+use super::{Db, Tx, application_credentials, assignments, epoch, projects, revocations, roles, testing, users};
+use crate::clock::Timestamp;
+use crate::cloud::identity::{Actor, Target};
+use crate::cloud::token::Claims;
+use crate::error::Result;
+use crate::ids::UserId;
+
+/// Tables that stay small.
+const SMALL: [&str; 1] = ["implied_roles"];
+
+/// A transaction whose queries are explained before they run.
+struct Explained<'t, 'db> {
+    tx: &'t mut Tx<'db>,
+    plans: Vec<(String, Vec<String>)>,
+}
+
+impl Statements for Explained<'_, '_> {
+    fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64> {
+        self.tx.execute(sql, args)
+    }
+
+    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+        let mut steps = Vec::new();
+        for mut row in self.tx.query(&format!("EXPLAIN QUERY PLAN {sql}"), args)? {
+            let (_id, _parent, _unused) = (row.next::<i64>()?, row.next::<i64>()?, row.next::<i64>()?);
+            steps.push(row.next::<String>()?);
+        }
+        self.plans.push((sql.to_owned(), steps));
+        self.tx.query(sql, args)
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<()> {
+        self.tx.batch(sql)
+    }
+}
+
+/// A user `u` who holds the role `r` on the project `p` of the domain `d`, so that no question ends early.
+const ROWS: &str = "
+    INSERT INTO projects (id, domain_id, parent_id, is_domain, name, name_key, description, enabled, options, extra,
+                          created_at)
+    VALUES ('d', NULL, NULL, 1, 'd', 'd', '', 1, '{}', '{}', 1), ('p', 'd', 'd', 0, 'p', 'p', '', 1, '{}', '{}', 1);
+    INSERT INTO users (id, domain_id, name, name_key, enabled, options, extra, failed_logins, created_at)
+    VALUES ('u', 'd', 'u', 'u', 1, '{}', '{}', 0, 1);
+    INSERT INTO roles (id, name, name_key, options, extra, created_at) VALUES ('r', 'r', 'r', '{}', '{}', 1);
+    INSERT INTO assignments (role_id, user_id, project_id, is_system, inherited) VALUES ('r', 'u', 'p', 0, 0)";
+
+/// The plans of all that a closure asks.
+async fn plans(closure: impl Fn(&mut Tx) -> Result<()> + Send + 'static) -> Vec<(String, Vec<String>)> {
+    let db: Db = testing::sqlite().await;
+    db.write(|tx| tx.batch(ROWS)).await.unwrap();
+    let plans = db.read(move |tx| {
+        let mut explained = Explained { tx, plans: Vec::new() };
+        Tx::run(&mut explained, &closure)?;
+        Ok(explained.plans)
+    });
+    plans.await.unwrap()
+}
+
+/// The steps that go through a whole table.
+fn scans(steps: &[String]) -> Vec<&String> {
+    let is_scan = |step: &&String| {
+        let scanned = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+        scanned.is_some_and(|table| table != "CONSTANT" && !SMALL.contains(&table))
+    };
+    steps.iter().filter(is_scan).collect()
+}
+
+fn claims() -> Claims {
+    Claims {
+        sub: "u".into(),
+        iat: 1,
+        exp: 2,
+        methods: Vec::new(),
+        audit_ids: vec!["a".to_owned(), "b".to_owned()],
+        system: None,
+        domain_id: None,
+        project_id: Some("p".into()),
+        application_credential_id: None,
+        issued_at: Timestamp(1),
+    }
+}
+
+#[tokio::test]
+async fn what_a_token_or_a_login_asks_is_answered_from_indexes() {
+    let plans = plans(|tx| {
+        let (user, project, domain) = (UserId::from("u"), "p".into(), "d".into());
+        epoch::current(tx)?;
+        revocations::covers(tx, &claims())?;
+        users::get(tx, &user)?;
+        users::by_name(tx, &domain, "name")?;
+        users::holder(tx, &user)?;
+        users::password(tx, &user)?;
+        projects::get(tx, &project)?;
+        projects::by_name(tx, &domain, "name")?;
+        projects::domain(tx, &domain)?;
+        projects::domain_by_name(tx, "name")?;
+        projects::domain_ref(tx, &domain)?;
+        projects::place(tx, &project)?;
+        application_credentials::by_id(tx, "id")?;
+        application_credentials::by_name(tx, &user, "name")?;
+        for target in [Target::System, Target::Domain(domain), Target::Project(project)] {
+            roles::effective(tx, &user, &target)?;
+            for actor in [Actor::User(user.clone()), Actor::Group("g".into())] {
+                assignments::of(tx, &actor, &target, false)?;
+            }
+        }
+        Ok(())
+    })
+    .await;
+    assert!(plans.len() > 20);
+    for (sql, steps) in &plans {
+        assert!(scans(steps).is_empty(), "{sql}\n{steps:#?}");
+    }
+}
+
+/// Those of one user or group on one thing: not all of theirs, of which an administrator may have thousands.
+#[tokio::test]
+async fn roles_are_found_by_who_and_on_what_at_once() {
+    let plans = plans(|tx| {
+        roles::effective(tx, &"u".into(), &Target::Project("p".into()))?;
+        roles::effective(tx, &"u".into(), &Target::Domain("d".into()))?;
+        roles::effective(tx, &"u".into(), &Target::System).map(drop)
+    })
+    .await;
+    let on_assignments = plans.iter().flat_map(|(_, steps)| steps).filter(|step| step.starts_with("SEARCH a "));
+    let looks: Vec<&String> = on_assignments.collect();
+    assert_eq!(looks.len(), 10, "{plans:#?}");
+    for look in looks {
+        let by_both = look.contains("_id=? AND project_id=?");
+        assert!(by_both, "{look}");
+    }
+}
+
+#[tokio::test]
+async fn users_are_listed_in_the_order_of_an_index() {
+    let plans = plans(|tx| {
+        users::list(tx, None)?;
+        users::list(tx, Some(&"d".into())).map(drop)
+    })
+    .await;
+    let first_steps: Vec<&str> = plans.iter().map(|(_, steps)| steps[0].as_str()).collect();
+    assert_eq!(
+        first_steps,
+        ["SCAN u USING INDEX users_listed", "SEARCH u USING INDEX users_listed (domain_id=?)"],
+        "{plans:#?}"
+    );
+    for (sql, steps) in &plans {
+        assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}\n{steps:#?}");
+    }
+}
