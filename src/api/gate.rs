@@ -68,6 +68,15 @@ impl Context {
         self.may_on(self.rule, target)
     }
 
+    /// Those of a list that the row's own rule holds for. A rule that comes to the same for whatever target is asked once.
+    pub fn permitted<T>(&self, items: Vec<T>, target: impl Fn(&T) -> Target) -> Vec<T> {
+        match self.state.policy.settled(self.rule, &self.credentials) {
+            Some(true) => items,
+            Some(false) => Vec::new(),
+            None => items.into_iter().filter(|item| self.permits(&target(item))).collect(),
+        }
+    }
+
     /// The caller as rules see them.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials

@@ -43,14 +43,18 @@ pub fn listed<B>(call: &Call<B>, key: &str, items: Vec<Map<String, Value>>, filt
         kept.push(Value::Object(item));
     }
     let mut body = json!({ key: kept, "links": {"next": null, "self": here(call), "previous": null} });
-    let limit = call.query().get("limit").and_then(|limit| limit.parse::<usize>().ok());
-    if let (Some(limit), Some(all)) = (limit.filter(|limit| *limit > 0), body[key].as_array_mut())
+    if let (Some(limit), Some(all)) = (most(call), body[key].as_array_mut())
         && all.len() > limit
     {
         all.truncate(limit);
         body["truncated"] = json!(true);
     }
     RawReply::json(StatusCode::OK, &body)
+}
+
+/// How many items the query wants at most.
+pub fn most<B>(call: &Call<B>) -> Option<usize> {
+    call.query().get("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0)
 }
 
 /// The address that was asked for.
@@ -60,9 +64,19 @@ pub fn here<B>(call: &Call<B>) -> String {
     format!("{}{}{mark}{query}", call.cx.state.public_url, call.head.path)
 }
 
-fn fits(item: &Map<String, Value>, query: &Query, filters: &[&str]) -> bool {
+/// Does the query ask for any of these attributes?
+pub fn is_filtered(query: &Query, filters: &[&str]) -> bool {
+    query.iter().any(|(name, _)| filters.contains(&comparison(name).0))
+}
+
+/// An attribute and how it is compared.
+fn comparison(name: &str) -> (&str, &str) {
+    name.split_once("__").unwrap_or((name, "equals"))
+}
+
+pub fn fits(item: &Map<String, Value>, query: &Query, filters: &[&str]) -> bool {
     query.iter().all(|(name, wanted)| {
-        let (attribute, comparator) = name.split_once("__").unwrap_or((name, "equals"));
+        let (attribute, comparator) = comparison(name);
         if !filters.contains(&attribute) {
             return true;
         }

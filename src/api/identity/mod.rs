@@ -16,6 +16,7 @@ mod failures;
 mod grants;
 mod groups;
 mod hashing;
+mod listing;
 mod login;
 mod not_built;
 mod own_account;

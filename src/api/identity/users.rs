@@ -1,6 +1,7 @@
 //! Users: `/v3/users`.
 
-use super::answer::{done, extra_of, listed, listed_domain, merged, own_domain, permitted, shown, unchanged};
+use super::answer::{done, extra_of, listed_domain, merged, own_domain, permitted, shown, unchanged};
+use super::listing::{Entry, listed, map_of};
 use super::targets;
 use crate::api::{Call, Row};
 use crate::cloud::identity::User;
@@ -13,7 +14,7 @@ use crate::ids::{DomainId, ProjectId, UserId};
 use crate::store::revocations::Revoked;
 use crate::store::{projects, revocations, users};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde::ser::SerializeMap;
 
 const FILTERS: &[&str] = &["domain_id", "enabled", "name", "default_project_id", "email"];
 
@@ -66,25 +67,48 @@ crate::versioned! {
     }
 }
 
-pub fn view(user: &User) -> Map {
-    let mut view = user.extra.clone();
-    let mut set = |key: &str, value: Value| view.insert(key.to_owned(), value);
-    set("id", json!(user.id));
-    set("name", json!(user.name));
-    set("domain_id", json!(user.domain_id));
-    set("enabled", json!(user.enabled));
-    set("password_expires_at", json!(user.password_expires_at.map(|at| at.to_micros_naive())));
-    set("options", json!(user.options));
-    let optional = [("description", &user.description), ("email", &user.email)];
-    for (key, value) in optional {
-        if let Some(value) = value {
-            set(key, json!(value));
+/// What a user is shown with besides [`User::extra`], whose keys yield to these.
+const OWN: [&str; 9] = [
+    "id",
+    "name",
+    "domain_id",
+    "enabled",
+    "password_expires_at",
+    "options",
+    "description",
+    "email",
+    "default_project_id",
+];
+
+impl Entry for User {
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn write<M: SerializeMap>(&self, into: &mut M) -> std::result::Result<(), M::Error> {
+        for (key, value) in self.extra.iter().filter(|(key, _)| !OWN.contains(&key.as_str())) {
+            into.serialize_entry(key, value)?;
         }
+        into.serialize_entry("id", &self.id)?;
+        into.serialize_entry("name", &self.name)?;
+        into.serialize_entry("domain_id", &self.domain_id)?;
+        into.serialize_entry("enabled", &self.enabled)?;
+        into.serialize_entry("password_expires_at", &self.password_expires_at.map(|at| at.to_micros_naive()))?;
+        into.serialize_entry("options", &self.options)?;
+        for (key, value) in [("description", &self.description), ("email", &self.email)] {
+            if let Some(value) = value {
+                into.serialize_entry(key, value)?;
+            }
+        }
+        if let Some(project) = &self.default_project_id {
+            into.serialize_entry("default_project_id", project)?;
+        }
+        Ok(())
     }
-    if let Some(project) = &user.default_project_id {
-        set("default_project_id", json!(project));
-    }
-    view
+}
+
+pub fn view(user: &User) -> Map {
+    map_of(user)
 }
 
 fn answer<B>(call: &Call<B>, status: StatusCode, user: &User) -> RawReply {
@@ -101,8 +125,8 @@ pub async fn of_path<B>(call: &Call<B>) -> Result<User> {
 async fn list(call: Call) -> Result<RawReply> {
     let domain = listed_domain(&call);
     let found = call.cx.state.db.read(move |tx| users::list(tx, domain.as_ref())).await?;
-    let items = found.iter().filter(|user| call.cx.permits(&targets::user(user))).map(view).collect();
-    Ok(listed(&call, "users", items, FILTERS))
+    let found = call.cx.permitted(found, targets::user);
+    Ok(listed(&call, "users", &found, FILTERS))
 }
 
 async fn show(call: Call) -> Result<RawReply> {
