@@ -38,7 +38,7 @@ pub async fn session(state: &State, token: &str) -> Result<Arc<Session>> {
     let kept = identity.sessions.get(&digest);
     let claims = match &kept {
         Some(session) => session.claims.clone(),
-        None => identity.keys.verify(token, now)?,
+        None => Arc::new(identity.keys.verify(token, now)?),
     };
     if claims.expires_at() <= now {
         identity.sessions.forget(&digest);

@@ -7,10 +7,11 @@
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::{DomainId, ProjectId, UserId};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -63,7 +64,10 @@ pub struct SigningKey {
     pub kid: String,
     /// PKCS#8, DER.
     pub private: Vec<u8>,
-    encoding: EncodingKey,
+    /// Read once: jsonwebtoken's own signing reads the key from its DER for each token, which costs as much as to sign.
+    pair: EcdsaKeyPair,
+    /// The first part of every token, with its dot.
+    header: String,
     decoding: DecodingKey,
 }
 
@@ -88,12 +92,12 @@ impl SigningKey {
             .map_err(|why| Error::internal("a token key could not be read", why.to_string()))?;
         let public = pair.public_key().as_ref();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public);
-        Ok(Self {
-            kid: hex::encode(&digest.as_ref()[..8]),
-            private: private.to_vec(),
-            encoding: EncodingKey::from_ec_der(private),
-            decoding: DecodingKey::from_ec_der(public),
-        })
+        let kid = hex::encode(&digest.as_ref()[..8]);
+        let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::ES256) };
+        let header = serde_json::to_vec(&header).expect("a header is text and nothing else");
+        let decoding = DecodingKey::from_ec_der(public);
+        let header = format!("{}.", URL_SAFE_NO_PAD.encode(header));
+        Ok(Self { kid, private: private.to_vec(), pair, header, decoding })
     }
 }
 
@@ -124,9 +128,14 @@ impl KeyRing {
     /// `Internal` when signing fails.
     pub fn sign(&self, claims: &Claims) -> Result<String> {
         let key = self.keys.get(&self.signing).expect("a ring holds the key that it signs with");
-        let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::ES256) };
-        jsonwebtoken::encode(&header, claims, &key.encoding)
-            .map_err(|why| Error::internal("a token could not be signed", why))
+        let claims = serde_json::to_vec(claims).map_err(|why| Error::internal("a token could not be written", why))?;
+        let mut token = key.header.clone();
+        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        let signature = key.pair.sign(&SystemRandom::new(), token.as_bytes());
+        let signature = signature.map_err(|_| Error::internal("a token could not be signed", "the library failed"))?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
     }
 
     /// Reads a token that one of the ring's keys has signed; whether it has expired is not looked at.

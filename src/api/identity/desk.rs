@@ -1,5 +1,6 @@
 //! What the identity service keeps in memory between requests.
 
+use super::catalogs::Catalogs;
 use super::failures::Failures;
 use super::hashing::Hashing;
 use super::sessions::Sessions;
@@ -13,6 +14,7 @@ pub struct Identity {
     pub hashing: Hashing,
     pub failures: Failures,
     pub sessions: Sessions,
+    pub catalogs: Catalogs,
 }
 
 impl Identity {
@@ -30,6 +32,7 @@ impl Identity {
                 settings.failure_seconds,
             ),
             sessions: Sessions::new(settings.remembered_tokens),
+            catalogs: Catalogs::default(),
             keys,
             settings,
         }

@@ -116,7 +116,7 @@ pub async fn prove(call: &Call<AuthRequest>) -> Result<Proof> {
             }
             "token" => {
                 let given = wanted.token.as_ref().ok_or_else(|| expecting("token", "identity"))?;
-                by_token(state, &given.id).await?
+                by_token(state, &given.id, call.body.auth.scope.is_none()).await?
             }
             "application_credential" => {
                 let given = wanted.application_credential.as_ref();
@@ -253,25 +253,29 @@ async fn upgrade(state: &State, stored: Password, password: String) -> Result<()
 
 /// CVE-2012-3426, CVE-2012-5563, CVE-2026-44394: a token got with a token lives no longer than that one, and belongs to
 /// its chain.
-async fn by_token(state: &State, token: &str) -> Result<Proof> {
+async fn by_token(state: &State, token: &str, wants_default: bool) -> Result<Proof> {
     let parent = authenticate::session(state, token).await?;
     if parent.claims.application_credential_id.is_some() {
         return Err(not_allowed("Using a delegated token to create another token is not allowed."));
     }
-    let Claims { sub, methods, .. } = &parent.claims;
+    let Claims { sub, methods, .. } = &*parent.claims;
     let mut methods = methods.clone();
     if !methods.iter().any(|method| method == "token") {
         methods.push("token".to_owned());
     }
     let chain = parent.claims.chain_id().map(str::to_owned);
     let user_id = sub.clone();
-    let user = state.db.read(move |tx| users::get(tx, &user_id)).await?.ok_or_else(required)?;
+    // That there is such a user, the session says; their default project only matters where no scope was asked for.
+    let default_project_id = match wants_default {
+        true => state.db.read(move |tx| users::get(tx, &user_id)).await?.ok_or_else(required)?.default_project_id,
+        false => None,
+    };
     Ok(Proof {
-        user_id: user.id,
+        user_id: sub.clone(),
         methods,
         audit_ids: std::iter::once(audit_id()).chain(chain).collect(),
         not_after: Some(parent.claims.expires_at()),
-        default_project_id: user.default_project_id,
+        default_project_id,
         bound_to: None,
         parent_scope: Some(parent.caller.scope.clone()),
     })

@@ -9,6 +9,7 @@ mod application_credentials;
 #[cfg(test)]
 mod attack_tests;
 mod catalog;
+mod catalogs;
 mod credential_login;
 mod desk;
 mod domains;

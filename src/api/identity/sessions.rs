@@ -16,7 +16,7 @@ pub type Digest = [u8; 32];
 /// A token that was valid at an epoch.
 pub struct Session {
     pub epoch: i64,
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
     pub caller: Arc<Caller>,
     /// What `GET /v3/auth/tokens` answers about it, with the catalogue.
     pub rendered: OnceLock<Bytes>,

@@ -6,9 +6,10 @@ use crate::error::Result;
 use crate::ids::ProjectId;
 use crate::store::{Tx, catalog};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
-/// `{"token": …}`.
-pub fn body(caller: &Caller, catalog: Option<Value>) -> Value {
+/// `{"token": …}`, without its catalogue.
+pub fn body(caller: &Caller) -> Value {
     let mut token = Map::new();
     let mut set = |key: &str, value: Value| token.insert(key.to_owned(), value);
     set("methods", json!(caller.methods));
@@ -41,9 +42,6 @@ pub fn body(caller: &Caller, catalog: Option<Value>) -> Value {
     if caller.scope != Scope::Unscoped {
         set("roles", Value::Array(caller.roles.iter().map(role).collect()));
     }
-    if let (Some(catalog), true) = (catalog, caller.scope != Scope::Unscoped) {
-        set("catalog", catalog);
-    }
     if let Some(credential) = &caller.application_credential {
         set(
             "application_credential",
@@ -55,6 +53,17 @@ pub fn body(caller: &Caller, catalog: Option<Value>) -> Value {
 
 fn role(role: &RoleRef) -> Value {
     json!({"id": role.id, "name": role.name})
+}
+
+/// [`catalog_of`] as JSON text, written once for each project of an epoch.
+pub async fn catalog_text(state: &State, caller: &Caller, epoch: i64) -> Result<Arc<str>> {
+    let kept = &state.identity.catalogs;
+    if let Some(text) = kept.get(epoch, caller.project_id()) {
+        return Ok(text);
+    }
+    let text: Arc<str> = catalog_of(state, caller).await?.to_string().into();
+    kept.put(epoch, caller.project_id(), text.clone());
+    Ok(text)
 }
 
 /// The catalogue as a caller sees it: enabled services with their enabled endpoints.

@@ -7,7 +7,7 @@ use super::token_view;
 use crate::api::authenticate::{self, required, resolve};
 use crate::api::{Call, Row, State};
 use crate::clock::Timestamp;
-use crate::cloud::identity::Caller;
+use crate::cloud::identity::{Caller, Scope};
 use crate::cloud::policy::Target;
 use crate::cloud::token::Claims;
 use crate::error::{Error, Kind, Result};
@@ -74,6 +74,7 @@ async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<(String, Ar
         })
         .await?;
     let token = state.identity.keys.sign(&claims, now)?;
+    let claims = Arc::new(claims);
     let session = Arc::new(Session { epoch, claims, caller: Arc::new(caller), rendered: OnceLock::new() });
     if session.caller.application_credential.is_none() {
         state.identity.sessions.put(digest(&token), session.clone(), now);
@@ -100,11 +101,16 @@ fn resolved(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Option<Calle
 
 /// A token's JSON.
 async fn written(state: &State, session: &Session, with_catalog: bool) -> Result<Bytes> {
-    let catalog = match with_catalog {
-        true => Some(token_view::catalog_of(state, &session.caller).await?),
-        false => None,
-    };
-    Ok(token_view::body(&session.caller, catalog).to_string().into())
+    let mut text = token_view::body(&session.caller).to_string();
+    if with_catalog && session.caller.scope != Scope::Unscoped {
+        // The catalogue is most of it, and the same for everybody on a project: put in as text, before `}}`.
+        let catalog = token_view::catalog_text(state, &session.caller, session.epoch).await?;
+        text.truncate(text.len() - 2);
+        text.push_str(",\"catalog\":");
+        text.push_str(&catalog);
+        text.push_str("}}");
+    }
+    Ok(text.into())
 }
 
 /// The same for a token that is validated, and so is likely to be validated again: written once for each epoch.
