@@ -110,6 +110,7 @@ impl Program {
         let runner = tokio::spawn(self.runner.clone().run(until(stopped.clone())));
         let (db, blobs, clock) = (self.state.db.clone(), self.state.blobs.clone(), self.state.clock.clone());
         let sweeper = tokio::spawn(sweep_images::every_hour(db, blobs, clock, until(stopped.clone())));
+        let forgetter = tokio::spawn(api::identity::forget_old_logins(self.state.clone(), until(stopped.clone())));
         let reconciler = tokio::spawn(self.reconciler().run(until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");
         let router = Arc::new(api::router(self.state.clone()));
@@ -120,7 +121,7 @@ impl Program {
             let _ = stop.send(true);
         });
         server.await;
-        let _ = tokio::join!(runner, sweeper, reconciler);
+        let _ = tokio::join!(runner, sweeper, forgetter, reconciler);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use super::catalogs::Catalogs;
 use super::failures::Failures;
 use super::hashing::Hashing;
+use super::recall::Recall;
 use super::sessions::Sessions;
 use super::settings::IdentitySettings;
 use crate::keys::Keys;
@@ -12,6 +13,7 @@ pub struct Identity {
     pub settings: IdentitySettings,
     pub keys: Keys,
     pub hashing: Hashing,
+    pub recall: Recall,
     pub failures: Failures,
     pub sessions: Sessions,
     pub catalogs: Catalogs,
@@ -26,6 +28,7 @@ impl Identity {
                 settings.hash_queue,
                 metrics.password_hashes(),
             ),
+            recall: Recall::new(settings.remembered_logins),
             failures: Failures::new(
                 settings.failures_per_user,
                 settings.failures_per_address,

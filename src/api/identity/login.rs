@@ -3,6 +3,7 @@
 //! Nothing in the answer, nor the time it takes, tells an unknown user from a wrong password or a disabled account
 //! (CVE-2021-38155): each costs one hash and ends in the same 401.
 
+use super::recall::Account;
 use super::scope::DomainSpec;
 use crate::api::authenticate::{self, required};
 use crate::api::{Call, State};
@@ -229,8 +230,13 @@ pub async fn check_password(state: &State, wanted: &WantedUser, password: &str, 
     };
     let hash = stored.as_ref().map(|stored| stored.hash.clone());
     let password: Arc<str> = password.into();
-    let verdict = identity.hashing.verify(password.clone(), hash).await?;
     let expired = stored.as_ref().and_then(|stored| stored.expires_at).is_some_and(|expires_at| expires_at <= now);
+    // Whoever may not log in for any other reason is none whose password could be recalled: their refusal costs a hash.
+    let known = match (&account, &stored) {
+        (Some((user, true)), Some(stored)) if !expired => Some(Account { user_id: &user.id, stored }),
+        _ => None,
+    };
+    let verdict = identity.recall.verify(&identity.hashing, known, hash, password.clone(), now).await?;
     match (account, stored) {
         (Some((user, true)), Some(stored)) if verdict.fits && !expired => {
             if verdict.is_stale {

@@ -25,6 +25,9 @@ mod own_scopes;
 mod project_tags;
 mod project_tree;
 mod projects;
+mod recall;
+#[cfg(test)]
+mod recall_tests;
 mod regions;
 #[cfg(test)]
 mod resource_tests;
@@ -43,6 +46,7 @@ mod users;
 mod versions;
 
 pub use desk::Identity;
+pub use recall::forget_old_logins;
 pub use seed::{FirstPasswords, seed};
 pub use settings::IdentitySettings;
 

@@ -18,6 +18,9 @@ pub struct IdentitySettings {
     pub failures_per_address: usize,
     /// Seconds.
     pub failure_seconds: i64,
+    /// Users whose verified password is recognised for a minute without another hash. 0: none; `SECURITY.md` says what it
+    /// gives away.
+    pub remembered_logins: usize,
     /// Tokens whose verdict is remembered.
     pub remembered_tokens: usize,
     /// How expensive a password's hash is; hashes made with other values are made anew at the next login.
@@ -33,6 +36,7 @@ impl Default for IdentitySettings {
             failures_per_user: 20,
             failures_per_address: 200,
             failure_seconds: 60,
+            remembered_logins: 4096,
             remembered_tokens: 4096,
             argon2: Recipe::default(),
         }
