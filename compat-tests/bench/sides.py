@@ -1,0 +1,151 @@
+"""The clouds that are measured beside each other: Gapura, and a real OpenStack where one is at hand.
+
+`PEER` names a file with the peer's OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME (KEY=value lines, as in an
+openrc). Where it is not set, only Gapura is measured.
+"""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+import threading
+import urllib.parse
+
+import yaml
+
+PASSWORD = "bench-secret"
+LUA = """
+wrk.method = os.getenv("W_METHOD")
+if os.getenv("W_BODY") ~= "" then wrk.body = os.getenv("W_BODY") end
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format('@@{"requests":%d,"us":%d,"p50":%f,"p99":%f,"failed":%d}\\n', summary.requests,
+    summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end
+"""
+
+
+class Side:
+    """A Keystone, ours or the real one, as its administrator."""
+
+    def __init__(self, name, url, user, password, project):
+        self.name, self.url, self.user, self.password, self.project = name, url.rstrip("/"), user, password, project
+        self.local = threading.local()
+        self.token = self.log_in(user, password, project)
+
+    def request(self, method, path, body=None, headers=None):
+        """(status, headers, decoded body), over one connection a thread."""
+        where = urllib.parse.urlsplit(self.url + path)
+        for attempt in (1, 2):
+            connection = self.local.__dict__.setdefault("connection", None)
+            if connection is None:
+                connection = http.client.HTTPConnection(where.hostname, where.port, timeout=600)
+                self.local.connection = connection
+            try:
+                target = where.path + ("?" + where.query if where.query else "")
+                headers = {"Content-Type": "application/json", **(headers or {})}
+                connection.request(method, target, json.dumps(body) if body is not None else None, headers)
+                answer = connection.getresponse()
+                text = answer.read()
+            except (http.client.HTTPException, ConnectionError):
+                connection.close()
+                self.local.connection = None
+                if attempt == 2:
+                    raise
+                continue
+            if answer.will_close:
+                connection.close()
+                self.local.connection = None
+            return answer.status, answer.headers, json.loads(text) if text[:1] == b"{" else text
+        raise AssertionError("not reached")
+
+    def call(self, method, path, body=None, expected=(200, 201, 204)):
+        status, _, answer = self.request(method, path, body, {"X-Auth-Token": self.token})
+        assert status in expected, (self.name, method, path, status, answer)
+        return answer
+
+    def login(self, user, password, project):
+        """The body of a login by password on a project of the default domain."""
+        default = {"id": "default"}
+        return {"auth": {
+            "identity": {"methods": ["password"], "password": {"user": {"name": user, "password": password, "domain": default}}},
+            "scope": {"project": {"name": project, "domain": default}}}}
+
+    def log_in(self, user, password, project):
+        status, headers, answer = self.request("POST", "/auth/tokens", self.login(user, password, project))
+        assert status == 201, (self.name, user, status, answer)
+        return headers["X-Subject-Token"]
+
+    def project_with(self, name, user_ids, role):
+        """A project on which these users hold the role; made when missing."""
+        found = self.call("GET", f"/projects?name={name}")["projects"]
+        project = found[0] if found else self.call("POST", "/projects", {"project": {"name": name}})["project"]
+        role_id = next(entry["id"] for entry in self.call("GET", "/roles")["roles"] if entry["name"] == role)
+        grant = f"/projects/{project['id']}/users/%s/roles/{role_id}"
+        each(2, lambda user: self.call("PUT", grant % user), user_ids)
+        return project
+
+    def users(self, count):
+        """`count` users with passwords, made when missing: their ids by name."""
+        def find():
+            every = self.call("GET", "/users")["users"]
+            return {user["name"]: user["id"] for user in every if user["name"].startswith("bench-user-")}
+
+        def make(name):
+            body = {"user": {"name": name, "password": PASSWORD, "email": f"{name}@example.org", "domain_id": "default"}}
+            self.call("POST", "/users", body, expected=(201, 409))
+
+        names = [f"bench-user-{number:04d}" for number in range(count)]
+        have = find()
+        # Keystone cuts every list at a thousand.
+        missing = [name for name in names if name not in have] if len(have) < min(count, 990) else []
+        if missing:
+            each(2, make, missing)
+            have = find()
+        return have
+
+
+def each(workers, work, items):
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, items))
+
+
+def ours():
+    """The cloud of CLOUD_FILE."""
+    with open(os.environ["CLOUD_FILE"], encoding="utf-8") as file:
+        auth = yaml.safe_load(file)["clouds"]["gapura"]["auth"]
+    return Side("Gapura", auth["auth_url"], auth["username"], auth["password"], auth["project_name"])
+
+
+def peer():
+    """The cloud of PEER; None where there is none."""
+    if not os.environ.get("PEER"):
+        return None
+    with open(os.environ["PEER"], encoding="utf-8") as file:
+        lines = dict(re.findall(r"^(?:export )?(\w+)=['\"]?(.*?)['\"]?$", file.read(), re.M))
+    return Side("Keystone", lines["OS_AUTH_URL"], lines["OS_USERNAME"], lines["OS_PASSWORD"], lines["OS_PROJECT_NAME"])
+
+
+def wrk(url, method="GET", headers=None, body=None, connections=16, seconds=5):
+    """{"rate", "p50", "p99"} of one request over and over, times in ms; every answer must be a success."""
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(LUA)
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", script.name]
+        for name, value in headers.items():
+            command += ["-H", f"{name}: {value}"]
+        settings = dict(os.environ, W_METHOD=method, W_BODY=json.dumps(body) if body is not None else "")
+        out = subprocess.run([*command, url], env=settings, capture_output=True, text=True, check=True).stdout
+    told = json.loads(re.search(r"^@@(.*)$", out, re.M)[1])
+    assert told["requests"] and not told["failed"], (url, told)
+    return {"rate": told["requests"] / told["us"] * 1e6, "p50": told["p50"] / 1e3, "p99": told["p99"] / 1e3}
+
+
+def medians(rounds):
+    return {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
