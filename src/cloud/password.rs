@@ -64,7 +64,7 @@ pub struct Verdict {
     pub fits: bool,
     /// The hash was made with other parameters than the recipe's.
     pub is_stale: bool,
-    /// What it took to find out: the hash's own recipe; `None` where the password's length said enough.
+    /// What it took to find out: the hash's own recipe; `None` where no hash was needed for it.
     pub cost: Option<Recipe>,
 }
 

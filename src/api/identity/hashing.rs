@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_memory_is_kept_once_nobody_waits_for_a_hash() {
-        let hashing = Hashing::new(CHEAP, 2, 62);
+        let hashing = Hashing::new(CHEAP, 2, 62, PasswordHashes::new());
         let many = (0..64).map(|_| hashing.verify("x".into(), None));
         for verdict in futures::future::join_all(many).await {
             assert!(!verdict.unwrap().fits);

@@ -81,7 +81,7 @@ impl Recall {
         if let Some((user, tag)) = &claim
             && self.knows(user, tag, now)
         {
-            return Ok(Verdict { fits: true, is_stale: false });
+            return Ok(Verdict { fits: true, is_stale: false, cost: None });
         }
         let verdict = hashing.verify(password, hash).await?;
         // A stale hash is about to be replaced, and its row's version with it.
@@ -143,6 +143,7 @@ pub async fn forget_old_logins(state: Arc<State>, stop: impl Future<Output = ()>
 mod tests {
     use super::*;
     use crate::cloud::password::Recipe;
+    use crate::metrics::PasswordHashes;
 
     const NOW: Timestamp = Timestamp(1_000_000_000_000);
     const CHEAP: Recipe = Recipe { memory: 64, passes: 1, lanes: 1 };
@@ -153,7 +154,7 @@ mod tests {
 
     /// Whether the answer came without a hash: a pool without a free place has none to give.
     async fn is_recalled(recall: &Recall, user: &str, row: &Password, password: &str, now: Timestamp) -> bool {
-        let (hashing, user) = (Hashing::new(CHEAP, 1, 0), UserId::from(user));
+        let (hashing, user) = (Hashing::new(CHEAP, 1, 0, PasswordHashes::new()), UserId::from(user));
         let _taken = hashing.take_every_place();
         let account = Some(Account { user_id: &user, stored: row });
         match recall.verify(&hashing, account, Some(row.hash.clone()), password.into(), now).await {
@@ -163,7 +164,7 @@ mod tests {
     }
 
     async fn verify(recall: &Recall, user: &str, row: &Password, password: &str) -> bool {
-        let (hashing, user) = (Hashing::new(CHEAP, 1, 0), UserId::from(user));
+        let (hashing, user) = (Hashing::new(CHEAP, 1, 0, PasswordHashes::new()), UserId::from(user));
         let account = Some(Account { user_id: &user, stored: row });
         recall.verify(&hashing, account, Some(row.hash.clone()), password.into(), NOW).await.unwrap().fits
     }
@@ -197,7 +198,7 @@ mod tests {
     async fn a_wrong_password_and_a_user_who_may_not_log_in_are_not_remembered() {
         let (recall, row) = (Recall::new(8), row("1"));
         assert!(!verify(&recall, "alice", &row, "wrong").await);
-        let hashing = Hashing::new(CHEAP, 1, 0);
+        let hashing = Hashing::new(CHEAP, 1, 0, PasswordHashes::new());
         let verdict = recall.verify(&hashing, None, Some(row.hash.clone()), "right".into(), NOW).await.unwrap();
         assert!(verdict.fits);
         assert!(recall.kept.lock().is_empty());
