@@ -20,7 +20,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use virt::connect::Connect;
-use virt::domain::{Domain, DomainState};
+use virt::domain::{Domain, DomainPausedReason, DomainState, DomainStateReason};
+use virt::enumutil::Enum;
 use virt_sys as sys;
 
 /// A guest that did not hear the power button (its kernel may just be booting) is told again after so long.
@@ -105,6 +106,13 @@ impl Libvirt {
 /// has seen a newer order is a conflict, and a newer epoch is written into its metadata.
 fn claim(connect: &Connect, cloud: &str, id: ServerId, epoch: Epoch) -> Result<Option<Domain>, Failure> {
     let Some(domain) = unless_absent(connect.lookup_domain_by_uuid(id.0))? else { return Ok(None) };
+    if is_starting(&domain) {
+        return Err(Error::unavailable(
+            "hypervisor",
+            format!("machine {id} is being started, or was when libvirtd died"),
+        )
+        .into());
+    }
     let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(None) };
     match domain_xml::owner(&xml) {
         Some(owner) if owner.cloud == cloud => {
@@ -116,6 +124,16 @@ fn claim(connect: &Connect, cloud: &str, id: ServerId, epoch: Epoch) -> Result<O
         }
         _ => Err(Error::conflict(format!("Machine {id} on this host belongs to another cloud.")).into()),
     }
+}
+
+/// Is the domain between its definition and its process? All but this question then waits for half a minute; and for ever
+/// where libvirtd died in that instant: its successor (seen with 11.3) takes over a start that nobody carries on, and
+/// lets nothing end it until its status file is removed. So such a domain is asked nothing else.
+fn is_starting(domain: &Domain) -> bool {
+    let starting = DomainPausedReason::StartingUp.into();
+    domain
+        .state()
+        .is_ok_and(|(_, reason)| matches!(reason, Enum::Known(DomainStateReason::Paused(why)) if why == starting))
 }
 
 fn note_epoch(domain: &Domain, owner: Owner) -> Result<(), Failure> {
@@ -218,8 +236,11 @@ fn power(domain: &Domain) -> Result<Power, virt::error::Error> {
     })
 }
 
-/// The machine behind a domain, if it is one of this cloud.
+/// The machine behind a domain, if it is one of this cloud, and not just being started.
 fn machine(domain: &Domain, cloud: &str) -> Result<Option<Machine>, virt::error::Error> {
+    if is_starting(domain) {
+        return Ok(None);
+    }
     let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(None) };
     let Some(owner) = domain_xml::owner(&xml).filter(|owner| owner.cloud == cloud) else { return Ok(None) };
     let Some(power) = unless_absent(power(domain))? else { return Ok(None) };
