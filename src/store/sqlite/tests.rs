@@ -42,6 +42,19 @@ async fn a_folder_that_is_not_there_is_named_when_the_store_is_opened() {
     assert!(crate::error::with_causes(&error).contains("/nowhere/gapura.db"));
 }
 
+#[test]
+fn a_statement_is_planned_once_whatever_it_is_asked_for() {
+    let connection = super::prepare(rusqlite::Connection::open_in_memory().unwrap()).unwrap();
+    connection.execute_batch("CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY)").unwrap();
+    let mut statement = connection.prepare_cached("SELECT id FROM t WHERE id = ?1").unwrap();
+    for id in ["a", "b", "c"] {
+        statement.raw_bind_parameter(1, id).unwrap();
+        assert!(statement.raw_query().next().unwrap().is_none());
+    }
+    let runs = statement.get_status(rusqlite::StatementStatus::Run);
+    assert_eq!((runs, statement.get_status(rusqlite::StatementStatus::RePrepare)), (3, 0));
+}
+
 #[tokio::test]
 async fn commits_are_synced_to_the_disk() {
     let folder = tempfile::tempdir().unwrap();
