@@ -114,7 +114,7 @@ pub fn stop_implying(tx: &mut Tx, prior: &RoleId, implied: &RoleId) -> Result<bo
 /// all that those imply. A domain's own roles count only by what they imply.
 ///
 /// Asked for every login, and for every token after each change of identity. One recursive query could answer it all, and
-/// on SQLite took four times as long as these few: what such a query collects on its way are temporary tables, each with a
+/// on SQLite took three times as long as these few: what such a query collects on its way are temporary tables, each with a
 /// page cache of its own.
 pub fn effective(tx: &mut Tx, user: &UserId, target: &Target) -> Result<Vec<RoleRef>> {
     let mut held = granted(tx, user, target)?;
