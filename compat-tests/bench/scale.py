@@ -84,9 +84,22 @@ def measured(users):
         status, _, _ = ours.request("GET", "/auth/tokens", headers={**token, "X-Subject-Token": one})
         assert status == 200, status
     first = (time.monotonic() - began) / len(fresh) * 1e3
+    one_user = once(f"/users?name={user}")
+    held = once(f"/role_assignments?user.id=u{last:031}")
     return [f"{count:,}" for count in counts] + [
         f"{validation['rate']:,.0f}", f"{validation['p50']:.2f} ms", f"{validation['p99']:.2f} ms", f"{first:.2f} ms",
-        f"{login['rate']:,.0f}", f"{rescoping['rate']:,.0f}", f"{memory_mib(pid):.0f} MiB"]
+        f"{login['rate']:,.0f}", f"{rescoping['rate']:,.0f}", f"{one_user:.1f} ms", f"{held:.1f} ms",
+        f"{memory_mib(pid):.0f} MiB"]
+
+
+def once(path):
+    """How long one list takes, in ms: the best of five."""
+    def took():
+        began = time.monotonic()
+        ours.call("GET", path)
+        return (time.monotonic() - began) * 1e3
+
+    return min(took() for _ in range(5))
 
 
 def bump():
@@ -95,8 +108,8 @@ def bump():
     store.close()
 
 
-print("| users | projects | assignments | validations a second | p50 | p99 | the first after a change | repeated logins a second | re-scopings a second | memory |")
-print("|---" * 10 + "|")
+print("| users | projects | assignments | validations a second | p50 | p99 | the first after a change | repeated logins a second | re-scopings a second | a user by name | a user's assignments | memory |")
+print("|---" * 12 + "|")
 for size in SIZES:
     row(*measured(size))
     sys.stdout.flush()
