@@ -1,4 +1,7 @@
-"""Horizon without a database, a cache server or a web server: sessions in signed cookies, pages compressed once."""
+"""Horizon without a database, a cache server or a web server: sessions in its one process, pages compressed once.
+
+Not in signed cookies: there Horizon keeps no token of a domain, and a large catalogue outgrows the cookie.
+"""
 
 import os
 
@@ -10,7 +13,7 @@ STATIC_ROOT = os.path.join(os.environ["HORIZON_FOLDER"], "static")
 STATIC_URL = "/static/"
 COMPRESS_ENABLED = True
 COMPRESS_OFFLINE = True
-SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 OPENSTACK_HOST = "127.0.0.1"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# run.sh: Horizon 27 in front of the cloud of CLOUD_URL and CLOUD_FILE, driven as a browser would, as `gapura-demo`.
+# run.sh: Horizon 27 in front of the cloud of CLOUD_URL and CLOUD_FILE, driven as a browser would: a member's pages as
+# `gapura-demo`, the Identity panels as `gapura`.
 # It listens on loopback and is gone afterwards; its static files are made once and kept.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -31,5 +32,6 @@ for _ in $(seq 300); do
 done
 status=0
 "$environment/bin/python" "$here/drive.py" "http://127.0.0.1:$port" "$CLOUD_FILE" "${OS_CLOUD_NAME:-gapura-demo}" || status=$?
+"$environment/bin/python" "$here/identity.py" "http://127.0.0.1:$port" "$CLOUD_FILE" "${OS_ADMIN_CLOUD_NAME:-gapura}" || status=$?
 if [ "$status" != 0 ]; then echo "--- horizon.log"; grep -v '^$' "$folder/horizon.log" | tail -n 40; fi
 exit $status
