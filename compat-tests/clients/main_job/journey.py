@@ -55,13 +55,13 @@ class Journey:
 
     def run(self, cloud, *command, json_output=True, may_fail=False, show=True):
         """Runs `openstack COMMAND` in a cloud of the clouds file. Unless it `may_fail`, its success is a claim."""
-        line = [self.openstack, *command, *(["-f", "json"] if json_output else [])]
+        line = [*command, *(["-f", "json"] if json_output else [])]
         # Nothing of the caller's own cloud may lend a hand.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         environment.update(OS_CLIENT_CONFIG_FILE=self.clouds_file, OS_CLOUD=cloud, PYTHONWARNINGS="ignore")
         began = time.monotonic()
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=600)
-        answer = Answer(done.returncode, done.stdout, done.stderr.strip(), time.monotonic() - began)
+        status, text, complaint = self.perform(line, environment)
+        answer = Answer(status, text, complaint.strip(), time.monotonic() - began)
         words = ["…" if before == "--password" else word for before, word in zip(("", *command), command)]
         spoken = f"openstack {' '.join(words)}"
         self.commands.append((spoken, answer.seconds))
@@ -71,6 +71,11 @@ class Journey:
         if not may_fail:
             self.need(spoken, answer.status == 0, answer.complaint or f"exit code {answer.status}")
         return answer
+
+    def perform(self, line, environment):
+        """Runs one command; returns its exit code, output and complaint."""
+        done = subprocess.run([self.openstack, *line], env=environment, capture_output=True, text=True, timeout=600)
+        return done.returncode, done.stdout, done.stderr
 
     def claim(self, what, holds, otherwise=""):
         """Counts a claim; prints it only when it does not hold, with what was seen instead."""
