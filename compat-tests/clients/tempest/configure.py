@@ -54,7 +54,7 @@ settings = {
         "admin_role": "admin", "default_domain_id": "default",
     },
     "identity-feature-enabled": {
-        "api_v3": "true", "trust": "false", "application_credentials": "true", "access_rules": "false",
+        "api_v3": "true", "trust": "true", "application_credentials": "true", "access_rules": "true",
         "federation": "false", "external_idp": "false", "security_compliance": "false", "project_tags": "true",
     },
     "compute": {

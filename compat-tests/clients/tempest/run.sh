@@ -1,13 +1,18 @@
 #!/bin/bash
-# run.sh [--list] LIST|REGEX: Tempest 47 against the cloud of CLOUD_FILE, with two workers; ends with `N passed, N failed`.
-# LIST is a file of include/ without its ending: what must pass. A regular expression may pass or not.
+# run.sh [--list|--left-out] LIST…|REGEX: Tempest 47 and Keystone's own plugin for it against the cloud of CLOUD_FILE,
+# with two workers; ends with `N passed, N failed`.
+#
+# A LIST is a file of include/ without its ending: what must pass. left_out/ holds, under the same name, what it does not
+# run and why. --left-out turns that about and runs only what is left out, to see what may now be taken in; --list runs
+# nothing. A regular expression may pass or not.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 : "${CLOUD_FILE:?the clouds.yaml of the cloud}"
-environment=$("$here/../venv.sh" tempest tempest==47.0.0 openstacksdk PyYAML)
-only_list=
-if [ "${1:-}" = --list ]; then only_list=yes; shift; fi
-[ $# = 1 ] || { echo "usage: $0 [--list] LIST|REGEX; lists: $(cd "$here/include" && ls | sed 's/\.txt$//' | xargs)" >&2; exit 2; }
+environment=$("$here/../venv.sh" tempest tempest==47.0.0 keystone-tempest-plugin==0.22.0 openstacksdk PyYAML)
+mode=run
+case ${1:-} in --list|--left-out) mode=${1#--}; shift ;; esac
+lists=$(cd "$here/include" && ls | sed 's/\.txt$//' | xargs)
+[ $# -ge 1 ] || { echo "usage: $0 [--list|--left-out] LIST…|REGEX; lists: $lists" >&2; exit 2; }
 while read -r name; do unset "$name"; done < <(compgen -e OS_)
 
 work=$(mktemp -d /tmp/gapura-tempest.XXXXXX)
@@ -18,15 +23,25 @@ workspace=$work/workspace
 "$environment/bin/python" -W ignore "$here/configure.py" "$CLOUD_FILE" "${OS_CLOUD_NAME:-gapura}" "$workspace"
 
 if [ -e "$here/include/$1.txt" ]; then
-  selection=(--include-list "$here/include/$1.txt")
+  : > "$work/include" > "$work/left-out"
+  for list in "$@"; do
+    [ -e "$here/include/$list.txt" ] || { echo "$0: there is no list $list; there are: $lists" >&2; exit 2; }
+    cat "$here/include/$list.txt" >> "$work/include"
+    if [ -e "$here/left_out/$list.txt" ]; then cat "$here/left_out/$list.txt" >> "$work/left-out"; fi
+  done
+  if [ "$mode" = left-out ]; then
+    selection=(--include-list "$work/left-out")
+  else
+    selection=(--include-list "$work/include" --exclude-list "$work/left-out")
+  fi
 else
   selection=(--regex "$1")
 fi
 cd "$workspace"
-if [ -n "$only_list" ]; then exec "$environment/bin/tempest" run --list-tests "${selection[@]}"; fi
+if [ "$mode" = list ]; then exec "$environment/bin/tempest" run --list-tests "${selection[@]}"; fi
 status=0
 "$environment/bin/tempest" run "${selection[@]}" --concurrency "${WORKERS:-2}" > "$work/output" 2>&1 || status=$?
-grep -E ' (FAILED|SKIPPED)|^setUpClass' "$work/output" | sort | uniq | head -n 200 || true
+grep -E ' (FAILED|SKIPPED)|^setUpClass' "$work/output" | sort | uniq | head -n "${SHOWN:-200}" || true
 sed -n '/^Captured traceback:/,/^$/p' "$work/output" | grep -E '^ +(tempest|testtools|jsonschema|AssertionError|[A-Za-z.]*(Error|Exception|Mismatch))' | sort | uniq -c | sort -rn | head -n 30 || true
 count() { sed -n "s/^ - $1: \([0-9]*\)$/\1/p" "$work/output" | tail -n 1; }
 echo "$(count Skipped) skipped; details in $work/output"
