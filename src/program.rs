@@ -45,7 +45,7 @@ impl Program {
         let db = open_database(&config).await?;
         db.migrate().await?;
         let overrides = policy_overrides(&config.policy_file)?;
-        let policy = Policy::new(policy_rules::all(), &overrides)?;
+        let policy = Policy::new(policy_rules::all(), &overrides)?.with_scopes(policy_rules::scopes());
         let now = clock.now();
         let cloud = db.write(move |tx| crate::store::cloud::id(tx, now)).await?;
         let options: Vec<_> = config.images.store_options.clone().into_iter().collect();

@@ -83,7 +83,7 @@ impl Cloud {
         let state = Arc::new(State {
             db,
             clock,
-            policy: Policy::new(policy_rules::all(), &overrides).unwrap(),
+            policy: Policy::new(policy_rules::all(), &overrides).unwrap().with_scopes(policy_rules::scopes()),
             public_url: "http://cloud.test".to_owned(),
             region: "RegionOne".to_owned(),
             identity: Identity::new(settings, Keys::ephemeral().unwrap(), &metrics),

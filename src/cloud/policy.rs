@@ -66,6 +66,24 @@ impl Credentials {
     }
 }
 
+/// What a token may be about. A token without scope counts as one of a project, as upstream has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScopeKind {
+    System,
+    Domain,
+    Project,
+}
+
+impl Credentials {
+    fn scope_kind(&self) -> ScopeKind {
+        match (&self.system_scope, &self.domain_id) {
+            (Some(_), _) => ScopeKind::System,
+            (None, Some(_)) => ScopeKind::Domain,
+            (None, None) => ScopeKind::Project,
+        }
+    }
+}
+
 /// What is acted on, as rules see it: dotted names to values (`target.user.domain_id`, `project_id`, `visibility`).
 #[derive(Debug, Clone, Default)]
 pub struct Target(HashMap<String, String>);
@@ -156,6 +174,9 @@ enum Operand {
 #[derive(Debug, Clone)]
 pub struct Policy {
     rules: HashMap<String, Check>,
+    /// Rules that are not for every scope, and the scopes they are for. They bind whoever asks by that name, and not where
+    /// another rule refers to it; an operator's override of the check leaves them standing.
+    scopes: HashMap<&'static str, &'static [ScopeKind]>,
 }
 
 impl Policy {
@@ -173,9 +194,19 @@ impl Policy {
             let check = parse(&text).map_err(|why| Error::bad_request(format!("policy rule \"{name}\": {why}")))?;
             rules.insert(name, check);
         }
-        let policy = Self { rules };
+        let policy = Self { rules, scopes: HashMap::new() };
         policy.check_references()?;
         Ok(policy)
+    }
+
+    /// The same, with the scopes that rules are for.
+    pub fn with_scopes(self, scopes: impl IntoIterator<Item = (&'static str, &'static [ScopeKind])>) -> Self {
+        Self { scopes: scopes.into_iter().collect(), ..self }
+    }
+
+    /// Is the rule for tokens of the caller's scope?
+    fn takes_scope_of(&self, rule: &str, who: &Credentials) -> bool {
+        self.scopes.get(rule).is_none_or(|scopes| scopes.contains(&who.scope_kind()))
     }
 
     pub fn has(&self, rule: &str) -> bool {
@@ -184,6 +215,9 @@ impl Policy {
 
     /// How far the rule lets the caller reach; `None` when nowhere, not even at home.
     pub fn reach(&self, rule: &str, who: &Credentials) -> Option<Reach> {
+        if !self.takes_scope_of(rule, who) {
+            return None;
+        }
         if self.holds(rule, who, &Seen::Nothing) {
             return Some(Reach::Cloud);
         }
@@ -202,7 +236,7 @@ impl Policy {
 
     /// Does the rule hold for this very target?
     pub fn allows(&self, rule: &str, who: &Credentials, target: &Target) -> bool {
-        self.holds(rule, who, &Seen::Real(target))
+        self.takes_scope_of(rule, who) && self.holds(rule, who, &Seen::Real(target))
     }
 
     /// Could the rule hold for some target? Where a service looks at each target itself (identity's rules compare the
@@ -214,7 +248,8 @@ impl Policy {
     /// What the rule comes to for the caller whatever the target; `None` when it depends on the target. Lists ask this
     /// once instead of the rule for each item.
     pub fn settled(&self, rule: &str, who: &Credentials) -> Option<bool> {
-        self.rules.get(rule).map_or(Some(false), |check| self.outlook(check, who))
+        let check = self.rules.get(rule).filter(|_| self.takes_scope_of(rule, who));
+        check.map_or(Some(false), |check| self.outlook(check, who))
     }
 
     /// What a check comes to, whatever the target; `None` when that depends on the target.
@@ -561,6 +596,22 @@ mod tests {
         assert_eq!(refuse("admin"), r#"policy rule "x": "admin" is no check: it has no colon"#);
         assert_eq!(refuse("rule:missing"), r#"there is no policy rule "missing""#);
         assert_eq!(refuse("rule:x"), r#"policy rule "x" refers to itself"#);
+    }
+
+    #[test]
+    fn a_rule_for_some_scopes_holds_for_no_token_of_another_whatever_its_roles() {
+        const SCOPES: &[ScopeKind] = &[ScopeKind::System, ScopeKind::Project];
+        let policy = Policy::new([("all", "role:admin"), ("some", "role:admin")], &HashMap::new()).unwrap();
+        let policy = policy.with_scopes([("some", SCOPES)]);
+        let who = Credentials { roles: vec!["admin".to_owned()], ..Credentials::default() };
+        let of_domain = Credentials { domain_id: Some("d".to_owned()), ..who.clone() };
+        let of_system = Credentials { system_scope: Some("all".to_owned()), ..who.clone() };
+        for (who, holds) in [(&who, true), (&of_domain, false), (&of_system, true)] {
+            assert_eq!(policy.allows("some", who, &Target::new()), holds);
+            assert_eq!(policy.might_allow("some", who), holds);
+            assert_eq!(policy.reach("some", who).is_some(), holds);
+            assert!(policy.allows("all", who, &Target::new()));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Rules of the identity service, named and set as Keystone 30 ships them.
 //!
-//! `admin_required` and the personas are shared by all services and stand in the module above. Upstream's scope types are
-//! not enforced: each check names the scope that it needs.
+//! `admin_required` and the personas are shared by all services and stand in the module above. Upstream's scope
+//! types stand in `scopes`.
 
 use super::Rule;
 

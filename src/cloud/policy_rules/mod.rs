@@ -4,6 +4,9 @@ mod compute;
 mod identity;
 mod image;
 mod network;
+mod scopes;
+
+pub use scopes::all as scopes;
 
 /// Name and default check.
 pub type Rule = (&'static str, &'static str);
