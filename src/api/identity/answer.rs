@@ -111,7 +111,7 @@ pub fn asks(query: &Query, name: &str) -> bool {
 }
 
 /// Loads what a request is about and asks the row's rule about exactly that. To whom the rule could not be answered
-/// without it, what is missing looks like what is forbidden.
+/// without it, what is missing looks like what is forbidden, but for the rules that [look first](super::looks_first).
 ///
 /// # Errors
 /// `Forbidden` by the rule, `NotFound` for whom the rule holds anyway.
@@ -128,7 +128,9 @@ pub async fn permitted<B, T: Send + 'static>(
             Ok(found)
         }
         None => {
-            call.cx.permit(&Target::new())?;
+            if !super::looks_first(call.cx.rule()) {
+                call.cx.permit(&Target::new())?;
+            }
             Err(Error::not_found(kind, id))
         }
     }
@@ -146,6 +148,12 @@ pub fn own_domain<B>(call: &Call<B>) -> Result<DomainId> {
 pub fn listed_domain<B>(call: &Call<B>) -> Option<DomainId> {
     let asked = call.query().get("domain_id").map(DomainId::from);
     asked.or_else(|| call.cx.credentials().domain_id.as_deref().map(DomainId::from))
+}
+
+/// Does a list show what is in this domain? A token scoped to a domain sees no other domain's things in lists, whatever
+/// its roles.
+pub fn shows_domain<B>(call: &Call<B>, domain: Option<&str>) -> bool {
+    call.cx.credentials().domain_id.as_deref().is_none_or(|own| domain == Some(own))
 }
 
 /// Attributes that upstream has no name for: what is left of a body, without what only answers carry.

@@ -1,6 +1,6 @@
 //! Domains: `/v3/domains`. A domain is a project that acts as one; disabling it shuts out all that is in it.
 
-use super::answer::{done, extra_of, listed, merged, mutable, permitted, shown, unchanged};
+use super::answer::{done, extra_of, listed, merged, mutable, permitted, shown, shows_domain, unchanged};
 use super::{project_tree, targets};
 use crate::api::{Call, Row};
 use crate::cloud::identity::Project;
@@ -84,7 +84,8 @@ async fn of_path<B>(call: &Call<B>) -> Result<Project> {
 async fn list(call: Call) -> Result<RawReply> {
     let filter = Filter { is_domain: true, ..Filter::default() };
     let found = call.cx.state.db.read(move |tx| projects::list(tx, &filter)).await?;
-    let items = found.iter().filter(|domain| call.cx.permits(&targets::domain(domain))).map(view).collect();
+    let seen = found.iter().filter(|domain| shows_domain(&call, Some(domain.id.as_str())));
+    let items = seen.filter(|domain| call.cx.permits(&targets::domain(domain))).map(view).collect();
     Ok(listed(&call, "domains", items, &["enabled", "name"]))
 }
 

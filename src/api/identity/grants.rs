@@ -183,8 +183,8 @@ async fn permitted(call: &Call) -> Result<(Asked, Found)> {
 }
 
 /// The role of a path for a single grant.
-fn role_of(asked: &Asked, found: Found) -> Result<Role> {
-    found.role.ok_or_else(|| asked.not_held())
+fn role_of(asked: &Asked, role: Option<Role>) -> Result<Role> {
+    role.ok_or_else(|| asked.not_held())
 }
 
 async fn list(call: Call) -> Result<RawReply> {
@@ -206,7 +206,7 @@ async fn list(call: Call) -> Result<RawReply> {
 
 async fn check(call: Call) -> Result<RawReply> {
     let (asked, found) = permitted(&call).await?;
-    let role = role_of(&asked, found)?;
+    let role = role_of(&asked, found.role)?;
     let wanted = asked.clone();
     let held =
         call.cx.state.db.read(move |tx| assignments::of(tx, &wanted.actor, &wanted.on, wanted.inherited)).await?;
@@ -215,11 +215,11 @@ async fn check(call: Call) -> Result<RawReply> {
 
 async fn grant(call: Call) -> Result<RawReply> {
     let (asked, found) = permitted(&call).await?;
-    let place =
-        found.project.as_ref().map(|project| project.domain_id.clone().unwrap_or(DomainId(project.id.0.clone())));
-    let role = role_of(&asked, found)?;
-    // A domain's own role means nothing elsewhere.
-    if role.domain_id.is_some() && role.domain_id != place {
+    let role = role_of(&asked, found.role)?;
+    // A domain's own role means nothing on another domain's project.
+    if let (On::Project(_), Some(project), Some(owner)) = (&asked.on, &found.project, &role.domain_id)
+        && project.domain_id.as_ref() != Some(owner)
+    {
         return Err(super::login::not_allowed(&format!(
             "role {} belongs to a domain other than that of what it is granted on.",
             role.id
@@ -232,7 +232,7 @@ async fn grant(call: Call) -> Result<RawReply> {
 
 async fn revoke(call: Call) -> Result<RawReply> {
     let (asked, found) = permitted(&call).await?;
-    let role = role_of(&asked, found)?;
+    let role = role_of(&asked, found.role)?;
     let assignment = asked.assignment(&role);
     let was_held = call.cx.state.db.write(move |tx| assignments::delete(tx, &assignment)).await?;
     if was_held { Ok(done()) } else { Err(asked.not_held()) }

@@ -1,6 +1,8 @@
 //! Groups and who is in them: `/v3/groups`.
 
-use super::answer::{done, extra_of, listed, listed_domain, merged, own_domain, permitted, shown, unchanged};
+use super::answer::{
+    done, extra_of, listed, listed_domain, merged, own_domain, permitted, shown, shows_domain, unchanged,
+};
 use super::{targets, users as user_rows};
 use crate::api::{Call, Row};
 use crate::cloud::identity::{Group, User};
@@ -81,7 +83,8 @@ async fn of_path<B>(call: &Call<B>) -> Result<Group> {
 async fn list(call: Call) -> Result<RawReply> {
     let domain = listed_domain(&call);
     let found = call.cx.state.db.read(move |tx| groups::list(tx, domain.as_ref())).await?;
-    let items = found.iter().filter(|group| call.cx.permits(&targets::group(group))).map(view).collect();
+    let seen = found.iter().filter(|group| shows_domain(&call, Some(group.domain_id.as_str())));
+    let items = seen.filter(|group| call.cx.permits(&targets::group(group))).map(view).collect();
     Ok(listed(&call, "groups", items, &["domain_id", "name"]))
 }
 
@@ -92,11 +95,12 @@ async fn show(call: Call) -> Result<RawReply> {
 
 async fn create(call: Call<GroupCreate>) -> Result<RawReply> {
     let new = call.body.group.clone();
+    // The rule sees what the body says: who may only act in their domain has to name it.
+    call.cx.permit(&Target::new().with_option("target.group.domain_id", new.domain_id.as_ref().map(|id| &id.0)))?;
     let domain_id = match new.domain_id {
         Some(id) => DomainId(id.0),
         None => own_domain(&call)?,
     };
-    call.cx.permit(&Target::new().with("target.group.domain_id", &domain_id))?;
     let group = Group {
         id: GroupId::random(),
         domain_id,
@@ -140,7 +144,8 @@ async fn remove(call: Call) -> Result<RawReply> {
 async fn members(call: Call) -> Result<RawReply> {
     let group = of_path(&call).await?;
     let found = call.cx.state.db.read(move |tx| users::of_group(tx, &group.id)).await?;
-    Ok(listed(&call, "users", found.iter().map(user_rows::view).collect(), &["name", "enabled"]))
+    let seen = found.iter().filter(|user| shows_domain(&call, Some(user.domain_id.as_str())));
+    Ok(listed(&call, "users", seen.map(user_rows::view).collect(), &["name", "enabled"]))
 }
 
 /// The group and the user of the path, if the row's rule holds for both.

@@ -34,6 +34,8 @@ mod resource_tests;
 mod role_assignments;
 mod roles;
 mod scope;
+#[cfg(test)]
+mod scope_tests;
 mod seed;
 pub mod sessions;
 mod settings;
@@ -56,6 +58,26 @@ use crate::http::table::Service;
 
 pub static SERVICE: Service =
     Service { name: "identity", prefix: "/identity", axis: None, dialect: &KEYSTONE, head_as_get: true };
+
+/// Rules that are asked only about what is there: what is missing answers 404 to whoever has a token. Everywhere else
+/// what is missing looks like what is forbidden. The difference is upstream's, and clients see it.
+const LOOK_FIRST: [&str; 10] = [
+    "identity:update_domain",
+    "identity:delete_domain",
+    "identity:delete_group",
+    "identity:get_role",
+    "identity:update_role",
+    "identity:delete_role",
+    "identity:list_implied_roles",
+    "identity:get_implied_role",
+    "identity:create_implied_role",
+    "identity:delete_implied_role",
+];
+
+/// Is what the rule is about looked for before the rule is asked?
+pub fn looks_first(rule: &str) -> bool {
+    LOOK_FIRST.contains(&rule)
+}
 
 pub fn rows() -> Vec<Row> {
     [

@@ -1,6 +1,6 @@
 //! What belongs to a user: their projects, groups, and the change of their own password.
 
-use super::answer::{done, listed};
+use super::answer::{done, listed, shows_domain};
 use super::login::{WantedUser, check_password};
 use super::{groups, projects, users as user_rows};
 use crate::api::{Call, Row};
@@ -29,7 +29,8 @@ async fn projects_of(call: Call) -> Result<RawReply> {
 async fn groups_of(call: Call) -> Result<RawReply> {
     let user = user_rows::of_path(&call).await?;
     let found = call.cx.state.db.read(move |tx| group_store::of_user(tx, &user.id)).await?;
-    Ok(listed(&call, "groups", found.iter().map(groups::view).collect(), &["name"]))
+    let seen = found.iter().filter(|group| shows_domain(&call, Some(group.domain_id.as_str())));
+    Ok(listed(&call, "groups", seen.map(groups::view).collect(), &["name"]))
 }
 
 crate::versioned! {

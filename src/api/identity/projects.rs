@@ -1,6 +1,8 @@
 //! Projects: `/v3/projects`. Their tags and trees stand in files of their own.
 
-use super::answer::{done, extra_of, listed, listed_domain, merged, mutable, own_domain, permitted, shown, unchanged};
+use super::answer::{
+    done, extra_of, listed, listed_domain, merged, mutable, own_domain, permitted, shown, shows_domain, unchanged,
+};
 use super::login::not_allowed;
 use super::{project_tags, project_tree, targets};
 use crate::api::{Call, Row};
@@ -117,7 +119,8 @@ async fn list(call: Call) -> Result<RawReply> {
         parent_id: call.query().get("parent_id").map(ProjectId::from),
     };
     let found = call.cx.state.db.read(move |tx| projects::list(tx, &filter)).await?;
-    let seen = found.iter().filter(|project| call.cx.permits(&targets::project(project)));
+    let within = found.iter().filter(|project| shows_domain(&call, project.domain_id.as_ref().map(DomainId::as_str)));
+    let seen = within.filter(|project| call.cx.permits(&targets::project(project)));
     let items = seen.filter(|project| project_tags::fit(project, call.query())).map(view).collect();
     Ok(listed(&call, "projects", items, FILTERS))
 }
@@ -132,13 +135,14 @@ async fn show(call: Call) -> Result<RawReply> {
 async fn create(call: Call<ProjectCreate>) -> Result<RawReply> {
     let new = call.body.project.clone();
     let is_domain = new.is_domain.given().unwrap_or(false);
+    // The rule sees what the body says: who may only act in their domain has to name it.
+    call.cx.permit(&Target::new().with_option("target.project.domain_id", new.domain_id.as_ref().map(|id| &id.0)))?;
     let domain_id = match (is_domain, new.domain_id, &new.parent_id) {
         (true, ..) => None,
         (false, Some(id), _) => Some(DomainId(id.0)),
         (false, None, Some(parent)) => Some(domain_of(&call, ProjectId(parent.0.clone())).await?),
         (false, None, None) => Some(own_domain(&call)?),
     };
-    call.cx.permit(&Target::new().with_option("target.project.domain_id", domain_id.as_ref()))?;
     let parent_id = new.parent_id.map(|id| ProjectId(id.0));
     let project = Project {
         id: ProjectId::random(),

@@ -205,8 +205,8 @@ async fn a_manager_of_a_domain_sees_and_changes_what_is_in_it_and_nothing_else()
     admin.put(&format!("/v3/domains/{domain}/users/{user}/roles/{role}"), json!(null)).await;
     let mia = cloud.login("mia", "pw", json!({"domain": {"id": domain}})).await;
 
-    let own = make(&mia, "/v3/users", "user", json!({"name": "nora"})).await;
-    let project = make(&mia, "/v3/projects", "project", json!({"name": "inside"})).await;
+    let own = make(&mia, "/v3/users", "user", json!({"name": "nora", "domain_id": domain})).await;
+    let project = make(&mia, "/v3/projects", "project", json!({"name": "inside", "domain_id": domain})).await;
     assert_eq!(names(&mia.get("/v3/users").await, "users"), ["nora"]);
     assert_eq!(names(&mia.get("/v3/projects").await, "projects"), ["inside"]);
     assert_eq!(mia.get(&format!("/v3/users/{}", admin.user_id)).await.status, 403);

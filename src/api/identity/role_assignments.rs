@@ -1,16 +1,16 @@
 //! `GET /v3/role_assignments`: all grants, or (with `effective`) what they come to.
 
-use super::answer::{asks, here, link};
-use super::project_tree;
+use super::answer::{asks, here, link, shows_domain};
+use super::{project_tree, targets};
 use crate::api::{Call, Row};
 use crate::cloud::effective::{Held, Via, expand};
 use crate::cloud::identity::{Actor, Project, Target as On};
 use crate::cloud::policy::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::query::Query;
 use crate::http::reply::RawReply;
 use crate::http::table::get;
-use crate::ids::{ProjectId, RoleId};
+use crate::ids::{DomainId, ProjectId, RoleId};
 use crate::store::projects::{self, Filter};
 use crate::store::{Tx, assignments, groups, roles, users};
 use http::StatusCode;
@@ -45,7 +45,7 @@ async fn list(call: Call) -> Result<RawReply> {
     let query = call.query().clone();
     check_filters(&query)?;
     let with_subtree = asks(&query, "include_subtree");
-    let rule = if with_subtree { "identity:list_role_assignments_for_tree" } else { "identity:list_role_assignments" };
+    permit(&call, &query, with_subtree).await?;
     let (is_effective, with_names) = (asks(&query, "effective"), asks(&query, "include_names"));
     let (held, names) = call
         .cx
@@ -61,10 +61,24 @@ async fn list(call: Call) -> Result<RawReply> {
             Ok((held, names(tx, with_names)?))
         })
         .await?;
-    let seen = held.iter().filter(|held| call.cx.may_on(rule, &target_of(held, &names)));
+    // What was asked of a tree was permitted by its root.
+    let seen = held.iter().filter(|held| with_subtree || shows_domain(&call, names.domain_of(held)));
     let shown: Vec<Value> = seen.map(|held| view(&call, held, &names, with_names)).collect();
     let links = json!({"next": null, "self": here(&call), "previous": null});
     Ok(RawReply::json(StatusCode::OK, &json!({"role_assignments": shown, "links": links})))
+}
+
+/// Asks the rule of the list: about the domain of the token, or about the project at the root of the tree.
+async fn permit(call: &Call, query: &Query, with_subtree: bool) -> Result<()> {
+    let Some(id) = query.get("scope.project.id").filter(|_| with_subtree) else {
+        return call
+            .cx
+            .permit(&Target::new().with_option("target.domain_id", call.cx.credentials().domain_id.as_ref()));
+    };
+    let wanted = ProjectId::from(id);
+    let found = call.cx.state.db.read(move |tx| projects::get(tx, &wanted)).await?;
+    let root = found.ok_or_else(|| Error::not_found(Kind::Project, id))?;
+    call.cx.allow_on("identity:list_role_assignments_for_tree", &targets::project(&root))
 }
 
 /// # Errors
@@ -145,16 +159,16 @@ fn names(tx: &mut Tx, all: bool) -> Result<Names> {
     Ok(names)
 }
 
-fn target_of(held: &Held, names: &Names) -> Target {
-    let domain = match &held.assignment.target {
-        On::Project(id) => names.projects.get(&id.0).and_then(|project| project.domain_id.clone()),
-        On::Domain(id) => Some(id.clone()),
-        On::System => None,
-    };
-    Target::new().with_option("target.domain_id", domain)
-}
-
 impl Names {
+    /// The domain of what is held: its own, or its project's.
+    fn domain_of<'n>(&'n self, held: &'n Held) -> Option<&'n str> {
+        match &held.assignment.target {
+            On::Project(id) => self.projects.get(&id.0)?.domain_id.as_ref().map(DomainId::as_str),
+            On::Domain(id) => Some(id.as_str()),
+            On::System => None,
+        }
+    }
+
     fn domain(&self, id: &str) -> Value {
         json!({"id": id, "name": self.projects.get(id).map(|domain| &domain.name)})
     }

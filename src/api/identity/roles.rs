@@ -1,6 +1,6 @@
 //! Roles, and the roles that they imply.
 
-use super::answer::{done, extra_of, link, listed, merged, mutable, permitted, shown, unchanged};
+use super::answer::{done, extra_of, link, listed, merged, mutable, shown, unchanged};
 use super::login::not_allowed;
 use super::targets;
 use crate::api::{Call, Row};
@@ -77,29 +77,27 @@ fn answer<B>(call: &Call<B>, status: StatusCode, role: &Role) -> RawReply {
     shown(call, status, "role", &format!("/roles/{}", role.id), view(role))
 }
 
-/// The role that a part of the path names, if the row's rule holds for it.
+/// The role that a part of the path names, if the row's rule holds for it. A domain's own roles have rules of their own,
+/// named alike.
 async fn of_path<B>(call: &Call<B>, name: &str) -> Result<Role> {
     let id = RoleId::from(call.path(name));
     let wanted = id.clone();
-    let role = permitted(call, Kind::Role, &id.0, move |tx| roles::get(tx, &wanted), targets::role).await?;
-    // A domain's own roles have rules of their own, named alike.
-    if role.domain_id.is_some() && name == "role_id" {
-        let rule = match call.head.method {
-            http::Method::PATCH => "identity:update_domain_role",
-            http::Method::DELETE => "identity:delete_domain_role",
-            _ => "identity:get_domain_role",
-        };
-        call.cx.allow_on(rule, &targets::role(&role))?;
-    }
+    let found = call.cx.state.db.read(move |tx| roles::get(tx, &wanted)).await?;
+    let role = found.ok_or_else(|| Error::not_found(Kind::Role, &id))?;
+    let rule = match call.cx.rule() {
+        "identity:get_role" if role.domain_id.is_some() => "identity:get_domain_role",
+        "identity:update_role" if role.domain_id.is_some() => "identity:update_domain_role",
+        "identity:delete_role" if role.domain_id.is_some() => "identity:delete_domain_role",
+        own => own,
+    };
+    call.cx.allow_on(rule, &targets::role(&role))?;
     Ok(role)
 }
 
 async fn list(call: Call) -> Result<RawReply> {
     let domain = call.query().get("domain_id").map(DomainId::from);
-    call.cx.permit(&Target::new())?;
-    if domain.is_some() {
-        call.cx.allow_on("identity:list_domain_roles", &Target::new())?;
-    }
+    let rule = if domain.is_some() { "identity:list_domain_roles" } else { "identity:list_roles" };
+    call.cx.allow_on(rule, &Target::new())?;
     let found = call.cx.state.db.read(move |tx| roles::list(tx, domain.as_ref())).await?;
     Ok(listed(&call, "roles", found.iter().map(view).collect(), &["name"]))
 }
@@ -110,7 +108,6 @@ async fn show(call: Call) -> Result<RawReply> {
 }
 
 async fn create(call: Call<RoleCreate>) -> Result<RawReply> {
-    call.cx.permit(&Target::new())?;
     let new = call.body.role.clone();
     let role = Role {
         id: RoleId::random(),
@@ -120,9 +117,8 @@ async fn create(call: Call<RoleCreate>) -> Result<RawReply> {
         options: merged(Map::new(), new.options.given()),
         extra: extra_of(new.extra),
     };
-    if role.domain_id.is_some() {
-        call.cx.allow_on("identity:create_domain_role", &targets::role(&role))?;
-    }
+    let rule = if role.domain_id.is_some() { "identity:create_domain_role" } else { "identity:create_role" };
+    call.cx.allow_on(rule, &targets::role(&role))?;
     let (stored, now) = (role.clone(), call.cx.state.clock.now());
     let insert = move |tx: &mut Tx| {
         if let Some(id) = &stored.domain_id {
@@ -209,9 +205,16 @@ async fn inferences(call: Call) -> Result<RawReply> {
     Ok(RawReply::json(StatusCode::OK, &body))
 }
 
-/// Both roles of the path.
+/// Both roles of the path, if they are there and the row's rule holds.
 async fn pair(call: &Call) -> Result<(Role, Role)> {
-    Ok((of_path(call, "prior_role_id").await?, of_path(call, "implied_role_id").await?))
+    let ids = ["prior_role_id", "implied_role_id"].map(|name| RoleId::from(call.path(name)));
+    let [first, second] = ids.clone();
+    let (prior, implied) =
+        call.cx.state.db.read(move |tx| Ok((roles::get(tx, &first)?, roles::get(tx, &second)?))).await?;
+    let prior = prior.ok_or_else(|| Error::not_found(Kind::Role, &ids[0]))?;
+    let implied = implied.ok_or_else(|| Error::not_found(Kind::Role, &ids[1]))?;
+    call.cx.permit(&targets::role(&prior))?;
+    Ok((prior, implied))
 }
 
 fn shown_pair(call: &Call, status: StatusCode, prior: &Role, implied: &Role) -> RawReply {

@@ -128,7 +128,8 @@ async fn remembered(state: &State, session: &Session, with_catalog: bool) -> Res
 /// The token that the request is about.
 ///
 /// # Errors
-/// `Forbidden` when the row's rule does not hold for it, `NotFound` when it is not valid.
+/// `NotFound` when it is not valid, whoever asks: a token can't be guessed, and who had this one revoked is told so.
+/// `Forbidden` when the row's rule does not hold for it.
 async fn subject(call: &Call) -> Result<(String, Arc<Session>)> {
     let token = call.head.header("x-subject-token").unwrap_or_default().to_owned();
     match authenticate::session(&call.cx.state, &token).await {

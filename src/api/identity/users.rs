@@ -1,6 +1,6 @@
 //! Users: `/v3/users`.
 
-use super::answer::{done, extra_of, listed_domain, merged, own_domain, permitted, shown, unchanged};
+use super::answer::{done, extra_of, listed_domain, merged, own_domain, permitted, shown, shows_domain, unchanged};
 use super::listing::{Entry, listed, map_of};
 use super::targets;
 use crate::api::{Call, Row};
@@ -125,7 +125,8 @@ pub async fn of_path<B>(call: &Call<B>) -> Result<User> {
 async fn list(call: Call) -> Result<RawReply> {
     let domain = listed_domain(&call);
     let found = call.cx.state.db.read(move |tx| users::list(tx, domain.as_ref())).await?;
-    let found = call.cx.permitted(found, targets::user);
+    let within = found.into_iter().filter(|user| shows_domain(&call, Some(user.domain_id.as_str()))).collect();
+    let found = call.cx.permitted(within, targets::user);
     Ok(listed(&call, "users", &found, FILTERS))
 }
 
@@ -137,11 +138,12 @@ async fn show(call: Call) -> Result<RawReply> {
 async fn create(call: Call<UserCreate>) -> Result<RawReply> {
     let state = &call.cx.state;
     let new = call.body.user.clone();
+    // The rule sees what the body says: who may only act in their domain has to name it.
+    call.cx.permit(&Target::new().with_option("target.user.domain_id", new.domain_id.as_ref().map(|id| &id.0)))?;
     let domain_id = match new.domain_id {
         Some(id) => DomainId(id.0),
         None => own_domain(&call)?,
     };
-    call.cx.permit(&Target::new().with("target.user.domain_id", &domain_id))?;
     let user = User {
         id: UserId::random(),
         domain_id,
