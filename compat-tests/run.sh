@@ -9,7 +9,7 @@ checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
 in_test="format lints licences unit compat journey cloud_init tempest_identity fuzz"
-in_verify="format lints licences advisories unit unit_postgres compat journey journey_simulated cloud_init identity_commands terraform horizon tempest oracle fresh fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat journey journey_simulated cloud_init identity_commands terraform horizon tempest tempest_compliance oracle fresh fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -142,6 +142,15 @@ part_identity_commands() {
 }
 part_tempest() {
   ( cloud tempest simulated && "$here/clients/tempest/run.sh" identity image compute keystone )
+  stop_cloud tempest $?
+}
+# The few tests of lockout and of passwords used before, in a cloud that has such rules.
+part_tempest_compliance() {
+  ( export GAPURA_IDENTITY__SECURITY_COMPLIANCE__LOCKOUT_FAILURE_ATTEMPTS=2 GAPURA_IDENTITY__SECURITY_COMPLIANCE__LOCKOUT_DURATION=5
+    export GAPURA_IDENTITY__SECURITY_COMPLIANCE__UNIQUE_LAST_PASSWORD_COUNT=2
+    export TEMPEST_SETTINGS='{"identity-feature-enabled": {"security_compliance": "true"}, "identity": {"user_lockout_failure_attempts": "2",
+      "user_lockout_duration": "5", "user_unique_last_password_count": "2"}}'
+    cloud tempest simulated && "$here/clients/tempest/run.sh" compliance )
   stop_cloud tempest $?
 }
 # What every other Tempest test stands on, in less than a minute.
