@@ -96,13 +96,15 @@ fn answer<B>(call: &Call<B>, status: StatusCode, credential: &ApplicationCredent
     shown(call, status, "application_credential", &path, view)
 }
 
-/// The credential of the path, which must be that of the user of the path, if the row's rule holds for its owner.
+/// The credential of the path, if the row's rule holds for its owner: whose it is it says itself, whatever user the path
+/// names. Of one that isn't there, the path's user is asked about.
 async fn of_path(call: &Call) -> Result<(ApplicationCredential, Vec<Role>)> {
-    let (user, id) = (UserId::from(call.path("user_id")), call.path("credential_id").to_owned());
-    call.cx.permit(&Target::new().with("user_id", &user).with("target.user.id", &user))?;
+    let id = call.path("credential_id").to_owned();
     let wanted = id.clone();
-    let read = move |tx: &mut Tx| Ok((application_credentials::get(tx, &user, &wanted)?, roles::list(tx, None)?));
+    let read = move |tx: &mut Tx| Ok((application_credentials::by_id(tx, &wanted)?, roles::list(tx, None)?));
     let (found, roles) = call.cx.state.db.read(read).await?;
+    let owner = found.as_ref().map_or_else(|| UserId::from(call.path("user_id")), |found| found.user_id.clone());
+    call.cx.permit(&Target::new().with("user_id", &owner).with("target.user.id", &owner))?;
     Ok((found.ok_or_else(|| Error::not_found(Kind::ApplicationCredential, &id))?, roles))
 }
 

@@ -129,3 +129,19 @@ async fn a_domains_own_role_counts_by_what_it_implies_and_not_on_another_domains
     assert_eq!(held["role_assignments"][0]["role"]["id"], reader);
     assert_eq!(held["role_assignments"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn anothers_application_credential_is_forbidden_under_whatever_users_path() {
+    let cloud = Cloud::new().await;
+    let (alice, bob) = (cloud.member("alice").await, cloud.member("bob").await);
+    let path = |user: &Client, id: &str| format!("/v3/users/{}/application_credentials/{id}", user.user_id);
+    let reply =
+        alice.post(path(&alice, "").trim_end_matches('/'), json!({"application_credential": {"name": "x"}})).await;
+    let id = reply.json()["application_credential"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(alice.get(&path(&alice, &id)).await.status, 200);
+    assert_eq!(bob.get(&path(&alice, &id)).await.status, 403);
+    assert_eq!(bob.get(&path(&bob, &id)).await.status, 403);
+    assert_eq!(bob.delete(&path(&bob, &id)).await.status, 403);
+    assert_eq!(bob.get(&path(&bob, "nothing")).await.status, 404);
+    assert_eq!(bob.get(&path(&alice, "nothing")).await.status, 403);
+}
