@@ -40,7 +40,7 @@ async fn granted(client: &Client, path: &str) {
 
 impl Fixture {
     async fn new() -> Self {
-        let cloud = Cloud::new().await;
+        let cloud = Cloud::copyable().await;
         let admin = cloud.admin().await;
         let mut ids = HashMap::new();
         let north = made(&admin, "domains", json!({"domain": {"name": "north"}}), "/domain/id").await;

@@ -27,7 +27,7 @@ impl Cloud {
     /// Settings for a cloud on the simulator, with passwords that are cheap to hash. Nothing runs yet.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::new(folder.path().join("state"));
+        let database = Database::new(&folder.path().join("state"));
         let mut cloud = Self { folder, database, address: free_address(), environment: Vec::new(), process: None };
         if let Some(url) = cloud.database.url().map(str::to_owned) {
             cloud.set("DATABASE_URL", &url);

@@ -1,8 +1,7 @@
 //! The database of a test's cloud: SQLite in its state folder; or, when the environment says `TEST_STORE=postgres` and
 //! `TEST_POSTGRES_URL=…`, PostgreSQL in a schema of its own, so that every test of the program runs on either engine.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone)]
 pub enum Database {
@@ -14,7 +13,7 @@ pub enum Database {
 impl Database {
     /// An empty one for the cloud that keeps its state in this folder. On PostgreSQL nobody drops the schema: the server is a
     /// test's too.
-    pub fn new(state_dir: PathBuf) -> Self {
+    pub fn new(state_dir: &Path) -> Self {
         let is_wished = std::env::var("TEST_STORE").is_ok_and(|engine| engine == "postgres");
         match std::env::var("TEST_POSTGRES_URL") {
             Ok(server) if is_wished => {
@@ -23,26 +22,12 @@ impl Database {
                 on_postgres(&server, &format!("CREATE SCHEMA {schema}"));
                 Self::Postgres(format!("{server}{separator}options=-csearch_path%3D{schema}"))
             }
-            _ => Self::Sqlite(state_dir.join("gapura.db")),
+            _ => Self::sqlite(state_dir),
         }
     }
 
-    /// One with the same rows, for a cloud whose state folder is a copy; SQLite's file is in it.
-    pub fn copy(&self, state_dir: PathBuf) -> Self {
-        let Self::Postgres(url) = self else { return Self::new(state_dir) };
-        let copy = Self::new(state_dir);
-        let (from, to) = (self.schema(), copy.schema());
-        // The schema's name is like no other word in it.
-        let script = r#"pg_dump --no-owner --schema="$2" "$1" | sed "s/$2/$3/g; /^CREATE SCHEMA/d" | psql --quiet --set ON_ERROR_STOP=1 "$1""#;
-        let server = url.split("options=").next().unwrap_or(url).trim_end_matches(['?', '&']);
-        let mut command = Command::new("bash");
-        let output = command.args(["-o", "pipefail", "-c", script, "copy", server, &from, &to]).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        copy
-    }
-
-    fn schema(&self) -> String {
-        self.url().and_then(|url| url.rsplit("%3D").next()).unwrap_or_default().to_owned()
+    pub fn sqlite(state_dir: &Path) -> Self {
+        Self::Sqlite(state_dir.join("gapura.db"))
     }
 
     /// For the program's settings; SQLite needs none.

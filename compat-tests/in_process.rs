@@ -38,7 +38,18 @@ impl Cloud {
     /// A cloud as `gapura init` makes it, but for its images.
     pub async fn new() -> Self {
         let folder = scratch_folder();
-        let database = Database::new(folder.path().join("state"));
+        let database = Database::new(&folder.path().join("state"));
+        Self::initialised(folder, database).await
+    }
+
+    /// The same on SQLite, whatever engine tests run on: only its file can be copied as often as a test likes.
+    pub async fn copyable() -> Self {
+        let folder = scratch_folder();
+        let database = Database::sqlite(&folder.path().join("state"));
+        Self::initialised(folder, database).await
+    }
+
+    async fn initialised(folder: tempfile::TempDir, database: Database) -> Self {
         let cloud = Self::open(folder, database).await;
         let state = &cloud.state;
         let passwords = FirstPasswords { admin: PASSWORD.to_owned(), demo: PASSWORD.to_owned() };
@@ -75,7 +86,8 @@ impl Cloud {
         let mut copy = std::process::Command::new("cp");
         copy.arg("-r").arg(self.folder.path().join("state")).arg(folder.path());
         assert!(copy.status().unwrap().success());
-        let database = self.database.copy(folder.path().join("state"));
+        assert!(self.database.url().is_none(), "rows are copied with the folder");
+        let database = Database::sqlite(&folder.path().join("state"));
         Self::open(folder, database).await
     }
 
