@@ -1,5 +1,6 @@
 //! The rules: functions from data to data, without I/O, without async, without a clock.
 
+pub mod access_rules;
 pub mod address;
 pub mod boot;
 pub mod config_drive;
@@ -8,6 +9,7 @@ pub mod flavor;
 pub mod identity;
 pub mod image;
 pub mod image_format;
+pub mod multi_factor;
 pub mod password;
 pub mod placement;
 pub mod policy;
@@ -16,3 +18,4 @@ pub mod quota;
 pub mod server;
 pub mod ssh_key;
 pub mod token;
+pub mod totp;
