@@ -7,13 +7,13 @@
 
 use crate::clock::Timestamp;
 use crate::cloud::token::{Claims, KeyRing, SigningKey, kid_of};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::key_files::{self, create_folder};
 use parking_lot::{Mutex, RwLock};
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+const SUFFIX: &str = "p8";
 
 /// The ring in use.
 pub struct Keys {
@@ -93,61 +93,27 @@ pub fn rotate(folder: &Path, now: Timestamp, longest_life_seconds: i64) -> Resul
     for pair in files.windows(2) {
         let [(_, file), (successor_created, _)] = pair else { continue };
         if successor_created.plus_seconds(2 * longest_life_seconds + 120) < now {
-            fs::remove_file(file).map_err(|why| failed("an old token key could not be removed", file, &why))?;
+            key_files::remove(file)?;
         }
     }
     Ok(kid)
 }
 
-fn failed(what: &'static str, path: &Path, why: &std::io::Error) -> Error {
-    Error::internal(what, format!("{}: {why}", path.display()))
-}
-
-fn create_folder(folder: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|why| failed("the folder of token keys could not be made", folder, &why))
-}
-
 fn add_key(folder: &Path, now: Timestamp) -> Result<String> {
     let key = SigningKey::generate()?;
-    let path = folder.join(format!("{:020}-{}.p8", now.0, key.kid));
-    let draft = path.with_extension("draft");
-    let write = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(&key.private)?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
-        fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(|why| failed("a token key could not be written", &path, &why))?;
+    key_files::write(folder, now, &key.kid, SUFFIX, &key.private)?;
     Ok(key.kid)
 }
 
 /// Key files with the time they were made, oldest first.
 fn files(folder: &Path) -> Result<Vec<(Timestamp, PathBuf)>> {
-    let unreadable = |why: std::io::Error| failed("the folder of token keys could not be read", folder, &why);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let created =
-            name.strip_suffix(".p8").and_then(|stem| stem.split('-').next()).and_then(|text| text.parse().ok());
-        if let Some(created) = created {
-            files.push((Timestamp(created), path));
-        }
-    }
-    files.sort();
-    Ok(files)
+    Ok(key_files::list(folder, SUFFIX)?.into_iter().map(|file| (file.created, file.path)).collect())
 }
 
 fn read(folder: &Path) -> Result<KeyRing> {
     let mut keys = Vec::new();
     for (_, path) in files(folder)? {
-        let bytes = fs::read(&path).map_err(|why| failed("a token key could not be read", &path, &why))?;
-        keys.push(SigningKey::from_pkcs8(&bytes)?);
+        keys.push(SigningKey::from_pkcs8(&key_files::read(&path)?)?);
     }
     KeyRing::new(keys)
 }
@@ -155,6 +121,7 @@ fn read(folder: &Path) -> Result<KeyRing> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     const NOW: Timestamp = Timestamp(1_000_000_000_000);
