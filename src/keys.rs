@@ -137,6 +137,7 @@ mod tests {
             domain_id: None,
             project_id: None,
             application_credential_id: None,
+            trust_id: None,
             issued_at: NOW,
         }
     }

@@ -29,7 +29,7 @@ enum Command {
     Doctor,
     /// Bring the database to this version's schema.
     Migrate,
-    /// The keys that sign tokens.
+    /// The keys that sign tokens and seal credentials.
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -47,7 +47,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum KeysCommand {
-    /// Sign with a new key from now on; tokens signed with the old one stay valid until they expire.
+    /// Sign and seal with new keys from now on: tokens signed with the old one stay valid until they expire, credentials
+    /// are sealed anew.
     Rotate,
 }
 
@@ -96,6 +97,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             Command::Keys { command: KeysCommand::Rotate } => {
                 say(&format!("tokens are signed with {} from now on", Program::rotate_keys(&config)?));
+                let (key, count) = Program::rotate_credential_keys(&config).await?;
+                say(&format!("credentials are sealed with {key} from now on; {count} were sealed anew"));
             }
             Command::Doctor => {
                 let report = gapura::doctor::examine(&config).await;

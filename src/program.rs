@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings, images};
 use crate::tasks::reconcile::{Ratios, Reconciler};
 use crate::tasks::{Runner, RunnerSettings, sweep_images, workflows};
+use crate::vault::{self, Vault};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -58,6 +59,7 @@ impl Program {
         let work = workflows(&blobs, grace);
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
         let keys = Keys::load_or_create(&keys_folder(&config), now)?;
+        let vault = Vault::load_or_create(&credential_keys_folder(&config), now)?;
         let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {
             db,
@@ -65,7 +67,7 @@ impl Program {
             policy,
             public_url: config.public_url.clone(),
             region: config.region.clone(),
-            identity: Identity::new(config.identity.clone(), keys, &metrics),
+            identity: Identity::new(config.identity.clone(), keys, vault, &metrics),
             blobs,
             image_size_limit: config.images.size_limit,
             hosts,
@@ -133,6 +135,22 @@ impl Program {
         keys::rotate(&keys_folder(config), Clock::System.now(), config.identity.token_seconds)
     }
 
+    /// Adds a key that seals credentials from now on, seals anew what older ones sealed, and removes those that nothing is
+    /// sealed with any more. The new key's name, and how many credentials were sealed anew.
+    ///
+    /// # Errors
+    /// When the folder of keys can't be written, or the database is away. It can be repeated: nothing is lost half way.
+    pub async fn rotate_credential_keys(config: &Config) -> Result<(String, usize)> {
+        let (folder, now) = (credential_keys_folder(config), Clock::System.now());
+        let db = open_database(config).await?;
+        db.migrate().await?;
+        let name = vault::add_key(&folder, now)?;
+        let ring = Vault::load_or_create(&folder, now)?;
+        let (count, in_use) = api::reseal_credentials(&db, &ring, &name, now).await?;
+        vault::remove_unused(&folder, &in_use, now)?;
+        Ok((name, count))
+    }
+
     /// Brings the database to this version's schema; the names of the steps that were missing.
     ///
     /// # Errors
@@ -146,6 +164,11 @@ impl Program {
 /// Where the keys that sign tokens are.
 fn keys_folder(config: &Config) -> PathBuf {
     config.state_dir.join("keys")
+}
+
+/// Where the keys that seal credentials are.
+fn credential_keys_folder(config: &Config) -> PathBuf {
+    config.state_dir.join("credential-keys")
 }
 
 async fn open_database(config: &Config) -> Result<Db> {

@@ -6,13 +6,15 @@
 
 use super::State;
 use super::identity::sessions::{Session, digest};
+use super::trust_scope;
 use crate::clock::Timestamp;
 use crate::cloud::identity::{ApplicationCredentialRef, Caller, DomainRef, Scope, Target};
 use crate::cloud::token::{Claims, LONGEST};
 use crate::error::{Error, Result};
 use crate::http::call::Head;
 use crate::ids::DomainId;
-use crate::store::{Tx, application_credentials, epoch, projects, revocations, roles, users};
+use crate::store::application_credentials::ApplicationCredential;
+use crate::store::{Tx, application_credentials, catalog, epoch, projects, revocations, roles, users};
 use std::sync::{Arc, OnceLock};
 
 /// The caller whose token the request carries.
@@ -53,17 +55,20 @@ pub async fn session(state: &State, token: &str) -> Result<Arc<Session>> {
             if known == Some(epoch) {
                 return Ok(None);
             }
-            Ok(Some((epoch, resolve(tx, &asked, now)?)))
+            let caller = resolve(tx, &asked, now).map_err(|error| match error {
+                // A login may hear that a trust lets nobody in any more; a token of it is just no good.
+                Error::Forbidden(_) => required(),
+                other => other,
+            })?;
+            Ok(Some((epoch, caller)))
         })
         .await?;
     match (fresh, kept) {
         (None, Some(session)) => Ok(session),
         (Some((epoch, caller)), _) => {
             let session = Arc::new(Session { epoch, claims, caller: Arc::new(caller), rendered: OnceLock::new() });
-            // An application credential may run out between two epochs, so its sessions are looked up each time.
-            if session.caller.application_credential.is_none() {
-                identity.sessions.put(digest, session.clone(), now);
-            }
+            // Credentials and trusts that run out bound the lives of their tokens, so what was found holds for the epoch.
+            identity.sessions.put(digest, session.clone(), now);
             Ok(session)
         }
         (None, None) => Err(required()),
@@ -73,45 +78,62 @@ pub async fn session(state: &State, token: &str) -> Result<Arc<Session>> {
 /// The caller that claims stand for, as of now.
 ///
 /// # Errors
-/// `Unauthorized` when the token was revoked, something it names is gone or disabled, or no role is left on its scope.
+/// `Unauthorized` when the token was revoked, something it names is gone or disabled, or no role is left on its scope;
+/// `Forbidden` when a trust is there and lets its bearer in no more.
 pub fn resolve(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Caller> {
     if revocations::covers(tx, claims)? {
         return Err(required());
     }
-    let user = users::holder(tx, &claims.sub)?.filter(|user| user.is_enabled).ok_or_else(required)?;
+    let mut user = users::holder(tx, &claims.sub)?.filter(|user| user.is_enabled).ok_or_else(required)?;
+    let mut user_id = claims.sub.clone();
     let (scope, target) = scope(tx, claims)?;
-    let mut roles = match &target {
-        Some(target) => roles::effective(tx, &claims.sub, target)?,
-        None => Vec::new(),
+    let (mut trust, mut application_credential) = (None, None);
+    let mut roles = match (&claims.trust_id, &target) {
+        (Some(id), _) => {
+            let used = trust_scope::of(tx, claims, id, user, now)?;
+            (user_id, user, trust) = (used.user_id, used.user, Some(used.trust));
+            used.roles
+        }
+        (None, Some(target)) => roles::effective(tx, &claims.sub, target)?,
+        (None, None) => Vec::new(),
     };
-    let mut application_credential = None;
     if let Some(id) = &claims.application_credential_id {
         let credential = application_credentials::get(tx, &claims.sub, id)?.ok_or_else(required)?;
-        if credential.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        let is_over = credential.expires_at.is_some_and(|expires_at| expires_at <= now);
+        if is_over || claims.project_id.as_ref() != Some(&credential.project_id) {
             return Err(required());
         }
         roles.retain(|role| credential.role_ids.contains(&role.id));
-        application_credential = Some(ApplicationCredentialRef {
-            id: credential.id,
-            name: credential.name,
-            restricted: !credential.unrestricted,
-        });
+        application_credential = Some(named(tx, credential)?);
     }
     if target.is_some() && roles.is_empty() {
         return Err(required());
     }
     Ok(Caller {
-        user_id: claims.sub.clone(),
+        user_id,
         user_name: user.name,
         user_domain: user.domain,
         password_expires_at: user.password_expires_at,
         application_credential,
+        trust,
         scope,
         roles,
         methods: claims.methods.clone(),
         audit_ids: claims.audit_ids.clone(),
         issued_at: claims.issued_at,
         expires_at: claims.expires_at(),
+    })
+}
+
+/// The credential as tokens name it.
+fn named(tx: &mut Tx, credential: ApplicationCredential) -> Result<ApplicationCredentialRef> {
+    let services = if credential.access_rules.is_empty() { Vec::new() } else { catalog::services(tx)? };
+    Ok(ApplicationCredentialRef {
+        id: credential.id,
+        name: credential.name,
+        restricted: !credential.unrestricted,
+        access_rules: credential.access_rules,
+        service_types: services.into_iter().filter(|service| service.enabled).map(|service| service.kind).collect(),
     })
 }
 

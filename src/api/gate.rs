@@ -1,6 +1,7 @@
 //! The gate before every handler: who asks, and does the row's policy rule let them in, how far.
 
 use super::State;
+use super::access_rules;
 use super::authenticate;
 use crate::cloud::identity::Caller;
 use crate::cloud::policy::{Credentials, Reach, Target};
@@ -137,7 +138,11 @@ impl Gate for GateKeeper {
         match access {
             // A public row may still be called with a token (rescoping, discovery), but a bad one is no reason to refuse.
             Access::Public => Ok(None),
-            Access::Rule(_) | Access::Undeclared => authenticate::authenticate(&self.state, head).await.map(Some),
+            Access::Rule(_) | Access::Undeclared => {
+                let caller = authenticate::authenticate(&self.state, head).await?;
+                access_rules::check(&self.state, &caller, head).await?;
+                Ok(Some(caller))
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! A handler parses, decides, records and answers. It gets a [`Call`] whose context says who asks ([`Context::caller`])
 //! and how far they reach ([`Context::reach`]); it hands the reach to every store query it makes.
 
+mod access_rules;
 mod authenticate;
 pub mod compute;
 pub mod faults;
@@ -16,8 +17,10 @@ mod state;
 #[allow(dead_code, reason = "what one service's tests don't need, another's do")]
 pub(crate) mod testing;
 
+mod trust_scope;
+
 pub use gate::{Context, GateKeeper};
-pub use identity::{FirstPasswords, Identity, IdentitySettings, seed as seed_identity};
+pub use identity::{FirstPasswords, Identity, IdentitySettings, reseal_credentials, seed as seed_identity};
 pub use state::State;
 
 use crate::http::router::Router;

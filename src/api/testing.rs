@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::store::{Db, assignments, projects, roles, users};
 use crate::tasks::reconcile::{Ratios, Reconciler};
 use crate::tasks::{Host, Hosts, Runner, RunnerSettings, workflows};
+use crate::vault::Vault;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -86,7 +87,7 @@ impl Cloud {
             policy: Policy::new(policy_rules::all(), &overrides).unwrap().with_scopes(policy_rules::scopes()),
             public_url: "http://cloud.test".to_owned(),
             region: "RegionOne".to_owned(),
-            identity: Identity::new(settings, Keys::ephemeral().unwrap(), &metrics),
+            identity: Identity::new(settings, Keys::ephemeral().unwrap(), Vault::ephemeral().unwrap(), &metrics),
             blobs,
             image_size_limit: 0,
             hosts,

@@ -1,6 +1,7 @@
 //! Identity's nouns, and the caller as every service sees them.
 
 use crate::clock::Timestamp;
+use crate::cloud::access_rules::AccessRule;
 use crate::cloud::policy::Credentials;
 use crate::ids::{DomainId, GroupId, ProjectId, RoleId, UserId};
 use serde_json::{Map, Value};
@@ -32,8 +33,38 @@ pub enum Scope {
 pub struct ApplicationCredentialRef {
     pub id: String,
     pub name: String,
-    /// May not make or delete application credentials, nor trusts.
+    /// May not make or delete application credentials.
     pub restricted: bool,
+    /// The requests it is good for; when there are none, every request.
+    pub access_rules: Vec<AccessRule>,
+    /// The types of the services in the catalogue, when there are rules: a rule for another service fits nothing.
+    pub service_types: Vec<String>,
+}
+
+/// What one user lets another do in their place, on one project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trust {
+    pub id: String,
+    pub trustor_user_id: UserId,
+    pub trustee_user_id: UserId,
+    /// `None`: upstream takes such a trust, and no token can be got with it.
+    pub project_id: Option<ProjectId>,
+    /// Does the trustee go by the trustor's name?
+    pub impersonation: bool,
+    pub role_ids: Vec<RoleId>,
+    pub expires_at: Option<Timestamp>,
+    /// Tokens that may still be got with it; `None`: any number.
+    pub remaining_uses: Option<i64>,
+    pub extra: Map<String, Value>,
+}
+
+/// A trust as tokens name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustRef {
+    pub id: String,
+    pub trustor_user_id: UserId,
+    pub trustee_user_id: UserId,
+    pub impersonation: bool,
 }
 
 /// A project, or a domain: upstream's domains are projects that act as one.
@@ -173,6 +204,8 @@ pub struct Caller {
     pub password_expires_at: Option<Timestamp>,
     /// The application credential that the token was got with.
     pub application_credential: Option<ApplicationCredentialRef>,
+    /// The trust that the token was got with; `user_id` is then the trustor, if the trustee goes by their name.
+    pub trust: Option<TrustRef>,
     pub scope: Scope,
     /// Effective: assigned, inherited and implied.
     pub roles: Vec<RoleRef>,
@@ -184,7 +217,23 @@ pub struct Caller {
     pub expires_at: Timestamp,
 }
 
+/// The methods by which users show that it is they. Whatever else a token says was delegated.
+const PRIMARY_METHODS: [&str; 3] = ["password", "token", "totp"];
+
 impl Caller {
+    /// Was the token got with anything but the user's own proof? Decided on how it came to be, which nothing can change
+    /// later, and never on its scope.
+    pub fn is_delegated(&self) -> bool {
+        self.trust.is_some() || self.uses_delegated_method()
+    }
+
+    /// The same, trusts aside.
+    pub fn uses_delegated_method(&self) -> bool {
+        self.application_credential.is_some()
+            || self.methods.is_empty()
+            || self.methods.iter().any(|method| !PRIMARY_METHODS.contains(&method.as_str()))
+    }
+
     pub fn project_id(&self) -> Option<&ProjectId> {
         match &self.scope {
             Scope::Project { id, .. } => Some(id),

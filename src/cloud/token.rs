@@ -38,6 +38,8 @@ pub struct Claims {
     pub project_id: Option<ProjectId>,
     #[serde(rename = "openstack_app_cred_id", default, skip_serializing_if = "Option::is_none")]
     pub application_credential_id: Option<String>,
+    #[serde(rename = "openstack_trust_id", default, skip_serializing_if = "Option::is_none")]
+    pub trust_id: Option<String>,
     #[serde(rename = "gapura_issued_us")]
     pub issued_at: Timestamp,
 }
@@ -184,6 +186,7 @@ mod tests {
             domain_id: None,
             project_id: Some("p1".into()),
             application_credential_id: None,
+            trust_id: None,
             issued_at: Timestamp(1_000_001),
         }
     }

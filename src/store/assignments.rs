@@ -1,7 +1,7 @@
 //! Who holds which role on what.
 
 use super::users::all;
-use super::{Row, Tx, Value, args, epoch};
+use super::{Row, Tx, Value, application_credentials, args, epoch, roles};
 use crate::cloud::identity::{Actor, Assignment, Target};
 use crate::error::{Error, Result};
 use crate::ids::{DomainId, GroupId, ProjectId, RoleId, UserId};
@@ -52,13 +52,22 @@ pub fn insert(tx: &mut Tx, assignment: &Assignment) -> Result<()> {
     .map(drop)
 }
 
-/// Takes a role back; answers whether it was held.
+/// Takes a role back; answers whether it was held. The user's application credentials that were made with it go too,
+/// unless the role is held there some other way.
 pub fn delete(tx: &mut Tx, assignment: &Assignment) -> Result<bool> {
     epoch::bump(tx)?;
     let (mut values, is_system) = columns(&assignment.actor, &assignment.target);
     values.extend([assignment.role_id.as_str().into(), is_system.into(), assignment.inherited.into()]);
     let sql = format!("DELETE FROM assignments WHERE {EXACTLY} AND role_id = ?5 AND is_system = ?6 AND inherited = ?7");
-    Ok(tx.execute(&sql, &values)? > 0)
+    let was_held = tx.execute(&sql, &values)? > 0;
+    if let (Actor::User(user), Target::Project(project)) = (&assignment.actor, &assignment.target)
+        && was_held
+        && !assignment.inherited
+        && !roles::effective(tx, user, &assignment.target)?.iter().any(|role| role.id == assignment.role_id)
+    {
+        application_credentials::delete_with_role(tx, user, project, &assignment.role_id)?;
+    }
+    Ok(was_held)
 }
 
 /// NULLs are never equal to one another, so absent parts are compared as empty text.

@@ -26,9 +26,13 @@
 //! 10. A write is serialisable on both (SQLite has one writer, PostgreSQL runs it SERIALIZABLE), so "read, decide, write"
 //!     in one closure is safe. A read is one snapshot.
 
+pub mod access_rules;
 pub mod application_credentials;
 pub mod assignments;
 pub mod catalog;
+pub mod credentials;
+#[cfg(test)]
+mod delegation_tests;
 pub mod epoch;
 pub mod groups;
 #[cfg(test)]
@@ -50,6 +54,7 @@ mod sqlite;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod trusts;
 mod tx;
 pub mod users;
 mod value;

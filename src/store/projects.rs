@@ -217,6 +217,10 @@ fn taken(project: &Project) -> String {
 /// Deletes a project, or a domain with all that is in it.
 pub fn delete(tx: &mut Tx, id: &ProjectId) -> Result<()> {
     epoch::bump(tx)?;
+    tx.execute(
+        "DELETE FROM credentials WHERE project_id = ?1 OR project_id IN (SELECT id FROM projects WHERE domain_id = ?1)",
+        args![id.as_str()],
+    )?;
     // Children refer to their parents without cascade: in a domain that goes as a whole, the order is ours to choose.
     tx.execute("UPDATE projects SET parent_id = NULL WHERE domain_id = ?1", args![id.as_str()])?;
     tx.execute("DELETE FROM projects WHERE id = ?1", args![id.as_str()]).map(drop)

@@ -75,3 +75,33 @@ pub fn covers(tx: &mut Tx, claims: &Claims) -> Result<bool> {
     )?;
     Ok(row.is_some())
 }
+
+/// A row as other services hear of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub audit_id: Option<String>,
+    pub chain_id: Option<String>,
+    pub user_id: Option<String>,
+    pub project_id: Option<String>,
+    pub issued_before: Timestamp,
+    pub revoked_at: Timestamp,
+}
+
+/// What was taken back since, the oldest first.
+pub fn events(tx: &mut Tx, since: Timestamp) -> Result<Vec<Event>> {
+    let rows = tx.query(
+        "SELECT audit_id, chain_id, user_id, project_id, issued_before, revoked_at FROM revocations
+          WHERE revoked_at >= ?1 ORDER BY revoked_at, id",
+        args![since],
+    )?;
+    super::users::all(rows, |mut row| {
+        Ok(Event {
+            audit_id: row.next()?,
+            chain_id: row.next()?,
+            user_id: row.next()?,
+            project_id: row.next()?,
+            issued_before: row.next()?,
+            revoked_at: row.next()?,
+        })
+    })
+}

@@ -1,11 +1,11 @@
 //! Roles, the roles they imply, and which of them a user holds where.
 
 use super::users::{all, column, json_map};
-use super::{Json, OrConflict, Row, Tx, Value, args, epoch, projects};
+use super::{Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch, projects};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Role, RoleRef, Target, name_key};
 use crate::error::Result;
-use crate::ids::{DomainId, RoleId, UserId};
+use crate::ids::{DomainId, ProjectId, RoleId, UserId};
 
 const COLUMNS: &str = "id, domain_id, name, description, options, extra";
 
@@ -84,6 +84,7 @@ fn taken(role: &Role) -> String {
 
 pub fn delete(tx: &mut Tx, id: &RoleId) -> Result<()> {
     epoch::bump(tx)?;
+    application_credentials::delete_all_with_role(tx, id)?;
     tx.execute("DELETE FROM roles WHERE id = ?1", args![id.as_str()]).map(drop)
 }
 
@@ -110,6 +111,25 @@ pub fn stop_implying(tx: &mut Tx, prior: &RoleId, implied: &RoleId) -> Result<bo
     Ok(tx.execute(sql, args![prior.as_str(), implied.as_str()])? > 0)
 }
 
+/// These roles and all that they imply.
+pub fn with_implied(tx: &mut Tx, roles: &[RoleId]) -> Result<Vec<RoleId>> {
+    if roles.is_empty() {
+        return Ok(Vec::new());
+    }
+    let implications = implications(tx)?;
+    let mut found = roles.to_vec();
+    let mut at = 0;
+    while let Some(prior) = found.get(at).cloned() {
+        for (_, implied) in implications.iter().filter(|(first, _)| *first == prior) {
+            if !found.contains(implied) {
+                found.push(implied.clone());
+            }
+        }
+        at += 1;
+    }
+    Ok(found)
+}
+
 /// The roles a user holds on something now: assigned to them or a group of theirs, there or inherited from above, and
 /// all that those imply. A domain's own roles count only by what they imply.
 ///
@@ -117,18 +137,15 @@ pub fn stop_implying(tx: &mut Tx, prior: &RoleId, implied: &RoleId) -> Result<bo
 /// on SQLite took three times as long as these few: what such a query collects on its way are temporary tables, each with a
 /// page cache of its own.
 pub fn effective(tx: &mut Tx, user: &UserId, target: &Target) -> Result<Vec<RoleRef>> {
-    let mut held = granted(tx, user, target)?;
-    if !held.is_empty() {
-        let implications = implications(tx)?;
-        let mut at = 0;
-        while let Some(prior) = held.get(at).cloned() {
-            let implied = implications.iter().filter(|(first, _)| *first == prior).map(|(_, implied)| implied);
-            let fresh: Vec<RoleId> = implied.filter(|role| !held.contains(role)).cloned().collect();
-            held.extend(fresh);
-            at += 1;
-        }
-    }
+    let granted = granted(tx, user, target)?;
+    let held = with_implied(tx, &granted)?;
     named(tx, &held)
+}
+
+/// The same on a project, with the domains' own roles: what a trust may hand on.
+pub fn held_on_project(tx: &mut Tx, user: &UserId, project: &ProjectId) -> Result<Vec<RoleId>> {
+    let granted = granted(tx, user, &Target::Project(project.clone()))?;
+    with_implied(tx, &granted)
 }
 
 /// The roles that are assigned, each of them once.

@@ -1,6 +1,6 @@
 //! Users and their passwords. Which rows a caller may see is decided on each row, by the rule of the operation.
 
-use super::{FromValue, Json, OrConflict, Row, Tx, Value, args, epoch};
+use super::{FromValue, Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{DomainRef, User, name_key};
 use crate::error::Result;
@@ -81,6 +81,12 @@ pub fn holder(tx: &mut Tx, id: &UserId) -> Result<Option<Holder>> {
     row.map(holder).transpose()
 }
 
+/// A user's options alone: they are asked for at each login.
+pub fn options(tx: &mut Tx, id: &UserId) -> Result<Map<String, JsonValue>> {
+    let row = tx.query_one("SELECT options FROM users WHERE id = ?1", args![id.as_str()])?;
+    Ok(row.map(|mut row| json_map(&mut row)).transpose()?.unwrap_or_default())
+}
+
 /// Users of a domain, or of all, by name.
 pub fn list(tx: &mut Tx, domain: Option<&DomainId>) -> Result<Vec<User>> {
     // Two texts, since neither engine finds the index for a condition that may be none.
@@ -130,6 +136,10 @@ pub fn insert(tx: &mut Tx, user: &User, now: Timestamp) -> Result<()> {
 /// `Conflict` when the domain has another user of that name.
 pub fn update(tx: &mut Tx, user: &User) -> Result<()> {
     epoch::bump(tx)?;
+    if !user.enabled {
+        // As upstream: whoever enables the user again does not bring their robots back.
+        application_credentials::delete_of_user(tx, &user.id)?;
+    }
     tx.execute(
         "UPDATE users SET name = ?2, name_key = ?3, enabled = ?4, default_project_id = ?5, description = ?6, email = ?7,
                           options = ?8, extra = ?9

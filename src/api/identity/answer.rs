@@ -31,13 +31,24 @@ pub fn done() -> RawReply {
 ///
 /// `filters` name the attributes that may be asked for, exactly or with Keystone's comparators (`name__contains=x`).
 pub fn listed<B>(call: &Call<B>, key: &str, items: Vec<Map<String, Value>>, filters: &[&str]) -> RawReply {
+    listed_at(call, key, &format!("/{key}"), items, filters)
+}
+
+/// The same for things whose place is not `/{key}/{id}` but below `base`.
+pub fn listed_at<B>(
+    call: &Call<B>,
+    key: &str,
+    base: &str,
+    items: Vec<Map<String, Value>>,
+    filters: &[&str],
+) -> RawReply {
     let mut kept: Vec<Value> = Vec::new();
     for mut item in items {
         if !fits(&item, call.query(), filters) {
             continue;
         }
         if let Some(Value::String(id)) = item.get("id") {
-            let links = json!({"self": link(call, &format!("/{key}/{id}"))});
+            let links = json!({"self": link(call, &format!("{base}/{id}"))});
             item.insert("links".to_owned(), links);
         }
         kept.push(Value::Object(item));

@@ -1,15 +1,17 @@
 //! Application credentials: `/v3/users/{id}/application_credentials`.
 //!
 //! One is made by its own user, for the project their token is scoped to, with no role they don't hold there. A token got
-//! with a restricted one can't make or delete others. Access rules would have to be enforced by every service; as long
-//! as they are not, a credential that asks for them is refused.
+//! with a restricted one can't make or delete others. Its access rules are enforced at the gate
+//! ([`access_rules::check`](crate::api)).
 
-use super::answer::{done, listed, shown};
+use super::access_rules::{self, WantedRule};
+use super::answer::{done, listed_at, shown};
+use super::delegation::{check_may_manage_application_credentials, check_may_see_application_credentials};
 use super::login::not_allowed;
 use super::{roles as role_rows, users as user_rows};
 use crate::api::{Call, Row};
 use crate::clock::Timestamp;
-use crate::cloud::identity::Role;
+use crate::cloud::identity::{Role, RoleRef};
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{Map, Text};
@@ -49,7 +51,7 @@ crate::versioned! {
         "expires_at"    => expires_at: Option<String>,
         "unrestricted"  => unrestricted: Option<bool>,
         "roles"         => roles: Option<Vec<WantedRole>>,
-        "access_rules"  => access_rules: Option<Vec<Value>>,
+        "access_rules"  => access_rules: Option<Vec<WantedRule>>,
     }
 }
 
@@ -77,18 +79,22 @@ fn view(credential: &ApplicationCredential, roles: &[Role]) -> Map {
         "unrestricted": credential.unrestricted,
         "system": null,
     });
-    match view {
-        Value::Object(map) => map,
-        _ => Map::new(),
+    let Value::Object(mut view) = view else { return Map::new() };
+    if !credential.access_rules.is_empty() {
+        let rules = credential.access_rules.iter().map(access_rules::view).map(Value::Object).collect();
+        view.insert("access_rules".to_owned(), rules);
     }
+    view
 }
 
 async fn list(call: Call) -> Result<RawReply> {
     let user = user_rows::of_path(&call).await?;
+    check_may_see_application_credentials(&call)?;
+    let base = format!("/users/{}/application_credentials", user.id);
     let read = move |tx: &mut Tx| Ok((application_credentials::list(tx, &user.id)?, roles::list(tx, None)?));
     let (found, roles) = call.cx.state.db.read(read).await?;
     let items = found.iter().map(|credential| view(credential, &roles)).collect();
-    Ok(listed(&call, "application_credentials", items, &["name"]))
+    Ok(listed_at(&call, "application_credentials", &base, items, &["name"]))
 }
 
 fn answer<B>(call: &Call<B>, status: StatusCode, credential: &ApplicationCredential, view: Map) -> RawReply {
@@ -99,6 +105,7 @@ fn answer<B>(call: &Call<B>, status: StatusCode, credential: &ApplicationCredent
 /// The credential of the path, if the row's rule holds for its owner: whose it is it says itself, whatever user the path
 /// names. Of one that isn't there, the path's user is asked about.
 async fn of_path(call: &Call) -> Result<(ApplicationCredential, Vec<Role>)> {
+    check_may_see_application_credentials(call)?;
     let id = call.path("credential_id").to_owned();
     let wanted = id.clone();
     let read = move |tx: &mut Tx| Ok((application_credentials::by_id(tx, &wanted)?, roles::list(tx, None)?));
@@ -114,26 +121,16 @@ async fn show(call: Call) -> Result<RawReply> {
     Ok(answer(&call, StatusCode::OK, &credential, view))
 }
 
-/// CVE-2026-33551's kin: what a restricted credential may not do.
-fn check_unrestricted<B>(call: &Call<B>) -> Result<()> {
-    match &call.cx.caller()?.application_credential {
-        Some(credential) if credential.restricted => Err(not_allowed(
-            "Using method 'application_credential' is not allowed for managing additional application credentials.",
-        )),
-        _ => Ok(()),
-    }
-}
-
 async fn create(call: Call<CredentialCreate>) -> Result<RawReply> {
     let state = &call.cx.state;
     let user = UserId::from(call.path("user_id"));
     call.cx.permit(&Target::new().with("user_id", &user))?;
-    check_unrestricted(&call)?;
+    check_may_manage_application_credentials(&call)?;
     let new = call.body.application_credential.clone();
-    if new.access_rules.as_ref().is_some_and(|rules| !rules.is_empty()) {
-        return Err(Error::NotImplemented("Gapura does not enforce access rules yet, so it takes none.".to_owned()));
-    }
     let caller = call.cx.caller()?.clone();
+    if caller.user_id != user {
+        return Err(not_allowed("Cannot create an application credential for another user."));
+    }
     let project_id = caller.project_id().cloned().ok_or_else(|| {
         Error::bad_request("Invalid application credential: a token scoped to a project is needed to make one.")
     })?;
@@ -146,44 +143,62 @@ async fn create(call: Call<CredentialCreate>) -> Result<RawReply> {
         name: new.name.0.trim().to_owned(),
         description: new.description.clone(),
         secret_hash: state.identity.hashing.hash(secret.clone()).await?,
-        role_ids: wanted_roles(&caller.roles, new.roles.as_deref())?,
+        role_ids: Vec::new(),
         unrestricted: new.unrestricted.unwrap_or(false),
         expires_at: new.expires_at.as_deref().map(|text| expiry(text, now)).transpose()?,
+        access_rules: Vec::new(),
     };
-    let stored = credential.clone();
     let insert = move |tx: &mut Tx| {
+        let stored = ApplicationCredential {
+            role_ids: wanted_roles(tx, &caller.roles, new.roles.as_deref())?,
+            access_rules: access_rules::wanted(
+                tx,
+                &credential.user_id,
+                new.access_rules.as_deref().unwrap_or(&[]),
+                now,
+            )?,
+            ..credential.clone()
+        };
         application_credentials::insert(tx, &stored, now)?;
-        roles::list(tx, None)
+        Ok((stored, roles::list(tx, None)?))
     };
-    let roles = state.db.write(insert).await?;
+    let (credential, roles) = state.db.write(insert).await?;
     let mut view = view(&credential, &roles);
     // The only time that it is told.
     view.insert("secret".to_owned(), json!(secret));
     Ok(answer(&call, StatusCode::CREATED, &credential, view))
 }
 
-/// The roles asked for, all of which the token must hold; all that it holds when none are asked for.
-fn wanted_roles(held: &[crate::cloud::identity::RoleRef], wanted: Option<&[WantedRole]>) -> Result<Vec<RoleId>> {
+/// The roles asked for and those that they imply, all of which the token must hold; all that it holds when none are asked
+/// for.
+fn wanted_roles(tx: &mut Tx, held: &[RoleRef], wanted: Option<&[WantedRole]>) -> Result<Vec<RoleId>> {
     let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else {
         return Ok(held.iter().map(|role| role.id.clone()).collect());
     };
-    wanted
-        .iter()
-        .map(|one| {
-            let is_it = |role: &&crate::cloud::identity::RoleRef| match (&one.id, &one.name) {
-                (Some(id), _) => role.id.0 == *id,
-                (None, Some(name)) => role.name.eq_ignore_ascii_case(name),
-                (None, None) => false,
-            };
-            let role = held.iter().find(is_it).map(|role| role.id.clone());
-            role.ok_or_else(|| {
-                Error::bad_request("Invalid application credential: a role that the token does not hold was asked for.")
-            })
-        })
-        .collect()
+    let mut found = Vec::new();
+    for one in wanted {
+        let is_it = |role: &&RoleRef| match (&one.id, &one.name) {
+            (Some(id), _) => role.id.0 == *id,
+            (None, Some(name)) => role.name.to_lowercase() == name.to_lowercase(),
+            (None, None) => false,
+        };
+        let role = held.iter().find(is_it).ok_or_else(|| {
+            Error::bad_request(
+                "Invalid application credential: Cannot create an application credential with unassigned role",
+            )
+        })?;
+        found.push(role.id.clone());
+    }
+    roles::with_implied(tx, &found)
 }
 
-fn expiry(text: &str, now: Timestamp) -> Result<Timestamp> {
+const PAST: &str = "The 'expires_at' must not be before now. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.";
+
+/// When a delegation shall end, which must not be in the past.
+///
+/// # Errors
+/// `BadRequest`.
+pub fn expiry(text: &str, now: Timestamp) -> Result<Timestamp> {
     let malformed = || {
         Error::bad_request(
             "Timestamp not in expected format. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.",
@@ -191,7 +206,7 @@ fn expiry(text: &str, now: Timestamp) -> Result<Timestamp> {
     };
     let at = Timestamp::parse(text).ok_or_else(malformed)?;
     if at <= now {
-        return Err(Error::bad_request("Invalid application credential: it would have expired already."));
+        return Err(Error::bad_request(PAST));
     }
     Ok(at)
 }
@@ -206,7 +221,7 @@ fn random_secret() -> Result<String> {
 
 async fn remove(call: Call) -> Result<RawReply> {
     let (credential, _) = of_path(&call).await?;
-    check_unrestricted(&call)?;
+    check_may_manage_application_credentials(&call)?;
     call.cx.state.db.write(move |tx| application_credentials::delete(tx, &credential.id)).await?;
     Ok(done())
 }

@@ -328,8 +328,6 @@ async fn cve_2026_33551_an_application_credential_can_do_no_more_than_it_was_mad
     assert_eq!(robot.delete(&format!("{path}/{id}")).await.status, 403);
     let too_much = json!({"application_credential": {"name": "x", "roles": [{"name": "admin"}]}});
     assert_eq!(alice.post(&path, too_much).await.status, 400);
-    let ruled = json!({"application_credential": {"name": "x", "access_rules": [{"path": "/", "method": "GET", "service": "compute"}]}});
-    assert_eq!(alice.post(&path, ruled).await.status, 501);
 
     assert_eq!(alice.get(&format!("{path}/{id}")).await.json()["application_credential"]["secret"], json!(null));
     assert_eq!(alice.delete(&format!("{path}/{id}")).await.status, 204);
@@ -376,9 +374,7 @@ async fn a_password_hashed_with_older_parameters_is_hashed_anew_at_login() {
 async fn what_is_not_built_says_so() {
     let cloud = Cloud::new().await;
     let admin = cloud.admin().await;
-    for path in ["/v3/credentials", "/v3/OS-TRUST/trusts", "/v3/policies"] {
-        assert_eq!(admin.get(path).await.status, 501, "{path}");
-    }
+    assert_eq!(admin.get("/v3/policies").await.status, 501);
     assert_eq!(admin.get("/v3/limits").await.json()["limits"], json!([]));
     for path in ["/v3/OS-OAUTH1/consumers", "/v3/ec2tokens", "/v3/s3tokens"] {
         assert_eq!(admin.get(path).await.status, 404, "{path}");

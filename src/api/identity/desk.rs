@@ -8,10 +8,13 @@ use super::sessions::Sessions;
 use super::settings::IdentitySettings;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::vault::Vault;
 
 pub struct Identity {
     pub settings: IdentitySettings,
     pub keys: Keys,
+    /// Seals credentials and receipts.
+    pub vault: Vault,
     pub hashing: Hashing,
     pub recall: Recall,
     pub failures: Failures,
@@ -20,7 +23,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub fn new(settings: IdentitySettings, keys: Keys, metrics: &Metrics) -> Self {
+    pub fn new(settings: IdentitySettings, keys: Keys, vault: Vault, metrics: &Metrics) -> Self {
         Self {
             hashing: Hashing::new(
                 settings.argon2,
@@ -37,6 +40,7 @@ impl Identity {
             sessions: Sessions::new(settings.remembered_tokens),
             catalogs: Catalogs::default(),
             keys,
+            vault,
             settings,
         }
     }

@@ -9,6 +9,7 @@ use crate::api::authenticate::{self, required};
 use crate::api::{Call, State};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Scope, User};
+use crate::cloud::multi_factor::METHODS;
 use crate::cloud::token::{Claims, audit_id};
 use crate::error::{Error, Result};
 use crate::http::json::Text;
@@ -39,6 +40,8 @@ crate::versioned! {
         "password"               => password: Option<PasswordMethod>,
         "token"                  => token: Option<TokenMethod>,
         "application_credential" => application_credential: Option<CredentialMethod>,
+        "totp"                   => totp: Option<TotpMethod>;
+        flatten                  => others
     }
 }
 
@@ -54,6 +57,21 @@ crate::versioned! {
         "name"              => name: Option<Text<1, 255>>,
         "domain"            => domain: Option<DomainSpec>,
         "password" required => password: String,
+    }
+}
+
+crate::versioned! {
+    request TotpMethod open {
+        "user" required => user: UserWithPasscode,
+    }
+}
+
+crate::versioned! {
+    request UserWithPasscode open {
+        "id"                => id: Option<Text<1, 255>>,
+        "name"              => name: Option<Text<1, 255>>,
+        "domain"            => domain: Option<DomainSpec>,
+        "passcode" required => passcode: String,
     }
 }
 
@@ -103,14 +121,8 @@ pub async fn prove(call: &Call<AuthRequest>) -> Result<Proof> {
     let state = &call.cx.state;
     let wanted = &call.body.auth.identity;
     let mut proof: Option<Proof> = None;
-    let mut tried: Vec<&str> = Vec::new();
-    for method in &wanted.methods {
-        // CVE-2012-3542's kin, CVE-2013-0247: naming a method twice does not do its work twice.
-        if tried.contains(&method.as_str()) {
-            continue;
-        }
-        tried.push(method);
-        let next = match method.as_str() {
+    for method in named(wanted)? {
+        let next = match method {
             "password" => {
                 let given = wanted.password.as_ref().ok_or_else(|| expecting("password", "identity"))?;
                 by_password(state, &given.user, call.head.peer).await?
@@ -124,7 +136,11 @@ pub async fn prove(call: &Call<AuthRequest>) -> Result<Proof> {
                 let given = given.ok_or_else(|| expecting("application_credential", "identity"))?;
                 super::credential_login::by_credential(state, given, call.head.peer).await?
             }
-            _ => return Err(Error::Unauthorized("Attempted to authenticate with an unsupported method.".to_owned())),
+            "totp" => {
+                let given = wanted.totp.as_ref().ok_or_else(|| expecting("totp", "identity"))?;
+                super::totp_login::by_passcode(state, &given.user, call.head.peer).await?
+            }
+            _ => return Err(unsupported()),
         };
         proof = Some(match proof {
             None => next,
@@ -134,9 +150,39 @@ pub async fn prove(call: &Call<AuthRequest>) -> Result<Proof> {
     proof.ok_or_else(required)
 }
 
+/// The methods to try, each once, all of them served and with what they need: nothing is hashed for a login that names
+/// one that isn't (CVE-2012-1572, CVE-2013-0247, CVE-2014-2828).
+fn named(wanted: &Methods) -> Result<Vec<&'static str>> {
+    let mut methods = Vec::new();
+    let mut is_any_unknown = false;
+    for name in &wanted.methods {
+        match METHODS.iter().find(|known| **known == name) {
+            Some(known) if methods.contains(known) => {}
+            Some(known) => methods.push(*known),
+            None if wanted.others.contains_key(name.as_str()) => is_any_unknown = true,
+            None => return Err(expecting(name, "identity")),
+        }
+    }
+    let lacks = |method: &&&str| match **method {
+        "password" => wanted.password.is_none(),
+        "token" => wanted.token.is_none(),
+        "totp" => wanted.totp.is_none(),
+        _ => wanted.application_credential.is_none(),
+    };
+    match methods.iter().find(lacks) {
+        Some(method) => Err(expecting(method, "identity")),
+        None if is_any_unknown => Err(unsupported()),
+        None => Ok(methods),
+    }
+}
+
+fn unsupported() -> Error {
+    Error::Unauthorized("Attempted to authenticate with an unsupported method.".to_owned())
+}
+
 /// What two methods prove together: no more than either allows.
 fn join(first: Proof, second: Proof) -> Result<Proof> {
-    if first.user_id != second.user_id || first.bound_to.is_some() || second.bound_to.is_some() {
+    if first.user_id != second.user_id {
         return Err(required());
     }
     let mut methods = first.methods;
@@ -147,8 +193,8 @@ fn join(first: Proof, second: Proof) -> Result<Proof> {
         methods,
         audit_ids: longer_chain,
         not_after: [first.not_after, second.not_after].into_iter().flatten().min(),
-        default_project_id: first.default_project_id,
-        bound_to: None,
+        default_project_id: first.default_project_id.or(second.default_project_id),
+        bound_to: first.bound_to.or(second.bound_to),
         parent_scope: first.parent_scope.or(second.parent_scope),
     })
 }
@@ -261,7 +307,12 @@ async fn upgrade(state: &State, stored: Password, password: String) -> Result<()
 /// its chain.
 async fn by_token(state: &State, token: &str, wants_default: bool) -> Result<Proof> {
     let parent = authenticate::session(state, token).await?;
-    if parent.claims.application_credential_id.is_some() {
+    if parent.caller.trust.is_some() {
+        return Err(not_allowed(
+            "Using trust-scoped token to create another token. Create a new trust-scoped token instead.",
+        ));
+    }
+    if parent.caller.is_delegated() {
         return Err(not_allowed("Using a delegated token to create another token is not allowed."));
     }
     let Claims { sub, methods, .. } = &*parent.claims;

@@ -4,6 +4,9 @@
 //! row's own rule about exactly that (`call.cx.permit(&target)`), and lists ask about each item. Start reading at
 //! `tokens` for logins.
 
+#[cfg(test)]
+mod access_rule_tests;
+mod access_rules;
 mod answer;
 mod application_credentials;
 #[cfg(test)]
@@ -11,14 +14,21 @@ mod attack_tests;
 mod catalog;
 mod catalogs;
 mod credential_login;
+#[cfg(test)]
+mod credential_tests;
+mod credentials;
+mod delegation;
 mod desk;
 mod domains;
+mod ec2_credentials;
 mod failures;
 mod grants;
 mod groups;
 mod hashing;
 mod listing;
 mod login;
+#[cfg(test)]
+mod multi_factor_tests;
 mod not_built;
 mod own_account;
 mod own_scopes;
@@ -28,9 +38,13 @@ mod projects;
 mod recall;
 #[cfg(test)]
 mod recall_tests;
+mod receipts;
 mod regions;
 #[cfg(test)]
 mod resource_tests;
+mod revocation_events;
+#[cfg(test)]
+mod revocation_tests;
 mod role_assignments;
 mod roles;
 mod scope;
@@ -44,9 +58,15 @@ mod targets;
 mod tests;
 mod token_view;
 mod tokens;
+mod totp_login;
+mod trust_request;
+#[cfg(test)]
+mod trust_tests;
+mod trusts;
 mod users;
 mod versions;
 
+pub use credentials::reseal_credentials;
 pub use desk::Identity;
 pub use recall::forget_old_logins;
 pub use seed::{FirstPasswords, seed};
@@ -96,6 +116,11 @@ pub fn rows() -> Vec<Row> {
         regions::rows(),
         catalog::rows(),
         application_credentials::rows(),
+        access_rules::rows(),
+        trusts::rows(),
+        credentials::rows(),
+        ec2_credentials::rows(),
+        revocation_events::rows(),
         not_built::rows(),
     ]
     .into_iter()

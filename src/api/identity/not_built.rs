@@ -1,5 +1,4 @@
-//! What Keystone has and Gapura has not yet: each says so. The lists of limits and of access rules are
-//! empty because none can be made.
+//! What Keystone has and Gapura has not yet: each says so. The lists of limits are empty because none can be made.
 
 use super::answer::{here, listed};
 use crate::api::{Call, Row};
@@ -16,16 +15,8 @@ pub fn rows() -> Vec<Row> {
         post("/v3/limits", unbuilt).rule("identity:create_limits").unbuilt(),
         get("/v3/registered_limits", no_registered_limits).rule("identity:list_registered_limits"),
         post("/v3/registered_limits", unbuilt).rule("identity:create_registered_limits").unbuilt(),
-        get("/v3/credentials", unbuilt).rule("identity:list_credentials").unbuilt(),
-        post("/v3/credentials", unbuilt).rule("identity:create_credential").unbuilt(),
-        get("/v3/credentials/{credential_id}", unbuilt).rule("identity:get_credential").unbuilt(),
-        patch("/v3/credentials/{credential_id}", unbuilt).rule("identity:update_credential").unbuilt(),
-        delete("/v3/credentials/{credential_id}", unbuilt).rule("identity:delete_credential").unbuilt(),
-        get("/v3/users/{user_id}/access_rules", no_access_rules).rule("identity:list_access_rules"),
         get("/v3/policies", unbuilt).rule("identity:list_policies").unbuilt(),
         post("/v3/policies", unbuilt).rule("identity:create_policy").unbuilt(),
-        get("/v3/OS-TRUST/trusts", unbuilt).rule("identity:list_trusts").unbuilt(),
-        post("/v3/OS-TRUST/trusts", unbuilt).rule("identity:create_trust").unbuilt(),
         get("/v3/OS-EP-FILTER/endpoint_groups", unbuilt).rule("identity:list_endpoint_groups").unbuilt(),
         post("/v3/OS-EP-FILTER/endpoint_groups", unbuilt).rule("identity:create_endpoint_group").unbuilt(),
     ];
@@ -40,12 +31,6 @@ pub fn rows() -> Vec<Row> {
 
 async fn unbuilt(call: Call) -> Result<RawReply> {
     Err(Error::NotImplemented(format!("Gapura does not answer {} {} yet.", call.head.method, call.head.path)))
-}
-
-/// Empty, since application credentials with access rules are refused.
-async fn no_access_rules(call: Call) -> Result<RawReply> {
-    super::users::of_path(&call).await?;
-    Ok(listed(&call, "access_rules", Vec::new(), &[]))
 }
 
 async fn limit_model(call: Call) -> Result<RawReply> {

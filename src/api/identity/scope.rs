@@ -2,13 +2,14 @@
 
 use super::login::{Proof, expecting, not_allowed};
 use crate::api::authenticate::required;
+use crate::clock::Timestamp;
 use crate::cloud::identity::{Project, Scope};
 use crate::error::{Error, Result};
 use crate::http::call::BodyFault;
 use crate::http::json::{Parse, Path};
 use crate::http::microversion::Microversion;
 use crate::ids::{DomainId, ProjectId};
-use crate::store::{Tx, projects};
+use crate::store::{Tx, projects, trusts};
 use serde_json::Value;
 
 crate::versioned! {
@@ -24,6 +25,12 @@ crate::versioned! {
         "id"     => id: Option<String>,
         "name"   => name: Option<String>,
         "domain" => domain: Option<DomainSpec>,
+    }
+}
+
+crate::versioned! {
+    request TrustSpec open {
+        "id" => id: Option<String>,
     }
 }
 
@@ -59,6 +66,8 @@ pub enum Wanted {
     Project(ProjectSpec),
     Domain(DomainSpec),
     System,
+    /// The id of a trust.
+    Trust(String),
 }
 
 /// A scope as claims name it.
@@ -67,13 +76,16 @@ pub struct Chosen {
     pub project_id: Option<ProjectId>,
     pub domain_id: Option<DomainId>,
     pub is_system: bool,
+    pub trust_id: Option<String>,
+    /// When the trust runs out.
+    pub not_after: Option<Timestamp>,
 }
 
 impl Wanted {
     /// Reads `auth.scope`.
     ///
     /// # Errors
-    /// `BadRequest` for a scope of no known form, `NotImplemented` for trusts.
+    /// `BadRequest` for a scope of no known form.
     pub fn of(scope: Option<&Value>) -> Result<Self> {
         let Some(scope) = scope else { return Ok(Self::Default) };
         if scope == "unscoped" {
@@ -90,7 +102,7 @@ impl Wanted {
             "system" if part::<SystemSpec>(map, name)?.all => Ok(Self::System),
             "system" => Err(malformed()),
             "unscoped" => Ok(Self::Unscoped),
-            _ => Err(Error::NotImplemented("Gapura has no trusts yet.".to_owned())),
+            _ => part::<TrustSpec>(map, name)?.id.map(Self::Trust).ok_or_else(|| expecting("trust_id", "trust")),
         }
     }
 
@@ -98,7 +110,7 @@ impl Wanted {
     ///
     /// # Errors
     /// `Unauthorized` for what isn't there, so that a login can't be used to ask what exists.
-    pub fn choose(&self, tx: &mut Tx, proof: &Proof) -> Result<Chosen> {
+    pub fn choose(&self, tx: &mut Tx, proof: &Proof, now: Timestamp) -> Result<Chosen> {
         if let Some((_, project)) = &proof.bound_to {
             return match self {
                 Self::Default => Ok(Chosen { project_id: Some(project.clone()), ..Chosen::default() }),
@@ -119,6 +131,15 @@ impl Wanted {
             }
             Self::Project(project) => {
                 Ok(Chosen { project_id: Some(project_of(tx, project)?.ok_or_else(required)?.id), ..Chosen::default() })
+            }
+            Self::Trust(id) => {
+                let trust = trusts::usable(tx, id, now)?.ok_or_else(required)?;
+                Ok(Chosen {
+                    project_id: trust.project_id,
+                    trust_id: Some(trust.id),
+                    not_after: trust.expires_at,
+                    ..Chosen::default()
+                })
             }
         }
     }

@@ -23,6 +23,10 @@ pub struct IdentitySettings {
     pub remembered_logins: usize,
     /// Tokens whose verdict is remembered.
     pub remembered_tokens: usize,
+    /// Passcodes of so many periods of 30 seconds before the present one are taken too.
+    pub totp_previous_windows: u32,
+    /// How long the receipt of a login that lacks a method lives, in seconds.
+    pub receipt_seconds: i64,
     /// How expensive a password's hash is; hashes made with other values are made anew at the next login.
     pub argon2: Recipe,
 }
@@ -38,6 +42,8 @@ impl Default for IdentitySettings {
             failure_seconds: 60,
             remembered_logins: 4096,
             remembered_tokens: 4096,
+            totp_previous_windows: 1,
+            receipt_seconds: 300,
             argon2: Recipe::default(),
         }
     }

@@ -152,13 +152,14 @@ async fn a_login_of_the_wrong_form_is_told_what_it_lacks() {
         (user(json!({"id": "x"})), 400, "Invalid input for field 'user': 'password' is a required property"),
         (json!({"auth": {"identity": {"methods": ["password"]}}}), 400, "Expecting to find password in identity."),
         (
-            json!({"auth": {"identity": {"methods": ["mind"]}}}),
+            json!({"auth": {"identity": {"methods": ["mind"], "mind": {}}}}),
             401,
             "Attempted to authenticate with an unsupported method.",
         ),
+        (json!({"auth": {"identity": {"methods": ["mind"]}}}), 400, "Expecting to find mind in identity."),
         (json!({"auth": {"identity": {"methods": []}}}), 401, "The request you have made requires authentication."),
         (scope(json!({"project": {"id": "x"}, "domain": {"id": "x"}})), 400, "Expecting to find project, domain"),
-        (scope(json!({"OS-TRUST:trust": {"id": "x"}})), 501, "Gapura has no trusts yet."),
+        (scope(json!({"OS-TRUST:trust": {}})), 400, "Expecting to find trust_id in trust."),
     ] {
         let reply = cloud.stranger().post("/v3/auth/tokens", body).await;
         assert_eq!(reply.status, status, "{}", reply.json());

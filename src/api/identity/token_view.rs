@@ -1,7 +1,8 @@
 //! A token and its catalogue as JSON.
 
+use super::access_rules;
 use crate::api::State;
-use crate::cloud::identity::{Caller, Endpoint, RoleRef, Scope, Service, endpoint_url};
+use crate::cloud::identity::{ApplicationCredentialRef, Caller, Endpoint, RoleRef, Scope, Service, endpoint_url};
 use crate::error::Result;
 use crate::ids::ProjectId;
 use crate::store::{Tx, catalog};
@@ -30,7 +31,9 @@ pub fn body(caller: &Caller) -> Value {
         Scope::Project { id, name, domain } => {
             let domain_ref = json!({"id": domain.id, "name": domain.name});
             set("project", json!({"domain": domain_ref, "id": id, "name": name}));
-            set("is_domain", json!(id.0 == domain.id.0));
+            if caller.trust.is_none() {
+                set("is_domain", json!(id.0 == domain.id.0));
+            }
         }
         Scope::Domain(domain) => {
             set("domain", json!({"id": domain.id, "name": domain.name}));
@@ -43,12 +46,28 @@ pub fn body(caller: &Caller) -> Value {
         set("roles", Value::Array(caller.roles.iter().map(role).collect()));
     }
     if let Some(credential) = &caller.application_credential {
+        set("application_credential", credential_view(credential));
+    }
+    if let Some(trust) = &caller.trust {
         set(
-            "application_credential",
-            json!({"id": credential.id, "name": credential.name, "restricted": credential.restricted}),
+            "OS-TRUST:trust",
+            json!({
+                "id": trust.id,
+                "trustor_user": {"id": trust.trustor_user_id},
+                "trustee_user": {"id": trust.trustee_user_id},
+                "impersonation": trust.impersonation,
+            }),
         );
     }
     json!({ "token": token })
+}
+
+fn credential_view(credential: &ApplicationCredentialRef) -> Value {
+    let mut view = json!({"id": credential.id, "name": credential.name, "restricted": credential.restricted});
+    if !credential.access_rules.is_empty() {
+        view["access_rules"] = credential.access_rules.iter().map(access_rules::view).map(Value::Object).collect();
+    }
+    view
 }
 
 fn role(role: &RoleRef) -> Value {

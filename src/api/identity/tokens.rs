@@ -1,20 +1,21 @@
 //! Tokens: issue, show, check, revoke.
 
 use super::login::{self, AuthRequest, Proof};
+use super::receipts;
 use super::scope::{Chosen, Wanted};
 use super::sessions::{Session, digest};
 use super::token_view;
 use crate::api::authenticate::{self, required, resolve};
 use crate::api::{Call, Row, State};
 use crate::clock::Timestamp;
-use crate::cloud::identity::{Caller, Scope};
+use crate::cloud::identity::{ApplicationCredentialRef, Caller, Scope};
 use crate::cloud::policy::Target;
 use crate::cloud::token::Claims;
 use crate::error::{Error, Kind, Result};
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, head, post};
 use crate::store::revocations::Revoked;
-use crate::store::{Tx, epoch, revocations};
+use crate::store::{Tx, epoch, revocations, trusts};
 use bytes::Bytes;
 use http::StatusCode;
 use std::sync::{Arc, OnceLock};
@@ -32,16 +33,35 @@ pub fn rows() -> Vec<Row> {
 async fn issue(call: Call<AuthRequest>) -> Result<RawReply> {
     let state = &call.cx.state;
     let wanted = Wanted::of(call.body.auth.scope.as_ref())?;
-    let proof = login::prove(&call).await?;
-    let (token, session) = make(state, wanted, proof).await?;
+    let mut proof = login::prove(&call).await?;
+    if let Some(receipt) = call.head.header(receipts::HEADER) {
+        receipts::accept(state, receipt, &mut proof).await?;
+    }
+    let (token, session) = match make(state, wanted, proof).await? {
+        Made::Token(token, session) => (token, session),
+        Made::Receipt(reply) => return Ok(reply),
+    };
     let body = written(state, &session, !call.query().has("nocatalog")).await?;
     Ok(RawReply::bytes(StatusCode::CREATED, "application/json", body)
         .header("x-subject-token", &token)
         .header("vary", "X-Auth-Token"))
 }
 
+/// What a login comes to.
+enum Made {
+    Token(String, Arc<Session>),
+    /// What was proved is true, and not enough.
+    Receipt(RawReply),
+}
+
+/// What the transaction of a login finds.
+enum Found {
+    Enough(i64, Claims, Caller),
+    Lacking(receipts::Lacking),
+}
+
 /// Signs what was proved, for the scope that was asked for.
-async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<(String, Arc<Session>)> {
+async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<Made> {
     let now = state.clock.now();
     let lifetime = state.identity.settings.token_seconds;
     let base = Claims {
@@ -54,32 +74,42 @@ async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<(String, Ar
         domain_id: None,
         project_id: None,
         application_credential_id: proof.bound_to.as_ref().map(|(id, _)| id.clone()),
+        trust_id: None,
         issued_at: now,
     };
-    let (epoch, claims, caller) = state
-        .db
-        .read(move |tx| {
-            let epoch = epoch::current(tx)?;
-            let chosen = wanted.choose(tx, &proof)?;
-            if let (Wanted::Default, None, Some(project)) = (&wanted, &proof.bound_to, &proof.default_project_id) {
-                // A default project that does not work is no reason to refuse: the token is then unscoped.
-                let claims = Claims { project_id: Some(project.clone()), ..base.clone() };
-                if let Some(caller) = resolved(tx, &claims, now)? {
-                    return Ok((epoch, claims, caller));
-                }
+    let uses_trust = matches!(wanted, Wanted::Trust(_));
+    let find = move |tx: &mut Tx| {
+        if let Some(lacking) = receipts::lacking(tx, &proof.user_id, &proof.methods)? {
+            return Ok(Found::Lacking(lacking));
+        }
+        let epoch = epoch::current(tx)?;
+        let chosen = wanted.choose(tx, &proof, now)?;
+        if let (Wanted::Default, None, Some(project)) = (&wanted, &proof.bound_to, &proof.default_project_id) {
+            // A default project that does not work is no reason to refuse: the token is then unscoped.
+            let claims = Claims { project_id: Some(project.clone()), ..base.clone() };
+            if let Some(caller) = resolved(tx, &claims, now)? {
+                return Ok(Found::Enough(epoch, claims, caller));
             }
-            let claims = scoped(&base, chosen);
-            let caller = resolved(tx, &claims, now)?.ok_or_else(required)?;
-            Ok((epoch, claims, caller))
-        })
-        .await?;
+        }
+        let claims = scoped(&base, chosen);
+        let caller = resolved(tx, &claims, now)?.ok_or_else(required)?;
+        if let Some(trust) = &claims.trust_id
+            && !trusts::consume(tx, trust)?
+        {
+            return Err(required());
+        }
+        Ok(Found::Enough(epoch, claims, caller))
+    };
+    let found = if uses_trust { state.db.write(find).await? } else { state.db.read(find).await? };
+    let (epoch, claims, caller) = match found {
+        Found::Enough(epoch, claims, caller) => (epoch, claims, caller),
+        Found::Lacking(lacking) => return Ok(Made::Receipt(receipts::issue(state, lacking, now)?)),
+    };
     let token = state.identity.keys.sign(&claims, now)?;
     let claims = Arc::new(claims);
     let session = Arc::new(Session { epoch, claims, caller: Arc::new(caller), rendered: OnceLock::new() });
-    if session.caller.application_credential.is_none() {
-        state.identity.sessions.put(digest(&token), session.clone(), now);
-    }
-    Ok((token, session))
+    state.identity.sessions.put(digest(&token), session.clone(), now);
+    Ok(Made::Token(token, session))
 }
 
 fn scoped(base: &Claims, chosen: Chosen) -> Claims {
@@ -87,6 +117,8 @@ fn scoped(base: &Claims, chosen: Chosen) -> Claims {
         project_id: chosen.project_id,
         domain_id: chosen.domain_id,
         system: chosen.is_system.then(|| "all".to_owned()),
+        trust_id: chosen.trust_id,
+        exp: chosen.not_after.map_or(i64::MAX, Timestamp::seconds).min(base.exp),
         ..base.clone()
     }
 }
@@ -143,9 +175,26 @@ async fn subject(call: &Call) -> Result<(String, Arc<Session>)> {
     }
 }
 
+/// A token whose credential has access rules is shown only to whom says that it heeds them.
+///
+/// # Errors
+/// `NotFound` for everybody else: to them it is no token.
+fn check_understood(call: &Call, session: &Session) -> Result<()> {
+    let has_rules = |credential: &ApplicationCredentialRef| !credential.access_rules.is_empty();
+    if !session.caller.application_credential.as_ref().is_some_and(has_rules) {
+        return Ok(());
+    }
+    let version = call.head.header("openstack-identity-access-rules").and_then(|text| text.trim().parse::<f64>().ok());
+    match version {
+        Some(version) if version >= 1.0 => Ok(()),
+        _ => Err(Error::not_found(Kind::Token, "")),
+    }
+}
+
 /// `GET /v3/auth/tokens`.
 async fn show(call: Call) -> Result<RawReply> {
     let (token, session) = subject(&call).await?;
+    check_understood(&call, &session)?;
     let body = remembered(&call.cx.state, &session, !call.query().has("nocatalog")).await?;
     Ok(RawReply::bytes(StatusCode::OK, "application/json", body)
         .header("x-subject-token", &token)
@@ -154,7 +203,8 @@ async fn show(call: Call) -> Result<RawReply> {
 
 /// `HEAD /v3/auth/tokens`.
 async fn check(call: Call) -> Result<RawReply> {
-    let (token, _) = subject(&call).await?;
+    let (token, session) = subject(&call).await?;
+    check_understood(&call, &session)?;
     Ok(RawReply::empty(StatusCode::OK).header("x-subject-token", &token).header("vary", "X-Auth-Token"))
 }
 

@@ -5,6 +5,7 @@ use super::listing::{Entry, listed, map_of};
 use super::targets;
 use crate::api::{Call, Row};
 use crate::cloud::identity::User;
+use crate::cloud::multi_factor;
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{Map, Maybe, Text};
@@ -135,6 +136,14 @@ async fn show(call: Call) -> Result<RawReply> {
     Ok(answer(&call, StatusCode::OK, &user))
 }
 
+/// Rules of multi-factor logins that nobody could keep must not come to be.
+fn check_options(options: Option<&Map>) -> Result<()> {
+    match options.and_then(multi_factor::fault) {
+        Some((field, why)) => Err(Error::bad_request(format!("Invalid input for field '{field}': {why}"))),
+        None => Ok(()),
+    }
+}
+
 async fn create(call: Call<UserCreate>) -> Result<RawReply> {
     let state = &call.cx.state;
     let new = call.body.user.clone();
@@ -144,6 +153,7 @@ async fn create(call: Call<UserCreate>) -> Result<RawReply> {
         Some(id) => DomainId(id.0),
         None => own_domain(&call)?,
     };
+    check_options(new.options.as_ref())?;
     let user = User {
         id: UserId::random(),
         domain_id,
@@ -176,6 +186,7 @@ async fn update(call: Call<UserUpdate>) -> Result<RawReply> {
     let state = &call.cx.state;
     let id = of_path(&call).await?.id;
     let change = call.body.user.clone();
+    check_options(change.options.as_ref())?;
     let hash = match change.password.as_ref() {
         Some(Some(password)) => Some(Some(state.identity.hashing.hash(password.clone()).await?)),
         Some(None) => Some(None),

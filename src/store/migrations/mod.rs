@@ -18,6 +18,9 @@ pub(super) const ALL: &[Migration] = &[
     ("0005_cloud", include_str!("../schema/0005_cloud.sql")),
     ("0006_tasks", include_str!("../schema/0006_tasks.sql")),
     ("0007_task_reasons", include_str!("../schema/0007_task_reasons.sql")),
+    ("0010_access_rules", include_str!("../schema/0010_access_rules.sql")),
+    ("0011_trusts", include_str!("../schema/0011_trusts.sql")),
+    ("0012_credentials", include_str!("../schema/0012_credentials.sql")),
     ("0040_identity_indexes", include_str!("../schema/0040_identity_indexes.sql")),
 ];
 

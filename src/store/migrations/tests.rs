@@ -101,6 +101,25 @@ const ROWS: &[(&str, &[&str])] = &[
                               created_at, updated_at)
            VALUES ('u', 'boot', '{}', 's', 'req-1', 'undoing', 0, 0, 1, 1, 1, 1, 1)"],
     ),
+    (
+        "0010_access_rules",
+        &[
+            "INSERT INTO access_rules (id, user_id, service, method, path, created_at)
+             VALUES ('k', 'u', 'compute', 'GET', '/v2.1/**', 1)",
+            "INSERT INTO application_credential_rules (application_credential_id, access_rule_id, position)
+             VALUES ('a', 'k', 0)",
+        ],
+    ),
+    (
+        "0011_trusts",
+        &["INSERT INTO trusts (id, trustor_user_id, trustee_user_id, project_id, impersonation, role_ids, extra, created_at)
+           VALUES ('t', 'u', 'u', 'p', 0, '[]', '{}', 1)"],
+    ),
+    (
+        "0012_credentials",
+        &["INSERT INTO credentials (id, user_id, type, key_id, sealed, extra, totp_window, created_at)
+           VALUES ('c', 'u', 'totp', 'k', '', '{}', 0, 1)"],
+    ),
     ("0040_identity_indexes", &[]),
 ];
 
