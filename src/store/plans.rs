@@ -81,6 +81,7 @@ fn claims() -> Claims {
         domain_id: None,
         project_id: Some("p".into()),
         application_credential_id: None,
+        trust_id: None,
         issued_at: Timestamp(1),
     }
 }

@@ -57,6 +57,8 @@ async fn a_credential_of_any_type_is_kept_shown_changed_and_deleted() {
     let cert = make(&alice, json!({"user_id": alice.user_id, "type": "cert", "blob": "PEM", "note": "mine"})).await;
     assert_eq!(cert["links"]["self"], format!("http://cloud.test/identity{}", place(&cert)));
     assert_eq!((&cert["project_id"], &cert["note"]), (&json!(null), &json!("mine")));
+    // Lists begin with the oldest.
+    cloud.pass_seconds(1);
     let totp = make(&alice, wanted(&alice, "totp", "GEZDGNBVGY3TQOJQ")).await;
     assert_eq!(alice.get(&place(&cert)).await.json()["credential"], cert);
     assert_eq!(seen(&alice, "").await, [cert.clone(), totp.clone()]);
