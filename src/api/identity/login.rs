@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::cloud::identity::{Scope, User};
 use crate::cloud::multi_factor::METHODS;
 use crate::cloud::token::{Claims, audit_id};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::json::Text;
 use crate::ids::{DomainId, ProjectId, UserId};
 use crate::store::users::Password;
@@ -306,7 +306,7 @@ async fn upgrade(state: &State, stored: Password, password: String) -> Result<()
 /// CVE-2012-3426, CVE-2012-5563, CVE-2026-44394: a token got with a token lives no longer than that one, and belongs to
 /// its chain.
 async fn by_token(state: &State, token: &str, wants_default: bool) -> Result<Proof> {
-    let parent = authenticate::session(state, token).await?;
+    let parent = authenticate::session(state, token).await.map_err(no_token)?;
     if parent.caller.trust.is_some() {
         return Err(not_allowed(
             "Using trust-scoped token to create another token. Create a new trust-scoped token instead.",
@@ -336,6 +336,11 @@ async fn by_token(state: &State, token: &str, wants_default: bool) -> Result<Pro
         bound_to: None,
         parent_scope: Some(parent.caller.scope.clone()),
     })
+}
+
+/// To log in with a token that is none is to ask for something that isn't there: 404, as upstream.
+fn no_token(error: Error) -> Error {
+    if matches!(error, Error::Unauthorized(_)) { Error::not_found(Kind::Token, "") } else { error }
 }
 
 /// Upstream's sentence for something that a body lacks.
