@@ -196,6 +196,7 @@ impl Config {
             self.public_url = format!("{}://{}", if secure { "https" } else { "http" }, self.listen);
         }
         self.public_url = self.public_url.trim_end_matches('/').to_owned();
+        self.identity.check()?;
         if self.state_dir.is_relative() {
             let here =
                 std::env::current_dir().map_err(|error| Error::internal("the working directory is gone", error))?;

@@ -88,13 +88,22 @@ impl Dialect for Keystone {
     }
 
     fn body_fault(&self, fault: &BodyFault) -> Error {
+        let no_json = "Expecting to find valid JSON in request body. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.";
         match fault {
-            BodyFault::NotJson(why) => Error::bad_request(format!(
-                "Expecting to find valid JSON in request body. The server could not comply with the request since it is malformed: {why}."
-            )),
-            BodyFault::Invalid(Invalid { path, reason, .. }) => match path.last() {
-                Some(field) => Error::bad_request(format!("Invalid input for field '{field}': {reason}")),
-                None => Error::bad_request(reason.clone()),
+            BodyFault::NotJson(_) => Error::bad_request(no_json),
+            BodyFault::Invalid(Invalid { path, value, .. }) if path.is_empty() && !value.is_object() => {
+                Error::bad_request(no_json)
+            }
+            BodyFault::Invalid(Invalid { path, value, reason }) => match (path.first(), path.last()) {
+                // Logins are looked at by an older hand upstream, which says it in fewer words.
+                (Some(first), Some(field)) if first == "auth" => {
+                    Error::bad_request(format!("Invalid input for field '{field}': {reason}"))
+                }
+                (_, Some(field)) => Error::bad_request(format!(
+                    "Invalid input for field/attribute {field}. Value: {}. {reason}",
+                    shown(field, value)
+                )),
+                (_, None) => Error::bad_request(reason.clone()),
             },
         }
     }
@@ -103,6 +112,23 @@ impl Dialect for Keystone {
         let is_json = content_type.is_empty() || content_type == "application/json" || content_type.ends_with("+json");
         let text = "Expecting to find application/json in Content-Type header. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.";
         (!is_json).then(|| Error::bad_request(text))
+    }
+}
+
+/// A refused value as Python prints it, without what is secret in it: answers end up in logs.
+fn shown(field: &str, value: &serde_json::Value) -> String {
+    const SECRET: &[&str] = &["password", "original_password", "secret", "blob", "passcode"];
+    match value {
+        _ if SECRET.contains(&field) => "***".to_owned(),
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Object(map) => {
+            let mut map = map.clone();
+            for (_, secret) in map.iter_mut().filter(|(key, _)| SECRET.contains(&key.as_str())) {
+                *secret = json!("***");
+            }
+            python_repr(&serde_json::Value::Object(map))
+        }
+        other => python_repr(other),
     }
 }
 

@@ -141,6 +141,7 @@ impl Cloud {
                         description: None,
                         email: None,
                         password_expires_at: None,
+                        active_at: None,
                         options: Map::new(),
                         extra: Map::new(),
                     };

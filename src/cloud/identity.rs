@@ -95,6 +95,8 @@ pub struct User {
     pub description: Option<String>,
     pub email: Option<String>,
     pub password_expires_at: Option<Timestamp>,
+    /// When they last proved their password, or were made: how long an account lies idle is counted from here.
+    pub active_at: Option<Timestamp>,
     pub options: Map<String, Value>,
     pub extra: Map<String, Value>,
 }

@@ -3,12 +3,14 @@
 pub mod access_rules;
 pub mod address;
 pub mod boot;
+pub mod compliance;
 pub mod config_drive;
 pub mod effective;
 pub mod flavor;
 pub mod identity;
 pub mod image;
 pub mod image_format;
+pub mod listing;
 pub mod multi_factor;
 pub mod password;
 pub mod placement;

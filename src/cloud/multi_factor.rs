@@ -43,36 +43,6 @@ fn rules(options: &Map<String, Value>) -> Vec<Vec<String>> {
     found
 }
 
-/// Says what is wrong with the options that a request gives a user, in jsonschema's words; `None` when nothing is.
-pub fn fault(options: &Map<String, Value>) -> Option<(&'static str, String)> {
-    let enabled = options.get(ENABLED).filter(|enabled| !enabled.is_null() && !enabled.is_boolean());
-    if let Some(enabled) = enabled {
-        return Some((ENABLED, format!("{enabled} is not of type 'boolean'")));
-    }
-    let rules = options.get(RULES).filter(|rules| !rules.is_null())?;
-    let Some(list) = rules.as_array() else { return Some((RULES, format!("{rules} is not of type 'array'"))) };
-    if has_twins(list) {
-        return Some((RULES, format!("{rules} has non-unique elements")));
-    }
-    for rule in list {
-        let Some(methods) = rule.as_array() else { return Some((RULES, format!("{rule} is not of type 'array'"))) };
-        if methods.is_empty() {
-            return Some((RULES, "[] should be non-empty".to_owned()));
-        }
-        if let Some(method) = methods.iter().find(|method| !method.is_string()) {
-            return Some((RULES, format!("{method} is not of type 'string'")));
-        }
-        if has_twins(methods) {
-            return Some((RULES, format!("{rule} has non-unique elements")));
-        }
-    }
-    None
-}
-
-fn has_twins(list: &[Value]) -> bool {
-    list.iter().enumerate().any(|(index, item)| list[..index].contains(item))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,23 +76,5 @@ mod tests {
         let mut off = options(json!([["password", "totp"]]));
         off.insert(ENABLED.to_owned(), json!(false));
         assert_eq!(lacking(&off, &["password".to_owned()]), None);
-    }
-
-    #[test]
-    fn rules_of_the_wrong_form_are_refused() {
-        for (rules, why) in [
-            (json!("x"), "\"x\" is not of type 'array'"),
-            (json!(["x"]), "\"x\" is not of type 'array'"),
-            (json!([[]]), "[] should be non-empty"),
-            (json!([[1]]), "1 is not of type 'string'"),
-            (json!([["a", "a"]]), "[\"a\",\"a\"] has non-unique elements"),
-            (json!([["a"], ["a"]]), "[[\"a\"],[\"a\"]] has non-unique elements"),
-        ] {
-            assert_eq!(fault(&options(rules)).map(|(_, why)| why).as_deref(), Some(why));
-        }
-        assert_eq!(fault(&options(json!([["password", "totp"], ["x"]]))), None);
-        assert_eq!(fault(&options(json!(null))), None, "null takes the option away");
-        let enabled = Map::from_iter([(ENABLED.to_owned(), json!("yes"))]);
-        assert!(fault(&enabled).is_some());
     }
 }

@@ -1,12 +1,11 @@
 //! Who holds which role on what.
 
+use super::listing::Conditions;
 use super::users::all;
 use super::{Row, Tx, Value, application_credentials, args, epoch, roles};
 use crate::cloud::identity::{Actor, Assignment, Target};
 use crate::error::{Error, Result};
 use crate::ids::{DomainId, GroupId, ProjectId, RoleId, UserId};
-
-const COLUMNS: &str = "role_id, user_id, group_id, project_id, domain_id, inherited";
 
 fn from_row(mut row: Row) -> Result<Assignment> {
     let role_id = RoleId(row.next()?);
@@ -90,11 +89,126 @@ pub fn of(tx: &mut Tx, actor: &Actor, target: &Target, inherited: bool) -> Resul
     all(tx.query(&sql, args![id, place, inherited])?, |mut row| Ok(RoleId(row.next()?)))
 }
 
-/// Every assignment.
-pub fn list(tx: &mut Tx) -> Result<Vec<Assignment>> {
+/// Does a group hold anything anywhere?
+pub fn are_any_of_group(tx: &mut Tx, group: &GroupId) -> Result<bool> {
+    let sql = "SELECT 1 FROM assignments WHERE group_id = ?1 LIMIT 1";
+    Ok(tx.query_one(sql, args![group.as_str()])?.is_some())
+}
+
+/// Which assignments are looked for; what is not said is not looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    pub role_id: Option<RoleId>,
+    pub user_id: Option<UserId>,
+    pub group_id: Option<GroupId>,
+    /// With `user_id`: also what the groups of the user hold.
+    pub by_groups: bool,
+    pub on: On,
+    pub inherited: Option<bool>,
+}
+
+/// What assignments are looked for on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum On {
+    #[default]
+    Everything,
+    /// Projects and domains, but not the system.
+    ProjectsAndDomains,
+    System,
+    Domain(DomainId),
+    /// A project and, if asked for, all below it.
+    Project {
+        id: ProjectId,
+        with_subtree: bool,
+    },
+    /// Whatever comes to roles on a project or, if asked for, anywhere below it: what is held there, and what is inherited
+    /// from the project's domain and from above, or begins below.
+    Reaching {
+        id: ProjectId,
+        with_subtree: bool,
+    },
+}
+
+/// The assignments looked for.
+pub fn list(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Assignment>> {
+    let mut conditions = Conditions::new();
+    if let Some(role) = &wanted.role_id {
+        let role = conditions.bind(role.as_str());
+        conditions.and(&format!("a.role_id = {role}"));
+    }
+    if let Some(user) = &wanted.user_id {
+        let user = conditions.bind(user.as_str());
+        conditions.and(&match wanted.by_groups {
+            false => format!("a.user_id = {user}"),
+            true => format!(
+                "(a.user_id = {user}
+                  OR a.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = {user}))"
+            ),
+        });
+    }
+    if let Some(group) = &wanted.group_id {
+        let group = conditions.bind(group.as_str());
+        conditions.and(&format!("a.group_id = {group}"));
+    }
+    if let Some(inherited) = wanted.inherited {
+        let inherited = conditions.bind(inherited);
+        conditions.and(&format!("a.inherited = {inherited}"));
+    }
+    on(&mut conditions, &wanted.on);
     let sql = format!(
-        "SELECT {COLUMNS} FROM assignments
-          ORDER BY COALESCE(project_id, ''), COALESCE(domain_id, ''), COALESCE(user_id, ''), COALESCE(group_id, ''), role_id"
+        "SELECT a.role_id, a.user_id, a.group_id, a.project_id, a.domain_id, a.inherited FROM assignments a
+          WHERE {}
+          ORDER BY COALESCE(a.project_id, ''), COALESCE(a.domain_id, ''), COALESCE(a.user_id, ''),
+                   COALESCE(a.group_id, ''), a.role_id, a.inherited",
+        conditions.sql()
     );
-    all(tx.query(&sql, args![])?, from_row)
+    all(tx.query(&sql, &conditions.args)?, from_row)
+}
+
+fn on(conditions: &mut Conditions, on: &On) {
+    // A project with all below it, and a project with all above it.
+    let down = |place: &str| {
+        format!(
+            "(WITH RECURSIVE down (id) AS (
+                  SELECT p.id FROM projects p WHERE p.id = {place}
+                  UNION SELECT c.id FROM projects c JOIN down ON c.parent_id = down.id
+              ) SELECT down.id FROM down)"
+        )
+    };
+    let up = |place: &str| {
+        format!(
+            "(WITH RECURSIVE up (id, parent_id) AS (
+                  SELECT p.id, p.parent_id FROM projects p WHERE p.id = {place}
+                  UNION SELECT p.id, p.parent_id FROM projects p JOIN up ON p.id = up.parent_id
+              ) SELECT up.id FROM up WHERE up.id <> {place})"
+        )
+    };
+    match on {
+        On::Everything => {}
+        On::ProjectsAndDomains => conditions.and("a.is_system = 0"),
+        On::System => conditions.and("a.is_system = 1"),
+        On::Domain(id) => {
+            let id = conditions.bind(id.as_str());
+            conditions.and(&format!("a.domain_id = {id}"));
+        }
+        On::Project { id, with_subtree } => {
+            let id = conditions.bind(id.as_str());
+            conditions.and(&match with_subtree {
+                false => format!("a.project_id = {id}"),
+                true => format!("a.project_id IN {}", down(&id)),
+            });
+        }
+        On::Reaching { id, with_subtree } => {
+            let id = conditions.bind(id.as_str());
+            let held = match with_subtree {
+                false => format!("a.inherited = 0 AND a.project_id = {id}"),
+                true => format!("a.project_id IN {}", down(&id)),
+            };
+            conditions.and(&format!(
+                "(({held}) OR (a.inherited = 1 AND (
+                      a.domain_id = (SELECT p.domain_id FROM projects p WHERE p.id = {id}) OR a.project_id IN {})))",
+                up(&id)
+            ));
+        }
+    }
 }

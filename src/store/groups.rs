@@ -1,13 +1,19 @@
 //! Groups and who is in them. Which rows a caller may see is decided on each row, by the rule of the operation.
 
+use super::listing::{self, Attribute, Conditions};
 use super::users::{all, json_map};
 use super::{Json, OrConflict, Row, Tx, args, epoch};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Group, name_key};
+use crate::cloud::listing::{Listing, Page};
 use crate::error::Result;
 use crate::ids::{DomainId, GroupId, UserId};
 
 const COLUMNS: &str = "g.id, g.domain_id, g.name, g.description, g.extra";
+
+/// What lists of groups may be asked for.
+const ATTRIBUTES: &[Attribute] =
+    &[Attribute::name("g.name", "g.name_key"), Attribute::exact("domain_id", "g.domain_id")];
 
 fn from_row(mut row: Row) -> Result<Group> {
     Ok(Group {
@@ -24,12 +30,27 @@ pub fn get(tx: &mut Tx, id: &GroupId) -> Result<Option<Group>> {
     tx.query_one(&sql, args![id.as_str()])?.map(from_row).transpose()
 }
 
-/// Groups of a domain, or of all, by name.
-pub fn list(tx: &mut Tx, domain: Option<&DomainId>) -> Result<Vec<Group>> {
-    let sql = format!("SELECT {COLUMNS} FROM groups g WHERE (g.domain_id = ?1 OR ?1 IS NULL) ORDER BY g.name, g.id");
-    all(tx.query(&sql, args![domain.map(DomainId::as_str)])?, from_row)
+/// A page of the groups that a listing asks for.
+///
+/// # Errors
+/// `NotFound` for a marker that is no group's id.
+pub fn page(tx: &mut Tx, listing: &Listing) -> Result<Page<Group>> {
+    let mut conditions = Conditions::new();
+    conditions.tests(listing, ATTRIBUTES)?;
+    listing::page(tx, COLUMNS, ("groups g", "g.id"), conditions, listing, from_row)
 }
 
+/// Name and domain of each of these groups that is there.
+pub fn names(tx: &mut Tx, ids: &[&str]) -> Result<Vec<(String, (String, String))>> {
+    listing::by_ids(
+        tx,
+        ids,
+        |places| format!("SELECT id, name, domain_id FROM groups WHERE id IN ({places})"),
+        |mut row| Ok((row.next()?, (row.next()?, row.next()?))),
+    )
+}
+
+/// The groups a user is in, by name.
 pub fn of_user(tx: &mut Tx, user: &UserId) -> Result<Vec<Group>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM groups g JOIN group_members m ON m.group_id = g.id
@@ -105,8 +126,12 @@ pub fn remove_member(tx: &mut Tx, group: &GroupId, user: &UserId) -> Result<bool
     Ok(tx.execute(sql, args![group.as_str(), user.as_str()])? > 0)
 }
 
-/// Everybody's memberships: group, user.
-pub fn memberships(tx: &mut Tx) -> Result<Vec<(GroupId, UserId)>> {
-    let rows = tx.query("SELECT group_id, user_id FROM group_members ORDER BY group_id, user_id", args![])?;
-    all(rows, |mut row| Ok((GroupId(row.next()?), UserId(row.next()?))))
+/// Who is in each of these groups: group, user.
+pub fn memberships(tx: &mut Tx, groups: &[&str]) -> Result<Vec<(GroupId, UserId)>> {
+    listing::by_ids(
+        tx,
+        groups,
+        |places| format!("SELECT group_id, user_id FROM group_members WHERE group_id IN ({places}) ORDER BY 1, 2"),
+        listing::pair,
+    )
 }

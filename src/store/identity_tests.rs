@@ -36,6 +36,7 @@ fn user(id: &str) -> User {
         description: None,
         email: None,
         password_expires_at: None,
+        active_at: None,
         options: Map::new(),
         extra: Map::new(),
     }

@@ -39,6 +39,10 @@ pub mod groups;
 mod identity_tests;
 #[cfg(test)]
 mod invariants;
+mod listing;
+#[cfg(test)]
+mod listing_tests;
+pub mod logins;
 mod migrations;
 #[cfg(test)]
 mod network_tests;

@@ -6,6 +6,7 @@ use super::value::{Row, Value};
 use super::{Db, Tx, application_credentials, assignments, epoch, projects, revocations, roles, testing, users};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Actor, Target};
+use crate::cloud::listing::{Listing, Test};
 use crate::cloud::token::Claims;
 use crate::error::Result;
 use crate::ids::UserId;
@@ -139,18 +140,26 @@ async fn roles_are_found_by_who_and_on_what_at_once() {
 
 #[tokio::test]
 async fn users_are_listed_in_the_order_of_an_index() {
-    let plans = plans(|tx| {
-        users::list(tx, None)?;
-        users::list(tx, Some(&"d".into())).map(drop)
-    })
-    .await;
+    let page = |name: Option<&str>, domain: Option<&str>| {
+        let mut listing = Listing { limit: 1000, ..Listing::default() };
+        listing.tests.extend(name.map(|name| ("name", Test::Is(name.to_owned()))));
+        listing.tests.extend(domain.map(|domain| ("domain_id", Test::Is(domain.to_owned()))));
+        listing
+    };
+    let lists = [page(None, None), page(None, Some("d")), page(Some("x"), None), page(Some("x"), Some("d"))];
+    let plans = plans(move |tx| lists.iter().try_for_each(|listing| users::page(tx, listing).map(drop))).await;
     let first_steps: Vec<&str> = plans.iter().map(|(_, steps)| steps[0].as_str()).collect();
     assert_eq!(
         first_steps,
-        ["SCAN u USING INDEX users_listed", "SEARCH u USING INDEX users_listed (domain_id=?)"],
+        [
+            "SCAN u USING INDEX sqlite_autoindex_users_1",
+            "SEARCH u USING INDEX users_domain (domain_id=?)",
+            "SEARCH u USING INDEX users_name (name_key=?)",
+            "SEARCH u USING INDEX sqlite_autoindex_users_2 (domain_id=? AND name_key=?)",
+        ],
         "{plans:#?}"
     );
-    for (sql, steps) in &plans {
+    for (sql, steps) in &plans[..2] {
         assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}\n{steps:#?}");
     }
 }

@@ -1,13 +1,16 @@
 //! Projects and domains, which are projects that act as one. Which rows a caller may see is decided on each row, by the
 //! rule of the operation.
 
+use super::listing::{self, Attribute, Conditions};
 use super::users::{all, column, json_map};
 use super::{Json, OrConflict, Row, Tx, Value, args, epoch};
 use crate::clock::Timestamp;
+use crate::cloud::effective::Place;
 use crate::cloud::identity::{DomainRef, Project, name_key};
+use crate::cloud::listing::{Listing, Page};
 use crate::error::Result;
 use crate::ids::{DomainId, ProjectId, UserId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const COLUMNS: &str =
     "p.id, p.domain_id, p.parent_id, p.is_domain, p.name, p.description, p.enabled, p.options, p.extra";
@@ -52,79 +55,159 @@ fn one(tx: &mut Tx, condition: &str, args: &[Value]) -> Result<Option<Project>> 
     Ok(Some(project))
 }
 
-/// Which projects a list is about.
+/// What lists of projects may be asked for.
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::name("p.name", "p.name_key"),
+    Attribute::exact("id", "p.id"),
+    Attribute::exact("domain_id", "p.domain_id"),
+    Attribute::exact("parent_id", "p.parent_id"),
+    Attribute::exact("enabled", "p.enabled"),
+    Attribute::exact("is_domain", "p.is_domain"),
+];
+
+/// Which tags the projects of a list have, and which they lack.
 #[derive(Debug, Clone, Default)]
-pub struct Filter {
-    pub is_domain: bool,
-    pub domain_id: Option<DomainId>,
-    pub parent_id: Option<ProjectId>,
+pub struct Tags {
+    pub all: Option<Vec<String>>,
+    pub any: Option<Vec<String>>,
+    pub not_all: Option<Vec<String>>,
+    pub not_any: Option<Vec<String>>,
 }
 
-/// Projects (or domains) by name.
-pub fn list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Project>> {
-    many(
+impl Tags {
+    fn add(&self, conditions: &mut Conditions) {
+        let has = |conditions: &mut Conditions, tags: &[String], joined: &str| {
+            let each: Vec<String> = tags
+                .iter()
+                .map(|tag| {
+                    let tag = conditions.bind(tag.as_str());
+                    format!("EXISTS (SELECT 1 FROM project_tags t WHERE t.project_id = p.id AND t.tag = {tag})")
+                })
+                .collect();
+            each.join(joined)
+        };
+        for (tags, joined, negation) in [
+            (&self.all, " AND ", ""),
+            (&self.any, " OR ", ""),
+            (&self.not_all, " AND ", "NOT "),
+            (&self.not_any, " OR ", "NOT "),
+        ] {
+            if let Some(tags) = tags {
+                let condition = has(conditions, tags, joined);
+                conditions.and(&format!("{negation}({condition})"));
+            }
+        }
+    }
+}
+
+/// A page of the projects (and domains, unless `is_domain` is tested) that a listing asks for.
+///
+/// # Errors
+/// `NotFound` for a marker that is no project's id.
+pub fn page(tx: &mut Tx, listing: &Listing, tags: &Tags) -> Result<Page<Project>> {
+    let mut conditions = Conditions::new();
+    conditions.tests(listing, ATTRIBUTES)?;
+    tags.add(&mut conditions);
+    let mut page = listing::page(tx, COLUMNS, ("projects p", "p.id"), conditions, listing, from_row)?;
+    fill_tags(tx, &mut page.items)?;
+    Ok(page)
+}
+
+/// Everything below a project, parents before children.
+pub fn subtree(tx: &mut Tx, id: &ProjectId) -> Result<Vec<Project>> {
+    let sql = format!(
+        "WITH RECURSIVE down (id, level) AS (
+             SELECT c.id, 1 FROM projects c WHERE c.parent_id = ?1
+             UNION ALL SELECT c.id, down.level + 1 FROM projects c JOIN down ON c.parent_id = down.id
+         )
+         SELECT {COLUMNS} FROM projects p JOIN down ON down.id = p.id ORDER BY down.level, p.name, p.id"
+    );
+    let mut found = all(tx.query(&sql, args![id.as_str()])?, from_row)?;
+    fill_tags(tx, &mut found)?;
+    Ok(found)
+}
+
+/// Where every project stands: id, parent, domain.
+pub fn places(tx: &mut Tx) -> Result<Vec<Place>> {
+    let sql = "SELECT id, parent_id, domain_id FROM projects WHERE is_domain = 0 ORDER BY id";
+    all(tx.query(sql, args![])?, |mut row| Ok((row.next()?, row.next()?, row.next()?)))
+}
+
+/// Name, domain of each of these projects and domains that is there; a domain has none.
+pub fn names(tx: &mut Tx, ids: &[&str]) -> Result<Vec<(String, (String, Option<String>))>> {
+    listing::by_ids(
         tx,
-        "p.is_domain = ?1 AND (p.domain_id = ?2 OR ?2 IS NULL) AND (p.parent_id = ?3 OR ?3 IS NULL)",
-        args![
-            filter.is_domain,
-            filter.domain_id.as_ref().map(DomainId::as_str),
-            filter.parent_id.as_ref().map(ProjectId::as_str)
-        ],
+        ids,
+        |places| format!("SELECT id, name, domain_id FROM projects WHERE id IN ({places})"),
+        |mut row| Ok((row.next()?, (row.next()?, row.next()?))),
     )
 }
 
+/// What a user holds a role on, directly or by a group (`mine`), and what is below where that is inherited (`down`).
+const HELD: &str = "WITH RECURSIVE mine AS (
+         SELECT a.project_id, a.domain_id, a.inherited FROM assignments a WHERE a.user_id = ?1
+         UNION SELECT a.project_id, a.domain_id, a.inherited
+           FROM assignments a JOIN group_members m ON m.group_id = a.group_id WHERE m.user_id = ?1
+     ), down (id) AS (
+         SELECT c.id FROM projects c JOIN mine a ON a.inherited = 1 AND c.parent_id = a.project_id
+         UNION SELECT c.id FROM projects c JOIN down ON c.parent_id = down.id
+     )";
+
+/// The projects of [`HELD`]: a role inherited from a domain or a project holds on every project below it.
+const HELD_PROJECTS: &str = "SELECT a.project_id FROM mine a WHERE a.inherited = 0 AND a.project_id IS NOT NULL
+     UNION SELECT c.id FROM projects c JOIN mine a ON a.inherited = 1 AND c.domain_id = a.domain_id
+     UNION SELECT d.id FROM down d";
+
 /// Projects (or domains) that a user holds any role on, directly, by a group or inherited.
 pub fn of_user(tx: &mut Tx, user: &UserId, is_domain: bool) -> Result<Vec<Project>> {
-    let target = if is_domain { "domain_id" } else { "project_id" };
-    // A role inherited from a domain or a project holds on every project below it.
-    let below = if is_domain {
-        ""
-    } else {
-        "UNION SELECT c.id FROM projects c JOIN mine a ON a.inherited = 1 AND c.domain_id = a.domain_id
-         UNION SELECT d.id FROM down d"
+    let held = match is_domain {
+        true => "SELECT a.domain_id FROM mine a WHERE a.inherited = 0 AND a.domain_id IS NOT NULL",
+        false => HELD_PROJECTS,
     };
     let sql = format!(
-        "WITH RECURSIVE mine AS (
-             SELECT a.project_id, a.domain_id, a.inherited FROM assignments a WHERE a.user_id = ?1
-             UNION SELECT a.project_id, a.domain_id, a.inherited
-               FROM assignments a JOIN group_members m ON m.group_id = a.group_id WHERE m.user_id = ?1
-         ), down (id) AS (
-             SELECT c.id FROM projects c JOIN mine a ON a.inherited = 1 AND c.parent_id = a.project_id
-             UNION SELECT c.id FROM projects c JOIN down ON c.parent_id = down.id
-         )
-         SELECT {COLUMNS} FROM projects p
-          WHERE p.is_domain = ?2
-            AND p.id IN (SELECT a.{target} FROM mine a WHERE a.inherited = 0 AND a.{target} IS NOT NULL {below})
-          ORDER BY p.name, p.id"
+        "{HELD} SELECT {COLUMNS} FROM projects p WHERE p.is_domain = ?2 AND p.id IN ({held}) ORDER BY p.name, p.id"
     );
-    with_tags(tx, &sql, args![user.as_str(), is_domain])
+    let mut found = all(tx.query(&sql, args![user.as_str(), is_domain])?, from_row)?;
+    fill_tags(tx, &mut found)?;
+    Ok(found)
 }
 
-fn many(tx: &mut Tx, condition: &str, args: &[Value]) -> Result<Vec<Project>> {
-    with_tags(tx, &format!("SELECT {COLUMNS} FROM projects p WHERE {condition} ORDER BY p.name, p.id"), args)
+/// The ids of what a user holds any role on as on a project: also domains, since they are projects that act as one.
+pub fn ids_of_user(tx: &mut Tx, user: &UserId) -> Result<HashSet<ProjectId>> {
+    let ids = column::<ProjectId>(tx.query(&format!("{HELD} {HELD_PROJECTS}"), args![user.as_str()])?)?;
+    Ok(ids.into_iter().collect())
 }
 
-fn with_tags(tx: &mut Tx, sql: &str, args: &[Value]) -> Result<Vec<Project>> {
-    let mut projects = all(tx.query(sql, args)?, from_row)?;
+fn fill_tags(tx: &mut Tx, projects: &mut [Project]) -> Result<()> {
+    let ids: Vec<&str> = projects.iter().map(|project| project.id.as_str()).collect();
+    let pairs: Vec<(String, String)> = listing::by_ids(
+        tx,
+        &ids,
+        |places| format!("SELECT project_id, tag FROM project_tags WHERE project_id IN ({places}) ORDER BY 1, 2"),
+        listing::pair,
+    )?;
     let mut tags: HashMap<String, Vec<String>> = HashMap::new();
-    for mut row in tx.query("SELECT project_id, tag FROM project_tags ORDER BY project_id, tag", args![])? {
-        tags.entry(row.next()?).or_default().push(row.next()?);
+    for (id, tag) in pairs {
+        tags.entry(id).or_default().push(tag);
     }
-    for project in &mut projects {
+    for project in projects {
         project.tags = tags.remove(project.id.as_str()).unwrap_or_default();
     }
-    Ok(projects)
+    Ok(())
 }
 
 /// A project's ancestors, the nearest first; its domain is the last.
 pub fn ancestors(tx: &mut Tx, id: &ProjectId) -> Result<Vec<Project>> {
-    let mut found = Vec::new();
-    let mut next = get(tx, id)?.and_then(|project| project.parent_id);
-    while let Some(parent) = next.take() {
-        let Some(project) = get(tx, &parent)? else { break };
-        next.clone_from(&project.parent_id);
-        found.push(project);
-    }
+    let sql = format!(
+        "WITH RECURSIVE up (id, level) AS (
+             SELECT c.parent_id, 1 FROM projects c WHERE c.id = ?1 AND c.parent_id IS NOT NULL
+             UNION ALL SELECT c.parent_id, up.level + 1 FROM projects c JOIN up ON c.id = up.id
+              WHERE c.parent_id IS NOT NULL
+         )
+         SELECT {COLUMNS} FROM projects p JOIN up ON up.id = p.id ORDER BY up.level"
+    );
+    let mut found = all(tx.query(&sql, args![id.as_str()])?, from_row)?;
+    fill_tags(tx, &mut found)?;
     Ok(found)
 }
 
@@ -207,9 +290,9 @@ fn taken(project: &Project) -> String {
             "Conflict occurred attempting to store project - it is not permitted to have two projects acting as domains with the same name: {}.",
             project.name
         ),
-        Some(domain) => format!(
-            "Conflict occurred attempting to store project - it is not permitted to have two projects with the same name in the same domain : {} in domain {domain}.",
-            project.name
+        Some(_) => format!(
+            "Conflict occurred attempting to store project - it is not permitted to have two projects with either the same name or same id in the same domain: name is {}, project id {}.",
+            project.name, project.id
         ),
     }
 }
@@ -221,7 +304,13 @@ pub fn delete(tx: &mut Tx, id: &ProjectId) -> Result<()> {
         "DELETE FROM credentials WHERE project_id = ?1 OR project_id IN (SELECT id FROM projects WHERE domain_id = ?1)",
         args![id.as_str()],
     )?;
+    tx.execute("UPDATE users SET default_project_id = NULL WHERE default_project_id = ?1", args![id.as_str()])?;
     // Children refer to their parents without cascade: in a domain that goes as a whole, the order is ours to choose.
+    tx.execute(
+        "UPDATE users SET default_project_id = NULL
+          WHERE default_project_id IN (SELECT p.id FROM projects p WHERE p.domain_id = ?1)",
+        args![id.as_str()],
+    )?;
     tx.execute("UPDATE projects SET parent_id = NULL WHERE domain_id = ?1", args![id.as_str()])?;
     tx.execute("DELETE FROM projects WHERE id = ?1", args![id.as_str()]).map(drop)
 }

@@ -7,7 +7,7 @@ use super::{Tx, args, epoch};
 use crate::clock::Timestamp;
 use crate::cloud::token::Claims;
 use crate::error::Result;
-use crate::ids::{ProjectId, UserId};
+use crate::ids::{GroupId, ProjectId, UserId};
 
 /// Which tokens are taken back.
 #[derive(Debug, Clone)]
@@ -44,6 +44,16 @@ pub fn insert(tx: &mut Tx, revoked: &Revoked, now: Timestamp, longest_life: i64)
             now,
             now.plus_seconds(longest_life)
         ],
+    )?;
+    epoch::bump(tx)
+}
+
+/// Takes back every token issued until now to the members of a group.
+pub fn insert_for_members(tx: &mut Tx, group: &GroupId, now: Timestamp, longest_life: i64) -> Result<()> {
+    tx.execute(
+        "INSERT INTO revocations (id, user_id, issued_before, revoked_at, expires_at)
+         SELECT ?1 || m.user_id, m.user_id, ?3, ?3, ?4 FROM group_members m WHERE m.group_id = ?2",
+        args![uuid::Uuid::new_v4().simple().to_string(), group.as_str(), now, now.plus_seconds(longest_life)],
     )?;
     epoch::bump(tx)
 }

@@ -1,13 +1,19 @@
 //! Roles, the roles they imply, and which of them a user holds where.
 
+use super::listing::{self, Attribute, Conditions};
 use super::users::{all, column, json_map};
 use super::{Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch, projects};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Role, RoleRef, Target, name_key};
+use crate::cloud::listing::{Listing, Page, Test};
 use crate::error::Result;
 use crate::ids::{DomainId, ProjectId, RoleId, UserId};
+use std::collections::HashMap;
 
 const COLUMNS: &str = "id, domain_id, name, description, options, extra";
+
+/// What lists of roles may be asked for.
+const ATTRIBUTES: &[Attribute] = &[Attribute::name("name", "name_key"), Attribute::exact("domain_id", "domain_id")];
 
 fn from_row(mut row: Row) -> Result<Role> {
     Ok(Role {
@@ -35,6 +41,25 @@ pub fn list(tx: &mut Tx, domain: Option<&DomainId>) -> Result<Vec<Role>> {
     let sql =
         format!("SELECT {COLUMNS} FROM roles WHERE domain_id = ?1 OR (domain_id IS NULL AND ?2 = 1) ORDER BY name, id");
     all(tx.query(&sql, args![domain.map(DomainId::as_str), domain.is_none()])?, from_row)
+}
+
+/// A page of the roles that a listing asks for: those for every domain, unless it asks for a domain's own.
+///
+/// # Errors
+/// `NotFound` for a marker that is no role's id.
+pub fn page(tx: &mut Tx, listing: &Listing) -> Result<Page<Role>> {
+    let mut conditions = Conditions::new();
+    if !listing.tests.iter().any(|(attribute, test)| *attribute == "domain_id" && matches!(test, Test::Is(_))) {
+        conditions.and("domain_id IS NULL");
+    }
+    conditions.tests(listing, ATTRIBUTES)?;
+    listing::page(tx, COLUMNS, ("roles", "id"), conditions, listing, from_row)
+}
+
+/// Every role there is, of whichever domain, by its id.
+pub fn everywhere(tx: &mut Tx) -> Result<HashMap<RoleId, Role>> {
+    let roles = all(tx.query(&format!("SELECT {COLUMNS} FROM roles"), args![])?, from_row)?;
+    Ok(roles.into_iter().map(|role| (role.id.clone(), role)).collect())
 }
 
 /// # Errors
@@ -79,7 +104,8 @@ pub fn update(tx: &mut Tx, role: &Role) -> Result<()> {
 }
 
 fn taken(role: &Role) -> String {
-    format!("Conflict occurred attempting to store role - Duplicate entry found with name {}.", role.name)
+    let at = role.domain_id.as_ref().map(|id| format!(" at domain ID {id}")).unwrap_or_default();
+    format!("Conflict occurred attempting to store role - Duplicate entry found with name {}{at}.", role.name)
 }
 
 pub fn delete(tx: &mut Tx, id: &RoleId) -> Result<()> {

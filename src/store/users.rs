@@ -1,14 +1,28 @@
 //! Users and their passwords. Which rows a caller may see is decided on each row, by the rule of the operation.
 
+use super::listing::{self, Attribute, Conditions};
 use super::{FromValue, Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{DomainRef, User, name_key};
+use crate::cloud::listing::{Listing, Page};
 use crate::error::Result;
 use crate::ids::{DomainId, GroupId, ProjectId, UserId};
 use serde_json::{Map, Value as JsonValue};
 
 const COLUMNS: &str = "u.id, u.domain_id, u.name, u.enabled, u.default_project_id, u.description, u.email, u.options, \
-     u.extra, (SELECT p.expires_at FROM passwords p WHERE p.user_id = u.id ORDER BY p.created_at DESC, p.id LIMIT 1)";
+     u.extra, (SELECT p.expires_at FROM passwords p WHERE p.user_id = u.id ORDER BY p.created_at DESC LIMIT 1), \
+     COALESCE(u.last_active_at, u.created_at)";
+
+/// What lists of users may be asked for. A password that expires is the one that logs in.
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::name("u.name", "u.name_key"),
+    Attribute::exact("domain_id", "u.domain_id"),
+    Attribute::exact("enabled", "u.enabled"),
+    Attribute::exact(
+        "password_expires_at",
+        "(SELECT p.expires_at FROM passwords p WHERE p.user_id = u.id ORDER BY p.created_at DESC LIMIT 1)",
+    ),
+];
 
 fn from_row(mut row: Row) -> Result<User> {
     Ok(User {
@@ -22,6 +36,7 @@ fn from_row(mut row: Row) -> Result<User> {
         options: json_map(&mut row)?,
         extra: json_map(&mut row)?,
         password_expires_at: row.next()?,
+        active_at: row.next()?,
     })
 }
 
@@ -87,23 +102,36 @@ pub fn options(tx: &mut Tx, id: &UserId) -> Result<Map<String, JsonValue>> {
     Ok(row.map(|mut row| json_map(&mut row)).transpose()?.unwrap_or_default())
 }
 
-/// Users of a domain, or of all, by name.
-pub fn list(tx: &mut Tx, domain: Option<&DomainId>) -> Result<Vec<User>> {
-    // Two texts, since neither engine finds the index for a condition that may be none.
-    let (condition, args) = match domain {
-        Some(domain) => ("WHERE u.domain_id = ?1", args![domain.as_str()].to_vec()),
-        None => ("", Vec::new()),
-    };
-    let sql = format!("SELECT {COLUMNS} FROM users u {condition} ORDER BY u.domain_id, u.name, u.id");
-    all(tx.query(&sql, &args)?, from_row)
+/// A page of the users that a listing asks for.
+///
+/// # Errors
+/// `NotFound` for a marker that is nobody's id.
+pub fn page(tx: &mut Tx, listing: &Listing) -> Result<Page<User>> {
+    let mut conditions = Conditions::new();
+    conditions.tests(listing, ATTRIBUTES)?;
+    listing::page(tx, COLUMNS, ("users u", "u.id"), conditions, listing, from_row)
 }
 
-pub fn of_group(tx: &mut Tx, group: &GroupId) -> Result<Vec<User>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM users u JOIN group_members m ON m.user_id = u.id
-          WHERE m.group_id = ?1 ORDER BY u.name, u.id"
-    );
-    all(tx.query(&sql, args![group.as_str()])?, from_row)
+/// A page of a group's members.
+///
+/// # Errors
+/// `NotFound` for a marker that is nobody's id.
+pub fn page_of_group(tx: &mut Tx, group: &GroupId, listing: &Listing) -> Result<Page<User>> {
+    let mut conditions = Conditions::new();
+    let group = conditions.bind(group.as_str());
+    conditions.and(&format!("EXISTS (SELECT 1 FROM group_members m WHERE m.group_id = {group} AND m.user_id = u.id)"));
+    conditions.tests(listing, ATTRIBUTES)?;
+    listing::page(tx, COLUMNS, ("users u", "u.id"), conditions, listing, from_row)
+}
+
+/// Name and domain of each of these users that is there.
+pub fn names(tx: &mut Tx, ids: &[&str]) -> Result<Vec<(String, (String, String))>> {
+    listing::by_ids(
+        tx,
+        ids,
+        |places| format!("SELECT id, name, domain_id FROM users WHERE id IN ({places})"),
+        |mut row| Ok((row.next()?, (row.next()?, row.next()?))),
+    )
 }
 
 /// # Errors
@@ -179,14 +207,44 @@ pub struct Password {
     /// A PHC string.
     pub hash: String,
     pub expires_at: Option<Timestamp>,
+    /// Did the user choose it themselves?
+    pub is_self_service: bool,
+    pub made_at: Timestamp,
 }
 
 pub fn password(tx: &mut Tx, user: &UserId) -> Result<Option<Password>> {
     let row = tx.query_one(
-        "SELECT id, hash, expires_at FROM passwords WHERE user_id = ?1 ORDER BY created_at DESC, id LIMIT 1",
+        "SELECT id, hash, expires_at, self_service, created_at FROM passwords
+          WHERE user_id = ?1 ORDER BY created_at DESC LIMIT 1",
         args![user.as_str()],
     )?;
-    row.map(|mut row| Ok(Password { id: row.next()?, hash: row.next()?, expires_at: row.next()? })).transpose()
+    let newest = row.map(|mut row| {
+        Ok(Password {
+            id: row.next()?,
+            hash: row.next()?,
+            expires_at: row.next()?,
+            is_self_service: row.next()?,
+            made_at: row.next()?,
+        })
+    });
+    Ok(newest.transpose()?.filter(|password| !password.hash.is_empty()))
+}
+
+/// The hashes of a user's last passwords, the newest first.
+pub fn last_passwords(tx: &mut Tx, user: &UserId, count: usize) -> Result<Vec<String>> {
+    let sql = "SELECT hash FROM passwords WHERE user_id = ?1 AND hash <> '' ORDER BY created_at DESC LIMIT ?2";
+    column(tx.query(sql, args![user.as_str(), i64::try_from(count).unwrap_or(i64::MAX)])?)
+}
+
+/// A password about to be kept.
+#[derive(Debug, Clone, Default)]
+pub struct NewPassword {
+    /// A PHC string; `None` takes the password away.
+    pub hash: Option<String>,
+    pub is_self_service: bool,
+    pub expires_at: Option<Timestamp>,
+    /// How many passwords are remembered, this one among them; at least one.
+    pub kept: usize,
 }
 
 /// Gives a user a new password, or takes it away; older ones are forgotten.
@@ -197,12 +255,33 @@ pub fn set_password(
     is_self_service: bool,
     now: Timestamp,
 ) -> Result<()> {
+    let new = NewPassword { hash: hash.map(str::to_owned), is_self_service, ..NewPassword::default() };
+    replace_password(tx, user, &new, now)
+}
+
+/// Gives a user a new password, or takes it away, and remembers as many older ones as are asked for. A password taken away
+/// leaves an empty hash, which nothing fits, so that those before it are still older than the next.
+pub fn replace_password(tx: &mut Tx, user: &UserId, new: &NewPassword, now: Timestamp) -> Result<()> {
     epoch::bump(tx)?;
-    tx.execute("DELETE FROM passwords WHERE user_id = ?1", args![user.as_str()])?;
-    let Some(hash) = hash else { return Ok(()) };
+    let newest = tx.query_one(
+        "SELECT created_at FROM passwords WHERE user_id = ?1 ORDER BY created_at DESC LIMIT 1",
+        args![user.as_str()],
+    )?;
+    // The newest is the one that logs in: no two are of one time.
+    let made_at = match newest {
+        Some(mut row) => now.max(Timestamp(row.next::<i64>()? + 1)),
+        None => now,
+    };
+    let id = uuid::Uuid::new_v4().simple().to_string();
     tx.execute(
-        "INSERT INTO passwords (id, user_id, hash, self_service, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-        args![uuid::Uuid::new_v4().simple().to_string(), user.as_str(), hash, is_self_service, now],
+        "INSERT INTO passwords (id, user_id, hash, self_service, created_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        args![id, user.as_str(), new.hash.as_deref().unwrap_or_default(), new.is_self_service, made_at, new.expires_at],
+    )?;
+    tx.execute(
+        "DELETE FROM passwords WHERE user_id = ?1 AND id NOT IN (
+             SELECT p.id FROM passwords p WHERE p.user_id = ?1 ORDER BY p.created_at DESC LIMIT ?2)",
+        args![user.as_str(), i64::try_from(new.kept.max(1)).unwrap_or(i64::MAX)],
     )
     .map(drop)
 }

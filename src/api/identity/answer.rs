@@ -1,9 +1,12 @@
 //! What every resource of identity shares: its place in the world, its list, its look-up with a question to the rule.
 
+use super::pages;
 use crate::api::Call;
 use crate::cloud::identity::Scope;
+use crate::cloud::listing::Test;
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
+use crate::http::json::python_repr;
 use crate::http::query::Query;
 use crate::http::reply::RawReply;
 use crate::ids::DomainId;
@@ -27,9 +30,9 @@ pub fn done() -> RawReply {
     RawReply::empty(StatusCode::NO_CONTENT)
 }
 
-/// A list: each item in its own place, those that the query's filters leave, with the links of a list.
+/// A list that is whole in memory: those of its items that fit the query's filters, paged as a list from the store is.
 ///
-/// `filters` name the attributes that may be asked for, exactly or with Keystone's comparators (`name__contains=x`).
+/// `filters` name the attributes that may be asked for, exactly or with a comparator (`name__contains=x`).
 pub fn listed<B>(call: &Call<B>, key: &str, items: Vec<Map<String, Value>>, filters: &[&str]) -> RawReply {
     listed_at(call, key, &format!("/{key}"), items, filters)
 }
@@ -42,30 +45,18 @@ pub fn listed_at<B>(
     items: Vec<Map<String, Value>>,
     filters: &[&str],
 ) -> RawReply {
-    let mut kept: Vec<Value> = Vec::new();
-    for mut item in items {
-        if !fits(&item, call.query(), filters) {
-            continue;
-        }
-        if let Some(Value::String(id)) = item.get("id") {
-            let links = json!({"self": link(call, &format!("{base}/{id}"))});
-            item.insert("links".to_owned(), links);
-        }
-        kept.push(Value::Object(item));
-    }
-    let mut body = json!({ key: kept, "links": {"next": null, "self": here(call), "previous": null} });
-    if let (Some(limit), Some(all)) = (most(call), body[key].as_array_mut())
-        && all.len() > limit
+    let query = call.query();
+    let mut kept: Vec<Map<String, Value>> = items.into_iter().filter(|item| fits(item, query, filters)).collect();
+    let id = |item: &Map<String, Value>| item.get("id").and_then(Value::as_str).map(str::to_owned);
+    if let Some(at) =
+        query.get("marker").and_then(|marker| kept.iter().position(|item| id(item).as_deref() == Some(marker)))
     {
-        all.truncate(limit);
-        body["truncated"] = json!(true);
+        kept.drain(..=at);
     }
-    RawReply::json(StatusCode::OK, &body)
-}
-
-/// How many items the query wants at most.
-pub fn most<B>(call: &Call<B>) -> Option<usize> {
-    call.query().get("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0)
+    let limit = pages::limit(query).unwrap_or_default().filter(|limit| kept.len() > *limit);
+    kept.truncate(limit.unwrap_or(usize::MAX));
+    let next = limit.and_then(|limit| Some(pages::link_after(call, &kept.last().and_then(id)?, limit)));
+    pages::page_at(call, key, base, kept, next)
 }
 
 /// The address that was asked for.
@@ -75,50 +66,32 @@ pub fn here<B>(call: &Call<B>) -> String {
     format!("{}{}{mark}{query}", call.cx.state.public_url, call.head.path)
 }
 
-/// Does the query ask for any of these attributes?
-pub fn is_filtered(query: &Query, filters: &[&str]) -> bool {
-    query.iter().any(|(name, _)| filters.contains(&comparison(name).0))
-}
-
-/// An attribute and how it is compared.
-fn comparison(name: &str) -> (&str, &str) {
-    name.split_once("__").unwrap_or((name, "equals"))
-}
-
-pub fn fits(item: &Map<String, Value>, query: &Query, filters: &[&str]) -> bool {
-    query.iter().all(|(name, wanted)| {
-        let (attribute, comparator) = comparison(name);
-        if !filters.contains(&attribute) {
+fn fits(item: &Map<String, Value>, query: &Query, filters: &[&str]) -> bool {
+    query.iter().all(|(key, wanted)| {
+        let (name, comparator) = match key.split_once("__") {
+            Some((name, comparator)) => (name, Some(comparator)),
+            None => (key, None),
+        };
+        if !filters.contains(&name) {
             return true;
         }
-        match item.get(attribute) {
-            Some(Value::Bool(truth)) => *truth == is_true(wanted),
-            Some(Value::String(text)) => compare(text, comparator, wanted),
-            Some(Value::Null) | None => wanted.is_empty() || wanted == "null",
-            Some(_) => false,
-        }
+        Test::of(comparator, wanted)
+            .is_none_or(|test| test.fits(item.get(name).unwrap_or(&Value::Null), name == "name"))
     })
 }
 
-fn compare(text: &str, comparator: &str, wanted: &str) -> bool {
-    // Upstream's databases compare without regard to case, with and without the comparator's `i`.
-    let (text, wanted) = (text.to_lowercase(), wanted.to_lowercase());
-    match comparator.trim_start_matches('i') {
-        "contains" => text.contains(&wanted),
-        "startswith" => text.starts_with(&wanted),
-        "endswith" => text.ends_with(&wanted),
-        _ => text == wanted,
-    }
+/// Upstream's refusal of a value, around jsonschema's reason.
+pub fn invalid(field: &str, value: &Value, reason: &str) -> Error {
+    let shown = match value {
+        Value::String(text) => text.clone(),
+        other => python_repr(other),
+    };
+    Error::bad_request(format!("Invalid input for field/attribute {field}. Value: {shown}. {reason}"))
 }
 
-/// A query's truth: everything but what says no; a bare `?effective` says yes.
-pub fn is_true(text: &str) -> bool {
-    !matches!(text.to_ascii_lowercase().as_str(), "0" | "false" | "f" | "no" | "n" | "off")
-}
-
-/// Was a query parameter given that reads as true?
+/// Is a flag in the query? `?effective` and `?effective=anything` say yes, `?effective=0` says no.
 pub fn asks(query: &Query, name: &str) -> bool {
-    query.get(name).is_some_and(is_true)
+    query.get(name).is_some_and(|value| value != "0")
 }
 
 /// Loads what a request is about and asks the row's rule about exactly that. To whom the rule could not be answered
@@ -155,12 +128,6 @@ pub fn own_domain<B>(call: &Call<B>) -> Result<DomainId> {
     })
 }
 
-/// The domain that a list is about: the one asked for, else that of a token scoped to a domain.
-pub fn listed_domain<B>(call: &Call<B>) -> Option<DomainId> {
-    let asked = call.query().get("domain_id").map(DomainId::from);
-    asked.or_else(|| call.cx.credentials().domain_id.as_deref().map(DomainId::from))
-}
-
 /// Does a list show what is in this domain? A token scoped to a domain sees no other domain's things in lists, whatever
 /// its roles.
 pub fn shows_domain<B>(call: &Call<B>, domain: Option<&str>) -> bool {
@@ -175,26 +142,45 @@ pub fn extra_of(mut rest: Map<String, Value>) -> Map<String, Value> {
     rest
 }
 
-/// Refuses a change of what can't change.
+/// Refuses a change of what can't change; `None` is a domain's lack of one.
 ///
 /// # Errors
 /// `BadRequest`.
-pub fn unchanged(given: Option<&Value>, is: &str, sentence: &str) -> Result<()> {
+pub fn unchanged(given: Option<&Value>, is: Option<&str>, sentence: &str) -> Result<()> {
     match given {
-        Some(Value::String(given)) if given != is => Err(Error::bad_request(sentence)),
+        Some(given) if *given != json!(is) => Err(Error::bad_request(sentence)),
         _ => Ok(()),
     }
 }
 
-/// Refuses to change what is marked as not to be changed, unless the change is to the mark itself.
+/// What a change does to the mark `immutable`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The change takes the mark away and does nothing else.
+    Frees,
+    Changes,
+    Deletes,
+}
+
+impl Change {
+    /// Reads it off the options that a body gives, and whether the body gives anything else.
+    pub fn of(options: Option<&Map<String, Value>>, gives_more: bool) -> Self {
+        let mark = options.and_then(|options| options.get("immutable"));
+        if !gives_more && mark.is_some_and(|mark| *mark != Value::Bool(true)) { Self::Frees } else { Self::Changes }
+    }
+}
+
+/// Refuses to change or delete what is marked as not to be changed, unless all that changes is the mark.
 ///
 /// # Errors
 /// `Forbidden`, in upstream's words.
-pub fn mutable(options: &Map<String, Value>, changed: Option<&Map<String, Value>>, kind: &str, id: &str) -> Result<()> {
-    let is_immutable = options.get("immutable") == Some(&Value::Bool(true));
-    let is_freed = changed.and_then(|changed| changed.get("immutable")).is_some_and(|mark| *mark != Value::Bool(true));
-    if is_immutable && !is_freed {
-        let verb = if changed.is_some() { "update" } else { "delete" };
+pub fn mutable(options: &Map<String, Value>, change: Change, kind: &str, id: &str) -> Result<()> {
+    let verb = match change {
+        Change::Frees => return Ok(()),
+        Change::Changes => "update",
+        Change::Deletes => "delete",
+    };
+    if options.get("immutable") == Some(&Value::Bool(true)) {
         return Err(Error::Forbidden(format!(
             "Unable to {verb} immutable {kind} resource: `{id}. Set resource option \"immutable\" to false first."
         )));

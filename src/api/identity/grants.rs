@@ -167,7 +167,7 @@ impl Asked {
             On::Domain(id) => &id.0,
             On::System => "system",
         };
-        let text = format!("role: {role}, user, group, or service account: {actor}, project, domain, or system: {on}");
+        let text = format!("role: {role}, user or group: {actor}, project, domain, or system: {on}");
         Error::not_found(Kind::RoleAssignment, text)
     }
 }
@@ -189,19 +189,13 @@ fn role_of(asked: &Asked, role: Option<Role>) -> Result<Role> {
 
 async fn list(call: Call) -> Result<RawReply> {
     let (asked, _) = permitted(&call).await?;
-    let held = call
-        .cx
-        .state
-        .db
-        .read(move |tx| {
-            let mut held = Vec::new();
-            for id in assignments::of(tx, &asked.actor, &asked.on, asked.inherited)? {
-                held.extend(roles::get(tx, &id)?);
-            }
-            Ok(held)
-        })
-        .await?;
-    Ok(listed(&call, "roles", held.iter().map(role_rows::view).collect(), &["name"]))
+    let read = move |tx: &mut Tx| {
+        let (held, mut known) =
+            (assignments::of(tx, &asked.actor, &asked.on, asked.inherited)?, roles::everywhere(tx)?);
+        Ok(held.iter().filter_map(|id| known.remove(id)).collect::<Vec<_>>())
+    };
+    let held = call.cx.state.db.read(read).await?;
+    Ok(listed(&call, "roles", held.iter().map(role_rows::view).collect(), &[]))
 }
 
 async fn check(call: Call) -> Result<RawReply> {
@@ -213,18 +207,29 @@ async fn check(call: Call) -> Result<RawReply> {
     if held.contains(&role.id) { Ok(done()) } else { Err(asked.not_held()) }
 }
 
+/// A domain's own role means nothing elsewhere.
+///
+/// # Errors
+/// `BadRequest` on the system, `Forbidden` on a project of another domain.
+fn check_place(on: &On, project: Option<&Project>, role: &Role) -> Result<()> {
+    let Some(own) = &role.domain_id else { return Ok(()) };
+    match (on, project) {
+        (On::System, _) => Err(Error::bad_request(format!(
+            "Role {} is a domain-specific role. Unable to use a domain-specific role in a system assignment.",
+            role.id
+        ))),
+        (On::Project(id), Some(project)) if project.domain_id.as_ref() != Some(own) => Err(Error::Forbidden(format!(
+            "Project {id} must be in the same domain as the role {} being assigned.",
+            role.id
+        ))),
+        (On::Project(_) | On::Domain(_), _) => Ok(()),
+    }
+}
+
 async fn grant(call: Call) -> Result<RawReply> {
     let (asked, found) = permitted(&call).await?;
     let role = role_of(&asked, found.role)?;
-    // A domain's own role means nothing on another domain's project.
-    if let (On::Project(_), Some(project), Some(owner)) = (&asked.on, &found.project, &role.domain_id)
-        && project.domain_id.as_ref() != Some(owner)
-    {
-        return Err(super::login::not_allowed(&format!(
-            "role {} belongs to a domain other than that of what it is granted on.",
-            role.id
-        )));
-    }
+    check_place(&asked.on, found.project.as_ref(), &role)?;
     let assignment = asked.assignment(&role);
     call.cx.state.db.write(move |tx| assignments::insert(tx, &assignment)).await?;
     Ok(done())

@@ -1,31 +1,41 @@
 //! Groups and who is in them: `/v3/groups`.
 
-use super::answer::{
-    done, extra_of, listed, listed_domain, merged, own_domain, permitted, shown, shows_domain, unchanged,
-};
+use super::answer::{done, extra_of, merged, own_domain, permitted, shown, unchanged};
+use super::fields::{IdText, Name, NonEmpty};
+use super::listing::listed;
+use super::pages::{self, Attribute};
 use super::{targets, users as user_rows};
 use crate::api::{Call, Row};
 use crate::cloud::identity::{Group, User};
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
-use crate::http::json::{Map, Maybe, Text};
+use crate::http::json::{Map, Maybe};
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, patch, post, put};
 use crate::ids::{DomainId, GroupId, UserId};
-use crate::store::{groups, projects, users};
+use crate::store::revocations::Revoked;
+use crate::store::{Tx, assignments, groups, projects, revocations, users};
 use http::StatusCode;
 use serde_json::json;
 
+/// What `GET /v3/groups` may be asked for.
+const ATTRIBUTES: &[Attribute] = &[Attribute::Name(255), Attribute::Id("domain_id")];
+
 pub fn rows() -> Vec<Row> {
     vec![
-        get("/v3/groups", list).rule("identity:list_groups").query(&["domain_id", "name", "limit"]),
+        get("/v3/groups", list).rule("identity:list_groups").query(&["domain_id", "limit", "marker", "name"]),
         post("/v3/groups", create).rule("identity:create_group"),
         get("/v3/groups/{group_id}", show).rule("identity:get_group"),
         patch("/v3/groups/{group_id}", update).rule("identity:update_group"),
         delete("/v3/groups/{group_id}", remove).rule("identity:delete_group"),
-        get("/v3/groups/{group_id}/users", members)
-            .rule("identity:list_users_in_group")
-            .query(&["name", "enabled", "limit"]),
+        get("/v3/groups/{group_id}/users", members).rule("identity:list_users_in_group").query(&[
+            "domain_id",
+            "enabled",
+            "limit",
+            "marker",
+            "name",
+            "password_expires_at",
+        ]),
         put("/v3/groups/{group_id}/users/{user_id}", add).rule("identity:add_user_to_group"),
         get("/v3/groups/{group_id}/users/{user_id}", check).rule("identity:check_user_in_group"),
         delete("/v3/groups/{group_id}/users/{user_id}", take_out).rule("identity:remove_user_from_group"),
@@ -33,29 +43,29 @@ pub fn rows() -> Vec<Row> {
 }
 
 crate::versioned! {
-    request GroupCreate open {
+    request GroupCreate strict {
         "group" required => group: NewGroup,
     }
 }
 
 crate::versioned! {
     request NewGroup open {
-        "name" required => name: Text<1, 64>,
-        "domain_id"     => domain_id: Option<Text<1, 64>>,
+        "name" required => name: Name<255>,
+        "domain_id"     => domain_id: Maybe<IdText>,
         "description"   => description: Option<String>;
         flatten         => extra
     }
 }
 
 crate::versioned! {
-    request GroupUpdate open {
-        "group" required => group: GroupChange,
+    request GroupUpdate strict {
+        "group" required => group: NonEmpty<GroupChange>,
     }
 }
 
 crate::versioned! {
     request GroupChange open {
-        "name"        => name: Maybe<Text<1, 64>>,
+        "name"        => name: Maybe<Name<255>>,
         "description" => description: Maybe<Option<String>>;
         flatten       => extra
     }
@@ -81,11 +91,11 @@ async fn of_path<B>(call: &Call<B>) -> Result<Group> {
 }
 
 async fn list(call: Call) -> Result<RawReply> {
-    let domain = listed_domain(&call);
-    let found = call.cx.state.db.read(move |tx| groups::list(tx, domain.as_ref())).await?;
-    let seen = found.iter().filter(|group| shows_domain(&call, Some(group.domain_id.as_str())));
-    let items = seen.filter(|group| call.cx.permits(&targets::group(group))).map(view).collect();
-    Ok(listed(&call, "groups", items, &["domain_id", "name"]))
+    let listing = pages::in_own_domain(&call, pages::asked(&call, ATTRIBUTES)?, "domain_id");
+    let wanted = listing.clone();
+    let found = call.cx.state.db.read(move |tx| groups::page(tx, &wanted)).await?;
+    let items = found.items.iter().filter(|group| call.cx.permits(&targets::group(group))).map(view).collect();
+    Ok(pages::page(&call, "groups", items, pages::next(&call, &found, &listing, |group| group.id.as_str())))
 }
 
 async fn show(call: Call) -> Result<RawReply> {
@@ -97,19 +107,19 @@ async fn create(call: Call<GroupCreate>) -> Result<RawReply> {
     let new = call.body.group.clone();
     // The rule sees what the body says: who may only act in their domain has to name it.
     call.cx.permit(&Target::new().with_option("target.group.domain_id", new.domain_id.as_ref().map(|id| &id.0)))?;
-    let domain_id = match new.domain_id {
+    let domain_id = match new.domain_id.given() {
         Some(id) => DomainId(id.0),
         None => own_domain(&call)?,
     };
     let group = Group {
         id: GroupId::random(),
         domain_id,
-        name: new.name.0.trim().to_owned(),
+        name: new.name.trimmed(),
         description: new.description.unwrap_or_default(),
         extra: extra_of(new.extra),
     };
     let (stored, now) = (group.clone(), call.cx.state.clock.now());
-    let insert = move |tx: &mut crate::store::Tx| {
+    let insert = move |tx: &mut Tx| {
         let domain = projects::domain(tx, &stored.domain_id)?;
         domain.ok_or_else(|| Error::not_found(Kind::Domain, &stored.domain_id))?;
         groups::insert(tx, &stored, now)
@@ -120,11 +130,11 @@ async fn create(call: Call<GroupCreate>) -> Result<RawReply> {
 
 async fn update(call: Call<GroupUpdate>) -> Result<RawReply> {
     let mut group = of_path(&call).await?;
-    let change = call.body.group.clone();
-    unchanged(change.extra.get("id"), &group.id.0, "Cannot change group ID")?;
-    unchanged(change.extra.get("domain_id"), &group.domain_id.0, "Cannot change Domain ID")?;
+    let change = call.body.group.0.clone();
+    unchanged(change.extra.get("id"), Some(&group.id.0), "Cannot change ID")?;
+    unchanged(change.extra.get("domain_id"), Some(&group.domain_id.0), "Cannot change Domain ID")?;
     if let Some(name) = change.name.given() {
-        group.name = name.0.trim().to_owned();
+        group.name = name.trimmed();
     }
     if let Some(description) = change.description.given() {
         group.description = description.unwrap_or_default();
@@ -135,17 +145,27 @@ async fn update(call: Call<GroupUpdate>) -> Result<RawReply> {
     Ok(answer(&call, StatusCode::OK, &group))
 }
 
+/// Whose roles came by the group has tokens with roles that are theirs no more.
 async fn remove(call: Call) -> Result<RawReply> {
     let id = of_path(&call).await?.id;
-    call.cx.state.db.write(move |tx| groups::delete(tx, &id)).await?;
+    let (now, lifetime) = (call.cx.state.clock.now(), call.cx.state.identity.settings.token_seconds);
+    let delete = move |tx: &mut Tx| {
+        if assignments::are_any_of_group(tx, &id)? {
+            revocations::insert_for_members(tx, &id, now, lifetime)?;
+        }
+        groups::delete(tx, &id)
+    };
+    call.cx.state.db.write(delete).await?;
     Ok(done())
 }
 
 async fn members(call: Call) -> Result<RawReply> {
     let group = of_path(&call).await?;
-    let found = call.cx.state.db.read(move |tx| users::of_group(tx, &group.id)).await?;
-    let seen = found.iter().filter(|user| shows_domain(&call, Some(user.domain_id.as_str())));
-    Ok(listed(&call, "users", seen.map(user_rows::view).collect(), &["name", "enabled"]))
+    let listing = pages::in_own_domain(&call, pages::asked(&call, user_rows::ATTRIBUTES)?, "domain_id");
+    let wanted = listing.clone();
+    let found = call.cx.state.db.read(move |tx| users::page_of_group(tx, &group.id, &wanted)).await?;
+    let next = pages::next(&call, &found, &listing, |user| user.id.as_str());
+    Ok(listed(&call, "users", &user_rows::seen(&call, found.items), next))
 }
 
 /// The group and the user of the path, if the row's rule holds for both.
@@ -168,7 +188,7 @@ async fn pair(call: &Call) -> Result<(Group, User)> {
 }
 
 fn not_a_member(group: &Group, user: &User) -> Error {
-    Error::not_found(Kind::User, format!("{} in group {}", user.id, group.id))
+    Error::not_found(Kind::Part, format!("User '{}' not found in group '{}'", user.id, group.id))
 }
 
 async fn add(call: Call) -> Result<RawReply> {
@@ -184,9 +204,17 @@ async fn check(call: Call) -> Result<RawReply> {
     if is_in { Ok(done()) } else { Err(not_a_member(&group, &user)) }
 }
 
+/// Takes every token of the user back too, as upstream does: their roles are others than when it was issued.
 async fn take_out(call: Call) -> Result<RawReply> {
     let (group, user) = pair(&call).await?;
     let (group_id, user_id) = (group.id.clone(), user.id.clone());
-    let was_in = call.cx.state.db.write(move |tx| groups::remove_member(tx, &group_id, &user_id)).await?;
-    if was_in { Ok(done()) } else { Err(not_a_member(&group, &user)) }
+    let (now, lifetime) = (call.cx.state.clock.now(), call.cx.state.identity.settings.token_seconds);
+    let take_out = move |tx: &mut Tx| {
+        let was_in = groups::remove_member(tx, &group_id, &user_id)?;
+        if was_in {
+            revocations::insert(tx, &Revoked::User(user_id.clone()), now, lifetime)?;
+        }
+        Ok(was_in)
+    };
+    if call.cx.state.db.write(take_out).await? { Ok(done()) } else { Err(not_a_member(&group, &user)) }
 }

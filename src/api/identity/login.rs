@@ -1,13 +1,16 @@
 //! Who logs in: the methods of `POST /v3/auth/tokens`, and what a login proves.
 //!
 //! Nothing in the answer, nor the time it takes, tells an unknown user from a wrong password or a disabled account
-//! (CVE-2021-38155): each costs one hash and ends in the same 401.
+//! (CVE-2021-38155): each costs one hash and ends in the same 401. Where accounts can be locked, each failure costs one
+//! write too, whether or not it counts for anybody.
 
-use super::recall::Account;
+use super::compliance;
+use super::recall;
 use super::scope::DomainSpec;
 use crate::api::authenticate::{self, required};
 use crate::api::{Call, State};
 use crate::clock::Timestamp;
+use crate::cloud::compliance::{Attempts, has};
 use crate::cloud::identity::{Scope, User};
 use crate::cloud::multi_factor::METHODS;
 use crate::cloud::token::{Claims, audit_id};
@@ -15,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::json::Text;
 use crate::ids::{DomainId, ProjectId, UserId};
 use crate::store::users::Password;
-use crate::store::{projects, users};
+use crate::store::{logins, projects, users};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -255,43 +258,88 @@ impl WantedUser {
 /// # Errors
 /// `Unauthorized` for whatever is wrong, `TooManyRequests` after too many failures, `Unavailable` when too many wait.
 pub async fn check_password(state: &State, wanted: &WantedUser, password: &str, peer: Option<IpAddr>) -> Result<User> {
+    let proven = prove_password(state, wanted, password, peer).await?;
+    if proven.is_expired {
+        // Said to whoever knows the password, who has to know what to do: change it.
+        let text = format!("The password is expired and needs to be changed for user: {}.", proven.user.id);
+        return Err(Error::Unauthorized(text));
+    }
+    Ok(proven.user)
+}
+
+/// A right password of an open account. It may have run out: then it is good for its own change and nothing else.
+pub struct Proven {
+    pub user: User,
+    pub password: Password,
+    pub is_expired: bool,
+}
+
+/// What is known of an account before its password is verified.
+struct Account {
+    user: User,
+    is_open: bool,
+    password: Option<Password>,
+    attempts: Attempts,
+}
+
+/// Verifies a password. An account that is locked, disabled or idle, or isn't there, costs as much as a wrong password and
+/// is told the same (CVE-2021-38155): one hash, and where accounts can be locked, one write.
+///
+/// # Errors
+/// As [`check_password`], but for a password that has run out.
+pub async fn prove_password(
+    state: &State,
+    wanted: &WantedUser,
+    password: &str,
+    peer: Option<IpAddr>,
+) -> Result<Proven> {
     let now = state.clock.now();
     let identity = &state.identity;
+    let rules = &identity.settings.security_compliance;
     let counted_as = wanted.counted_as();
     identity.failures.check(&counted_as, peer, now)?;
     let asked = wanted.clone();
-    let found: Option<(User, bool, Option<Password>)> = state
+    let account: Option<Account> = state
         .db
         .read(move |tx| {
             let Some(user) = asked.find(tx)? else { return Ok(None) };
             let domain = projects::domain_ref(tx, &user.domain_id)?;
-            let is_enabled = user.enabled && domain.is_some_and(|(_, is_enabled)| is_enabled);
-            let password = users::password(tx, &user.id)?;
-            Ok(Some((user, is_enabled, password)))
+            let is_open = user.enabled && domain.is_some_and(|(_, is_enabled)| is_enabled);
+            let (password, attempts) = (users::password(tx, &user.id)?, logins::attempts(tx, &user.id)?);
+            Ok(Some(Account { user, is_open, password, attempts }))
         })
         .await?;
-    let (account, stored) = match found {
-        Some((user, is_enabled, stored)) => (Some((user, is_enabled)), stored),
-        None => (None, None),
-    };
-    let hash = stored.as_ref().map(|stored| stored.hash.clone());
+    let hash = account.as_ref().and_then(|account| account.password.as_ref()).map(|stored| stored.hash.clone());
     let password: Arc<str> = password.into();
-    let expired = stored.as_ref().and_then(|stored| stored.expires_at).is_some_and(|expires_at| expires_at <= now);
+    let is_short = password.len() <= identity.settings.max_password_length;
+    let is_locked =
+        account.as_ref().is_some_and(|account| rules.is_locked(account.attempts, &account.user.options, now));
     // Whoever may not log in for any other reason is none whose password could be recalled: their refusal costs a hash.
-    let known = match (&account, &stored) {
-        (Some((user, true)), Some(stored)) if !expired => Some(Account { user_id: &user.id, stored }),
-        _ => None,
+    let is_expired = |user: &User, stored: &Password| {
+        stored.expires_at.is_some_and(|expires_at| expires_at <= now) && !has(&user.options, "ignore_password_expiry")
     };
+    let known = account.as_ref().filter(|account| account.is_open && is_short && !is_locked).and_then(|account| {
+        let user = Some(&account.user).filter(|user| !rules.is_idle(user, now))?;
+        let stored = account.password.as_ref().filter(|stored| !is_expired(user, stored))?;
+        Some(recall::Account { user_id: &user.id, stored })
+    });
     let verdict = identity.recall.verify(&identity.hashing, known, hash, password.clone(), now).await?;
-    match (account, stored) {
-        (Some((user, true)), Some(stored)) if verdict.fits && !expired => {
+    let fits = verdict.fits && is_short;
+    match account {
+        Some(Account { user, is_open: true, password: Some(stored), attempts })
+            if fits && !is_locked && !rules.is_idle(&user, now) =>
+        {
+            compliance::note_success(state, &user, attempts, now).await?;
             if verdict.is_stale {
-                upgrade(state, stored, password.to_string()).await?;
+                upgrade(state, stored.clone(), password.to_string()).await?;
             }
-            Ok(user)
+            let is_expired = is_expired(&user, &stored);
+            Ok(Proven { user, password: stored, is_expired })
         }
-        _ => {
+        other => {
             identity.failures.count(&counted_as, peer, now);
+            let counts_for = other.filter(|_| !fits && !is_locked).map(|account| account.user.id);
+            compliance::note_failure(state, counts_for, now).await?;
             Err(required())
         }
     }

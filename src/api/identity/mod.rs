@@ -9,10 +9,16 @@ mod access_rule_tests;
 mod access_rules;
 mod answer;
 mod application_credentials;
+mod assignment_names;
+#[cfg(test)]
+mod assignment_tests;
 #[cfg(test)]
 mod attack_tests;
 mod catalog;
 mod catalogs;
+mod compliance;
+#[cfg(test)]
+mod compliance_tests;
 mod credential_login;
 #[cfg(test)]
 mod credential_tests;
@@ -22,9 +28,14 @@ mod desk;
 mod domains;
 mod ec2_credentials;
 mod failures;
+mod fields;
 mod grants;
 mod groups;
 mod hashing;
+#[cfg(test)]
+mod inference_tests;
+#[cfg(test)]
+mod input_tests;
 mod listing;
 mod login;
 #[cfg(test)]
@@ -32,6 +43,9 @@ mod multi_factor_tests;
 mod not_built;
 mod own_account;
 mod own_scopes;
+mod pages;
+#[cfg(test)]
+mod pages_tests;
 mod project_tags;
 mod project_tree;
 mod projects;
@@ -59,6 +73,8 @@ mod tests;
 mod token_view;
 mod tokens;
 mod totp_login;
+#[cfg(test)]
+mod tree_tests;
 mod trust_request;
 #[cfg(test)]
 mod trust_tests;

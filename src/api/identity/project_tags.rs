@@ -1,20 +1,21 @@
 //! Tags of projects: `/v3/projects/{id}/tags`, and the four filters of a list.
 
-use super::answer::{done, link};
+use super::answer::{done, invalid, link};
+use super::fields::{TagList, tag_fault};
 use super::projects::of_path;
 use crate::api::{Call, Row};
+use crate::cloud::compliance::has;
 use crate::cloud::identity::Project;
 use crate::error::{Error, Kind, Result};
-use crate::http::json::Text;
+use crate::http::call::BodyFault;
+use crate::http::json::{Parse, Path};
+use crate::http::microversion::Microversion;
 use crate::http::query::Query;
 use crate::http::reply::RawReply;
-use crate::http::table::{delete, get, put};
-use crate::store::projects;
+use crate::http::table::{Dialect, delete, get, put};
+use crate::store::{Tx, projects};
 use http::StatusCode;
 use serde_json::json;
-
-/// Upstream's bound.
-const MOST: usize = 80;
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -28,72 +29,61 @@ pub fn rows() -> Vec<Row> {
 }
 
 crate::versioned! {
-    request Tags open {
-        "tags" required => tags: Vec<Text<1, 255>>,
+    request Tags strict {
+        "tags" required => tags: TagList,
     }
 }
 
-/// Tags as upstream takes them: no slash, no comma, no twins, at most eighty.
-///
-/// # Errors
-/// `BadRequest`.
-pub fn checked(tags: Vec<Text<1, 255>>) -> Result<Vec<String>> {
-    let mut kept: Vec<String> = Vec::new();
-    for Text(tag) in tags {
-        if tag.contains(['/', ',']) {
-            return Err(Error::bad_request(format!(
-                "Invalid input for field 'tags': '{tag}' does not match '^[^,/]*$'"
+/// The four filters of a list: all of these tags, any of them, not all of them, none of them.
+pub fn asked(query: &Query) -> projects::Tags {
+    let list = |name: &str| query.get(name).map(|tags| tags.split(',').map(str::to_owned).collect());
+    projects::Tags {
+        all: list("tags"),
+        any: list("tags-any"),
+        not_all: list("not-tags"),
+        not_any: list("not-tags-any"),
+    }
+}
+
+fn answer<B>(call: &Call<B>, tags: &[String], project: &Project) -> RawReply {
+    let links = json!({"self": link(call, &format!("/projects/{}/tags", project.id))});
+    RawReply::json(StatusCode::OK, &json!({"links": links, "tags": tags}))
+}
+
+/// Changes the tags of the path's project as they are now.
+async fn change<B>(
+    call: &Call<B>,
+    verb: &'static str,
+    change: impl Fn(Vec<String>) -> Result<Vec<String>> + Send + 'static,
+) -> Result<Project> {
+    let id = of_path(call).await?.id;
+    let write = move |tx: &mut Tx| {
+        let mut project = projects::get(tx, &id)?.ok_or_else(|| Error::not_found(Kind::Project, &id))?;
+        if has(&project.options, "immutable") {
+            return Err(Error::Forbidden(format!(
+                "Cannot {verb} project tags for {id}, project is immutable. Set \"immutable\" option to false before creating project tags."
             )));
         }
-        if !kept.contains(&tag) {
-            kept.push(tag);
-        }
-    }
-    if kept.len() > MOST {
-        return Err(Error::bad_request("Invalid input for field 'tags': the list is too long"));
-    }
-    kept.sort();
-    Ok(kept)
-}
-
-/// Does a project fit the tag filters of a query?
-pub fn fit(project: &Project, query: &Query) -> bool {
-    let asked = |name: &str| -> Option<Vec<String>> {
-        query.get(name).map(|tags| tags.split(',').map(str::to_owned).collect())
+        project.tags = change(project.tags)?;
+        projects::update(tx, &project)?;
+        Ok(project)
     };
-    let has = |tag: &String| project.tags.contains(tag);
-    asked("tags").is_none_or(|tags| tags.iter().all(has))
-        && asked("tags-any").is_none_or(|tags| tags.iter().any(has))
-        && asked("not-tags").is_none_or(|tags| !tags.iter().all(has))
-        && asked("not-tags-any").is_none_or(|tags| !tags.iter().any(has))
-}
-
-fn answer<B>(call: &Call<B>, project: &Project) -> RawReply {
-    let links = json!({"self": link(call, &format!("/projects/{}/tags", project.id))});
-    RawReply::json(StatusCode::OK, &json!({"links": links, "tags": project.tags}))
-}
-
-async fn store<B>(call: &Call<B>, project: &Project) -> Result<()> {
-    let stored = project.clone();
-    call.cx.state.db.write(move |tx| projects::update(tx, &stored)).await
+    call.cx.state.db.write(write).await
 }
 
 async fn list(call: Call) -> Result<RawReply> {
     let project = of_path(&call).await?;
-    Ok(answer(&call, &project))
+    Ok(answer(&call, &project.tags, &project))
 }
 
 async fn replace(call: Call<Tags>) -> Result<RawReply> {
-    let mut project = of_path(&call).await?;
-    project.tags = checked(call.body.tags.clone())?;
-    store(&call, &project).await?;
-    Ok(answer(&call, &project))
+    let tags = call.body.tags.0.clone();
+    let project = change(&call, "update", move |_| Ok(tags.clone())).await?;
+    Ok(answer(&call, &project.tags, &project))
 }
 
 async fn clear(call: Call) -> Result<RawReply> {
-    let mut project = of_path(&call).await?;
-    project.tags.clear();
-    store(&call, &project).await?;
+    change(&call, "update", |_| Ok(Vec::new())).await?;
     Ok(done())
 }
 
@@ -101,26 +91,39 @@ fn tag(call: &Call) -> String {
     call.path("tag").to_owned()
 }
 
+fn missing(tag: &str) -> Error {
+    Error::not_found(Kind::Part, format!("Could not find project tag: {tag}."))
+}
+
 async fn check(call: Call) -> Result<RawReply> {
     let project = of_path(&call).await?;
-    if project.tags.contains(&tag(&call)) { Ok(done()) } else { Err(Error::not_found(Kind::Page, tag(&call))) }
+    if project.tags.contains(&tag(&call)) { Ok(done()) } else { Err(missing(&tag(&call))) }
 }
 
 async fn add(call: Call) -> Result<RawReply> {
-    let mut project = of_path(&call).await?;
-    let all = project.tags.iter().cloned().chain([tag(&call)]).map(Text);
-    project.tags = checked(all.collect())?;
-    store(&call, &project).await?;
+    let new = tag(&call);
+    if let Some(fault) = tag_fault(&new) {
+        return Err(invalid("tag", &json!(new), &format!("'{new}' {fault}")));
+    }
+    let add = move |mut tags: Vec<String>| {
+        tags.push(new.clone());
+        // One that is there already is refused, as one too many is.
+        TagList::parse(json!(tags), &Path::Key(&Path::Root, "tags"), Microversion::ANY)
+            .map(|tags| tags.0)
+            .map_err(|invalid| crate::api::faults::KEYSTONE.body_fault(&BodyFault::Invalid(invalid)))
+    };
+    let project = change(&call, "create", add).await?;
     let place = link(&call, &format!("/projects/{}/tags/{}", project.id, tag(&call)));
     Ok(RawReply::empty(StatusCode::CREATED).header("location", &place))
 }
 
 async fn remove(call: Call) -> Result<RawReply> {
-    let mut project = of_path(&call).await?;
-    if !project.tags.contains(&tag(&call)) {
-        return Err(Error::not_found(Kind::Page, tag(&call)));
-    }
-    project.tags.retain(|kept| *kept != tag(&call));
-    store(&call, &project).await?;
+    let gone = tag(&call);
+    let remove = move |mut tags: Vec<String>| {
+        let before = tags.len();
+        tags.retain(|kept| *kept != gone);
+        if tags.len() == before { Err(missing(&gone)) } else { Ok(tags) }
+    };
+    change(&call, "delete", remove).await?;
     Ok(done())
 }

@@ -1,19 +1,15 @@
 //! The tree of projects: what stands above and below one, and what a place in the tree forbids.
 
-use super::answer::asks;
-use super::login::not_allowed;
+use super::answer::{Change, asks, link, mutable};
 use super::projects::view;
 use crate::api::Call;
 use crate::cloud::identity::Project;
 use crate::error::{Error, Kind, Result};
 use crate::http::json::Map;
 use crate::ids::ProjectId;
-use crate::store::projects::{self, Filter};
-use crate::store::{Tx, roles};
+use crate::store::{Tx, projects};
 use serde_json::{Value, json};
-
-/// Levels below a domain, upstream's default.
-const DEEPEST: usize = 5;
+use std::collections::HashMap;
 
 /// Adds `parents` and `subtree` in the form that the query asks for. Lists hold only projects the caller has a role on.
 pub async fn extend(call: &Call, project: &Project, view: &mut Map) -> Result<()> {
@@ -23,66 +19,59 @@ pub async fn extend(call: &Call, project: &Project, view: &mut Map) -> Result<()
             return Err(Error::bad_request(format!("Cannot use {list} and {ids} query params at the same time.")));
         }
     }
+    let wants = |side: &str| asks(query, &format!("{side}_as_list")) || asks(query, &format!("{side}_as_ids"));
+    let (wants_parents, wants_subtree) = (wants("parents"), wants("subtree"));
+    if !wants_parents && !wants_subtree {
+        return Ok(());
+    }
     let (id, user) = (project.id.clone(), call.cx.user_id()?.clone());
-    let (parents, below, mine) = call
-        .cx
-        .state
-        .db
-        .read(move |tx| {
-            let parents = projects::ancestors(tx, &id)?;
-            let below = subtree(tx, &id)?;
-            let mut mine = Vec::new();
-            for project in parents.iter().chain(&below) {
-                let target = crate::cloud::identity::Target::Project(project.id.clone());
-                if !roles::effective(tx, &user, &target)?.is_empty() {
-                    mine.push(project.id.clone());
-                }
-            }
-            Ok((parents, below, mine))
-        })
-        .await?;
-    let seen = |all: &[Project]| -> Vec<Value> {
-        all.iter().filter(|one| mine.contains(&one.id)).map(|one| json!({"project": self::view(one)})).collect()
+    let read = move |tx: &mut Tx| {
+        let parents = if wants_parents { projects::ancestors(tx, &id)? } else { Vec::new() };
+        let below = if wants_subtree { projects::subtree(tx, &id)? } else { Vec::new() };
+        Ok((parents, below, projects::ids_of_user(tx, &user)?))
+    };
+    let (parents, below, mine) = call.cx.state.db.read(read).await?;
+    let seen = |all: &[Project]| -> Value {
+        all.iter().filter(|one| mine.contains(&one.id)).map(|one| json!({"project": with_link(call, one)})).collect()
     };
     if asks(query, "parents_as_list") {
-        view.insert("parents".to_owned(), Value::Array(seen(&parents)));
+        view.insert("parents".to_owned(), seen(&parents));
     } else if asks(query, "parents_as_ids") {
         let nested = parents.iter().rev().fold(Value::Null, |inner, one| json!({ one.id.as_str(): inner }));
         view.insert("parents".to_owned(), nested);
     }
     if asks(query, "subtree_as_list") {
-        view.insert("subtree".to_owned(), Value::Array(seen(&below)));
+        view.insert("subtree".to_owned(), seen(&below));
     } else if asks(query, "subtree_as_ids") {
-        view.insert("subtree".to_owned(), nested_below(&project.id, &below));
+        let mut children: HashMap<&ProjectId, Vec<&ProjectId>> = HashMap::new();
+        for one in &below {
+            if let Some(parent) = &one.parent_id {
+                children.entry(parent).or_default().push(&one.id);
+            }
+        }
+        view.insert("subtree".to_owned(), nested_below(&project.id, &children));
     }
     Ok(())
 }
 
-fn nested_below(id: &ProjectId, all: &[Project]) -> Value {
-    let children = all.iter().filter(|one| one.parent_id.as_ref() == Some(id));
-    let map: Map = children.map(|child| (child.id.0.clone(), nested_below(&child.id, all))).collect();
-    if map.is_empty() { Value::Null } else { Value::Object(map) }
+fn with_link(call: &Call, project: &Project) -> Map {
+    let mut view = view(project);
+    view.insert("links".to_owned(), json!({"self": link(call, &format!("/projects/{}", project.id))}));
+    view
 }
 
-/// Everything below a project, parents before children.
-pub fn subtree(tx: &mut Tx, id: &ProjectId) -> Result<Vec<Project>> {
-    let mut found: Vec<Project> = Vec::new();
-    let mut next = vec![id.clone()];
-    while let Some(parent_id) = next.pop() {
-        let filter = Filter { parent_id: Some(parent_id), ..Filter::default() };
-        for child in projects::list(tx, &filter)? {
-            next.push(child.id.clone());
-            found.push(child);
-        }
-    }
-    Ok(found)
+/// As deep as the tree, which has a bound.
+fn nested_below(id: &ProjectId, children: &HashMap<&ProjectId, Vec<&ProjectId>>) -> Value {
+    let Some(own) = children.get(id) else { return Value::Null };
+    Value::Object(own.iter().map(|child| (child.0.clone(), nested_below(child, children))).collect())
 }
 
-/// May a new project stand where it wants to?
+/// May a new project stand where it wants to? `deepest` is how many levels there may be below a domain.
 ///
 /// # Errors
-/// `BadRequest` for a parent or a domain that isn't there, `Forbidden` for a tree too deep or a disabled parent.
-pub fn check_place(tx: &mut Tx, project: &Project) -> Result<()> {
+/// `BadRequest` for a parent or a domain that isn't there or doesn't fit, or a branch that is disabled; `Forbidden` for a
+/// tree too deep.
+pub fn check_place(tx: &mut Tx, project: &Project, deepest: usize) -> Result<()> {
     let Some(domain_id) = &project.domain_id else {
         return match &project.parent_id {
             None => Ok(()),
@@ -93,58 +82,68 @@ pub fn check_place(tx: &mut Tx, project: &Project) -> Result<()> {
     projects::domain(tx, domain_id)?.ok_or_else(|| missing(Kind::Domain, &domain_id.0))?;
     let Some(parent_id) = &project.parent_id else { return Ok(()) };
     let parent = projects::get(tx, parent_id)?.ok_or_else(|| missing(Kind::Project, &parent_id.0))?;
-    let same_domain =
-        if parent.is_domain { parent.id.0 == domain_id.0 } else { parent.domain_id.as_ref() == Some(domain_id) };
-    if !same_domain {
+    if parent.is_domain && parent.id.0 != domain_id.0 {
         return Err(Error::bad_request(format!(
-            "Invalid domain ID: {domain_id}. The parent of the project is in another domain."
+            "Cannot create project, the parent ({parent_id}) is acting as a domain, but this project's domain id ({domain_id}) does not match the parent's id."
         )));
     }
-    if !parent.enabled {
-        return Err(not_allowed(&format!(
-            "cannot create a project in a branch containing a disabled project: {parent_id}"
+    if let Some(other) = parent.domain_id.as_ref().filter(|other| *other != domain_id) {
+        return Err(Error::bad_request(format!(
+            "Cannot create project, since it specifies its domain_id {domain_id}, but specifies a parent in a different domain ({other})."
         )));
     }
-    if projects::ancestors(tx, parent_id)?.len() >= DEEPEST {
-        return Err(not_allowed(&format!("Max hierarchy depth reached for {parent_id} branch.")));
+    let mut branch = projects::ancestors(tx, parent_id)?;
+    branch.push(parent);
+    if let Some(disabled) = branch.iter().find(|above| !above.enabled) {
+        return Err(Error::bad_request(format!(
+            "cannot create a project in a branch containing a disabled project: {}",
+            disabled.id
+        )));
+    }
+    // The branch's first is the domain, which is no level.
+    if branch.len() > deepest {
+        return Err(Error::Forbidden(format!("Max hierarchy depth reached for {parent_id} branch.")));
     }
     Ok(())
 }
 
-/// May a project be switched on or off where it stands?
+/// May a project be switched on or off where it stands? A domain may be, whatever is in it: disabled, it shuts all out.
 ///
 /// # Errors
 /// `Forbidden`, in upstream's words.
 pub fn check_switch(tx: &mut Tx, project: &Project) -> Result<()> {
-    if project.is_domain {
-        return Ok(());
-    }
     let id = &project.id;
-    if project.enabled {
-        if projects::ancestors(tx, id)?.iter().any(|parent| !parent.enabled && !parent.is_domain) {
-            return Err(not_allowed(&format!("cannot enable project {id} since it has disabled parents")));
-        }
-    } else if subtree(tx, id)?.iter().any(|child| child.enabled) {
-        return Err(not_allowed(&format!("cannot disable project {id} since its subtree contains enabled projects.")));
+    if project.enabled && projects::ancestors(tx, id)?.iter().any(|parent| !parent.enabled) {
+        return Err(Error::Forbidden(format!("Cannot enable project {id} since it has disabled parents")));
+    }
+    if !project.enabled && !project.is_domain && projects::subtree(tx, id)?.iter().any(|child| child.enabled) {
+        return Err(Error::Forbidden(format!(
+            "Cannot disable project {id} since its subtree contains enabled projects."
+        )));
     }
     Ok(())
 }
 
+/// Deletes a project that nothing stands on, or a disabled domain with all that is in it.
+///
 /// # Errors
-/// `Forbidden` for a project with children, or a domain that is enabled.
-pub fn check_removal(tx: &mut Tx, project: &Project) -> Result<()> {
-    let id = &project.id;
-    if project.is_domain {
-        return if project.enabled {
-            Err(not_allowed("Cannot delete a domain that is enabled, please disable it first."))
-        } else {
-            Ok(())
-        };
+/// `Forbidden` for a project with children, a domain that is enabled, and what is marked as immutable, in a domain too.
+pub fn remove(tx: &mut Tx, id: &ProjectId) -> Result<()> {
+    let project = projects::get(tx, id)?.ok_or_else(|| Error::not_found(Kind::Project, id))?;
+    let kind = if project.is_domain { "domain" } else { "project" };
+    mutable(&project.options, Change::Deletes, kind, &id.0)?;
+    if project.is_domain && project.enabled {
+        let text = "Cannot delete a domain that is enabled, please disable it first.";
+        return Err(Error::Forbidden(text.to_owned()));
     }
-    if subtree(tx, id)?.is_empty() {
-        return Ok(());
+    let below = projects::subtree(tx, id)?;
+    for inside in below.iter().filter(|_| project.is_domain) {
+        mutable(&inside.options, Change::Deletes, "project", &inside.id.0)?;
     }
-    Err(not_allowed(&format!(
-        "Cannot delete the project {id} since it is not a leaf in the hierarchy. Use the cascade option if you want to delete a whole subtree."
-    )))
+    if !project.is_domain && !below.is_empty() {
+        return Err(Error::Forbidden(format!(
+            "Cannot delete the project {id} since it is not a leaf in the hierarchy. Use the cascade option if you want to delete a whole subtree."
+        )));
+    }
+    projects::delete(tx, id)
 }

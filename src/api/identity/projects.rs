@@ -1,25 +1,34 @@
 //! Projects: `/v3/projects`. Their tags and trees stand in files of their own.
 
-use super::answer::{
-    done, extra_of, listed, listed_domain, merged, mutable, own_domain, permitted, shown, shows_domain, unchanged,
-};
-use super::login::not_allowed;
+use super::answer::{Change, done, extra_of, merged, mutable, own_domain, permitted, shown, unchanged};
+use super::fields::{IdText, Name, Options, TagList};
+use super::pages::{self, Attribute};
 use super::{project_tags, project_tree, targets};
 use crate::api::{Call, Row};
 use crate::cloud::identity::Project;
+use crate::cloud::listing::Test;
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
-use crate::http::json::{Map, Maybe, Text};
+use crate::http::json::{Map, Maybe};
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, patch, post};
 use crate::ids::{DomainId, ProjectId};
-use crate::store::projects::{self, Filter};
 use crate::store::revocations::Revoked;
-use crate::store::{Tx, revocations};
+use crate::store::{Tx, projects, revocations};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+/// What lists of projects that are in memory may be asked for.
 pub const FILTERS: &[&str] = &["domain_id", "enabled", "name", "parent_id"];
+
+/// What `GET /v3/projects` may be asked for, besides tags.
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute::Name(64),
+    Attribute::Id("domain_id"),
+    Attribute::Reference("parent_id"),
+    Attribute::Truth("enabled"),
+    Attribute::Truth("is_domain"),
+];
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -28,6 +37,7 @@ pub fn rows() -> Vec<Row> {
             "enabled",
             "is_domain",
             "limit",
+            "marker",
             "name",
             "not-tags",
             "not-tags-any",
@@ -48,40 +58,40 @@ pub fn rows() -> Vec<Row> {
 }
 
 crate::versioned! {
-    request ProjectCreate open {
+    request ProjectCreate strict {
         "project" required => project: NewProject,
     }
 }
 
 crate::versioned! {
     request NewProject open {
-        "name" required => name: Text<1, 64>,
-        "domain_id"     => domain_id: Option<Text<1, 64>>,
-        "parent_id"     => parent_id: Option<Text<1, 64>>,
+        "name" required => name: Name<64>,
+        "domain_id"     => domain_id: Option<IdText>,
+        "parent_id"     => parent_id: Option<IdText>,
         "is_domain"     => is_domain: Maybe<bool>,
         "description"   => description: Option<String>,
         "enabled"       => enabled: Maybe<bool>,
-        "tags"          => tags: Maybe<Vec<Text<1, 255>>>,
-        "options"       => options: Maybe<Map>;
+        "tags"          => tags: Maybe<TagList>,
+        "options"       => options: Maybe<Options>;
         flatten         => extra
     }
 }
 
 crate::versioned! {
-    request ProjectUpdate open {
+    request ProjectUpdate strict {
         "project" required => project: ProjectChange,
     }
 }
 
 crate::versioned! {
     request ProjectChange open {
-        "name"        => name: Maybe<Text<1, 64>>,
+        "name"        => name: Maybe<Name<64>>,
         "description" => description: Maybe<Option<String>>,
         "enabled"     => enabled: Maybe<bool>,
         "parent_id"   => parent_id: Maybe<Option<String>>,
         "is_domain"   => is_domain: Maybe<bool>,
-        "tags"        => tags: Maybe<Vec<Text<1, 255>>>,
-        "options"     => options: Maybe<Map>;
+        "tags"        => tags: Maybe<TagList>,
+        "options"     => options: Maybe<Options>;
         flatten       => extra
     }
 }
@@ -113,16 +123,14 @@ pub async fn of_path<B>(call: &Call<B>) -> Result<Project> {
 }
 
 async fn list(call: Call) -> Result<RawReply> {
-    let filter = Filter {
-        is_domain: super::answer::asks(call.query(), "is_domain"),
-        domain_id: listed_domain(&call),
-        parent_id: call.query().get("parent_id").map(ProjectId::from),
-    };
-    let found = call.cx.state.db.read(move |tx| projects::list(tx, &filter)).await?;
-    let within = found.iter().filter(|project| shows_domain(&call, project.domain_id.as_ref().map(DomainId::as_str)));
-    let seen = within.filter(|project| call.cx.permits(&targets::project(project)));
-    let items = seen.filter(|project| project_tags::fit(project, call.query())).map(view).collect();
-    Ok(listed(&call, "projects", items, FILTERS))
+    let mut listing = pages::in_own_domain(&call, pages::asked(&call, ATTRIBUTES)?, "domain_id");
+    if !call.query().has("is_domain") {
+        listing = listing.with("is_domain", Test::Truth(false));
+    }
+    let (wanted, tags) = (listing.clone(), project_tags::asked(call.query()));
+    let found = call.cx.state.db.read(move |tx| projects::page(tx, &wanted, &tags)).await?;
+    let items = found.items.iter().filter(|project| call.cx.permits(&targets::project(project))).map(view).collect();
+    Ok(pages::page(&call, "projects", items, pages::next(&call, &found, &listing, |project| project.id.as_str())))
 }
 
 async fn show(call: Call) -> Result<RawReply> {
@@ -137,28 +145,32 @@ async fn create(call: Call<ProjectCreate>) -> Result<RawReply> {
     let is_domain = new.is_domain.given().unwrap_or(false);
     // The rule sees what the body says: who may only act in their domain has to name it.
     call.cx.permit(&Target::new().with_option("target.project.domain_id", new.domain_id.as_ref().map(|id| &id.0)))?;
-    let domain_id = match (is_domain, new.domain_id, &new.parent_id) {
+    let parent_id = new.parent_id.map(|id| ProjectId(id.0));
+    let given = new.domain_id.map(|id| DomainId(id.0));
+    let domain_id = match (is_domain, &given, &parent_id) {
         (true, ..) => None,
-        (false, Some(id), _) => Some(DomainId(id.0)),
-        (false, None, Some(parent)) => Some(domain_of(&call, ProjectId(parent.0.clone())).await?),
+        (false, Some(id), _) => Some(id.clone()),
+        (false, None, Some(parent)) => Some(domain_of(&call, parent.clone()).await?),
         (false, None, None) => Some(own_domain(&call)?),
     };
-    let parent_id = new.parent_id.map(|id| ProjectId(id.0));
+    // What says that it is in a domain is below it, also if it wants to be one: then that is what is refused.
+    let above = domain_id.as_ref().or(given.as_ref()).map(|id| ProjectId(id.0.clone()));
     let project = Project {
         id: ProjectId::random(),
-        parent_id: parent_id.or_else(|| domain_id.as_ref().map(|id| ProjectId(id.0.clone()))),
+        parent_id: parent_id.or(above),
         domain_id,
         is_domain,
-        name: new.name.0.trim().to_owned(),
+        name: new.name.trimmed(),
         description: new.description.unwrap_or_default(),
         enabled: new.enabled.given().unwrap_or(true),
-        tags: project_tags::checked(new.tags.given().unwrap_or_default())?,
-        options: merged(Map::new(), new.options.given()),
+        tags: new.tags.given().unwrap_or_default().0,
+        options: merged(Map::new(), new.options.given().map(|options| options.0)),
         extra: extra_of(new.extra),
     };
     let (stored, now) = (project.clone(), call.cx.state.clock.now());
+    let deepest = call.cx.state.identity.settings.max_project_tree_depth;
     let insert = move |tx: &mut Tx| {
-        project_tree::check_place(tx, &stored)?;
+        project_tree::check_place(tx, &stored, deepest)?;
         projects::insert(tx, &stored, now)
     };
     call.cx.state.db.write(insert).await?;
@@ -179,7 +191,8 @@ async fn update(call: Call<ProjectUpdate>) -> Result<RawReply> {
     let (now, lifetime) = (call.cx.state.clock.now(), call.cx.state.identity.settings.token_seconds);
     let write = move |tx: &mut Tx| {
         let project = projects::get(tx, &id)?.ok_or_else(|| Error::not_found(Kind::Project, &id))?;
-        mutable(&project.options, Some(change.options.as_ref().unwrap_or(&Map::new())), "project", &id.0)?;
+        let kind = if project.is_domain { "domain" } else { "project" };
+        mutable(&project.options, change.kind(), kind, &id.0)?;
         let was_enabled = project.enabled;
         let project = changed(project, change.clone())?;
         if project.enabled != was_enabled {
@@ -195,38 +208,47 @@ async fn update(call: Call<ProjectUpdate>) -> Result<RawReply> {
     Ok(answer(&call, StatusCode::OK, &project, view(&project)))
 }
 
+impl ProjectChange {
+    fn kind(&self) -> Change {
+        let Self { name, description, enabled, parent_id, is_domain, tags, options, extra } = self;
+        let gives_more = name.as_ref().is_some()
+            || description.as_ref().is_some()
+            || enabled.as_ref().is_some()
+            || parent_id.as_ref().is_some()
+            || is_domain.as_ref().is_some()
+            || tags.as_ref().is_some()
+            || !extra.is_empty();
+        Change::of(options.as_ref().map(|options| &options.0), gives_more)
+    }
+}
+
 fn changed(mut project: Project, change: ProjectChange) -> Result<Project> {
-    unchanged(change.extra.get("id"), &project.id.0, "Cannot change project ID")?;
-    let domain = project.domain_id.as_ref().map_or("", DomainId::as_str);
+    unchanged(change.extra.get("id"), Some(&project.id.0), "Cannot change ID")?;
+    let domain = project.domain_id.as_ref().map(DomainId::as_str);
     unchanged(change.extra.get("domain_id"), domain, "Cannot change Domain ID")?;
     if change.parent_id.given().is_some_and(|parent| parent.map(ProjectId) != project.parent_id) {
-        return Err(not_allowed("Update of `parent_id` is not allowed."));
+        return Err(Error::Forbidden("Update of `parent_id` is not allowed.".to_owned()));
     }
     if change.is_domain.given().is_some_and(|is_domain| is_domain != project.is_domain) {
         return Err(Error::bad_request("Update of `is_domain` is not allowed."));
     }
     if let Some(name) = change.name.given() {
-        project.name = name.0.trim().to_owned();
+        project.name = name.trimmed();
     }
     if let Some(description) = change.description.given() {
         project.description = description.unwrap_or_default();
     }
     if let Some(tags) = change.tags.given() {
-        project.tags = project_tags::checked(tags)?;
+        project.tags = tags.0;
     }
     project.enabled = change.enabled.given().unwrap_or(project.enabled);
-    project.options = merged(project.options, change.options.given());
+    project.options = merged(project.options, change.options.given().map(|options| options.0));
     project.extra = merged(project.extra, Some(extra_of(change.extra)));
     Ok(project)
 }
 
 async fn remove(call: Call) -> Result<RawReply> {
-    let project = of_path(&call).await?;
-    mutable(&project.options, None, "project", &project.id.0)?;
-    let delete = move |tx: &mut Tx| {
-        project_tree::check_removal(tx, &project)?;
-        projects::delete(tx, &project.id)
-    };
-    call.cx.state.db.write(delete).await?;
+    let id = of_path(&call).await?.id;
+    call.cx.state.db.write(move |tx| project_tree::remove(tx, &id)).await?;
     Ok(done())
 }

@@ -149,7 +149,8 @@ mod tests {
     const CHEAP: Recipe = Recipe { memory: 64, passes: 1, lanes: 1 };
 
     fn row(id: &str) -> Password {
-        Password { id: id.to_owned(), hash: CHEAP.hash("right").unwrap(), expires_at: None }
+        let hash = CHEAP.hash("right").unwrap();
+        Password { id: id.to_owned(), hash, expires_at: None, is_self_service: false, made_at: NOW }
     }
 
     /// Whether the answer came without a hash: a pool without a free place has none to give.

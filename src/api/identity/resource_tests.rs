@@ -66,12 +66,12 @@ async fn what_the_form_of_a_body_forbids_is_told_in_jsonschemas_words() {
     let admin = cloud.admin().await;
     for (body, message) in [
         (json!({}), "'user' is a required property"),
-        (json!({"user": {"name": ""}}), "Invalid input for field 'name': '' is too short"),
+        (json!({"user": {"name": ""}}), "Invalid input for field/attribute name. Value: . '' should be non-empty"),
         (
             json!({"user": {"name": "x", "enabled": "False"}}),
-            "Invalid input for field 'enabled': 'False' is not of type 'boolean'",
+            "Invalid input for field/attribute enabled. Value: False. 'False' is not of type 'boolean'",
         ),
-        (json!({"user": {"name": 5}}), "Invalid input for field 'name': 5 is not of type 'string'"),
+        (json!({"user": {"name": 5}}), "Invalid input for field/attribute name. Value: 5. 5 is not of type 'string'"),
     ] {
         let reply = admin.post("/v3/users", body).await;
         assert_eq!((reply.status, reply.message().as_str()), (400, message));

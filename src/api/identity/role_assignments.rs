@@ -1,21 +1,26 @@
-//! `GET /v3/role_assignments`: all grants, or (with `effective`) what they come to.
+//! `GET /v3/role_assignments`: grants as they were made, or (with `effective`) what they come to.
+//!
+//! Both are asked of the store with every filter that can be: there may be half a million grants. What grants come to is
+//! reckoned from those that could reach the user or the project asked for, and nothing else is fetched for it.
 
 use super::answer::{asks, here, link, shows_domain};
-use super::{project_tree, targets};
+use super::assignment_names::Names;
+use super::pages::check_id;
+use super::targets;
 use crate::api::{Call, Row};
-use crate::cloud::effective::{Held, Via, expand};
-use crate::cloud::identity::{Actor, Project, Target as On};
+use crate::cloud::effective::{Held, Place, Via, expand};
+use crate::cloud::identity::{Actor, Assignment, Target as To};
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
 use crate::http::query::Query;
 use crate::http::reply::RawReply;
 use crate::http::table::get;
-use crate::ids::{DomainId, ProjectId, RoleId};
-use crate::store::projects::{self, Filter};
-use crate::store::{Tx, assignments, groups, roles, users};
+use crate::ids::{DomainId, GroupId, ProjectId, RoleId, UserId};
+use crate::store::assignments::{On, Wanted};
+use crate::store::{Tx, assignments, groups, projects, roles};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 pub fn rows() -> Vec<Row> {
     vec![get("/v3/role_assignments", list).rule("identity:list_role_assignments").query(&[
@@ -32,187 +37,195 @@ pub fn rows() -> Vec<Row> {
     ])]
 }
 
-/// Names by id, for `include_names`, and what is needed to find the domain of a project.
-#[derive(Default)]
-struct Names {
-    projects: HashMap<String, Project>,
-    /// Name and domain.
-    actors: HashMap<String, (String, String)>,
-    roles: HashMap<String, (String, Option<String>)>,
+/// What a query asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    role_id: Option<RoleId>,
+    user_id: Option<UserId>,
+    group_id: Option<GroupId>,
+    project_id: Option<ProjectId>,
+    domain_id: Option<DomainId>,
+    of_system: bool,
+    inherited: Option<bool>,
+    with_subtree: bool,
+    is_effective: bool,
+    with_names: bool,
+}
+
+impl Asked {
+    /// # Errors
+    /// `BadRequest` for filters that contradict each other, and ids that can be none.
+    pub(super) fn of(query: &Query) -> Result<Self> {
+        let refuse = |text: &str| Err(Error::bad_request(text));
+        let has = |name: &str| query.has(name);
+        let (is_effective, with_subtree) = (asks(query, "effective"), asks(query, "include_subtree"));
+        let inherited = query.get("scope.OS-INHERIT:inherited_to").map(|to| to == "projects");
+        match () {
+            () if has("scope.domain.id") && has("scope.project.id") => refuse("Specify a domain or project, not both"),
+            () if has("scope.domain.id") && has("scope.system") => refuse("Specify system or domain, not both"),
+            () if has("scope.project.id") && has("scope.system") => refuse("Specify system or project, not both"),
+            () if has("user.id") && has("group.id") => refuse("Specify a user or group, not both"),
+            () if is_effective && has("group.id") => {
+                refuse("Combining effective and group filter will always result in an empty list.")
+            }
+            () if is_effective && inherited == Some(true) && has("scope.domain.id") => {
+                refuse("Combining effective, domain and inherited filters will always result in an empty list.")
+            }
+            () if with_subtree && !has("scope.project.id") => {
+                refuse("scope.project.id must be specified if include_subtree is also specified")
+            }
+            () => Ok(()),
+        }?;
+        for name in ["role.id", "group.id", "scope.domain.id", "scope.project.id"] {
+            if let Some(id) = query.get(name) {
+                check_id(name, id)?;
+            }
+        }
+        let id = |name: &str| query.get(name).map(str::to_owned);
+        Ok(Self {
+            role_id: id("role.id").map(RoleId),
+            user_id: id("user.id").map(UserId),
+            group_id: id("group.id").map(GroupId),
+            project_id: id("scope.project.id").map(ProjectId),
+            domain_id: id("scope.domain.id").map(DomainId),
+            of_system: query.get("scope.system") == Some("all"),
+            inherited,
+            with_subtree,
+            is_effective,
+            with_names: asks(query, "include_names"),
+        })
+    }
+
+    /// Grants as they were made.
+    fn direct(&self) -> Wanted {
+        let on = match (&self.project_id, &self.domain_id) {
+            (Some(id), _) => On::Project { id: id.clone(), with_subtree: self.with_subtree },
+            (None, Some(id)) => On::Domain(id.clone()),
+            (None, None) if self.of_system => On::System,
+            (None, None) => On::Everything,
+        };
+        Wanted {
+            role_id: self.role_id.clone(),
+            user_id: self.user_id.clone(),
+            group_id: self.group_id.clone(),
+            by_groups: false,
+            on,
+            inherited: self.inherited,
+        }
+    }
+
+    /// Grants that may come to what is asked for. Their roles are not looked at: any may imply the one asked for.
+    fn sources(&self) -> Wanted {
+        let on = match (&self.project_id, &self.domain_id) {
+            (Some(id), _) => On::Reaching { id: id.clone(), with_subtree: self.with_subtree },
+            (None, Some(id)) => On::Domain(id.clone()),
+            (None, None) if self.of_system => On::System,
+            // As upstream: what is effective is about projects and domains, unless the system is asked for.
+            (None, None) => On::ProjectsAndDomains,
+        };
+        let inherited = if self.domain_id.is_some() { Some(false) } else { self.inherited };
+        Wanted { role_id: None, user_id: self.user_id.clone(), group_id: None, by_groups: true, on, inherited }
+    }
+}
+
+/// The grants that are asked for.
+pub(super) fn find(tx: &mut Tx, asked: &Asked) -> Result<Vec<Held>> {
+    if !asked.is_effective {
+        let found = assignments::list(tx, &asked.direct())?;
+        return Ok(found.into_iter().map(|assignment| Held { assignment, via: Vec::new() }).collect());
+    }
+    let sources = assignments::list(tx, &asked.sources())?;
+    let members = members(tx, asked, &sources)?;
+    let (places, reached) = places(tx, asked, &sources)?;
+    let known = roles::everywhere(tx)?;
+    let is_asked_for = |held: &Held| {
+        let Held { assignment, .. } = held;
+        let is_on_target = match (&assignment.target, &reached) {
+            (To::Project(id), Some(reached)) => reached.contains(id),
+            (To::Domain(_) | To::System, Some(_)) => false,
+            (_, None) => true,
+        };
+        is_on_target
+            && asked.role_id.as_ref().is_none_or(|role| *role == assignment.role_id)
+            // A domain's own role is there for what it implies and stands in no token.
+            && known.get(&assignment.role_id).is_some_and(|role| role.domain_id.is_none())
+    };
+    let expanded = expand(&sources, &members, &places, &roles::implications(tx)?);
+    Ok(expanded.into_iter().filter(is_asked_for).collect())
+}
+
+/// Who is in the groups that hold something; of them only the user asked for.
+fn members(tx: &mut Tx, asked: &Asked, sources: &[Assignment]) -> Result<Vec<(GroupId, UserId)>> {
+    let groups: HashSet<&str> = sources
+        .iter()
+        .filter_map(|source| match &source.actor {
+            Actor::Group(id) => Some(id.as_str()),
+            Actor::User(_) => None,
+        })
+        .collect();
+    if let Some(user) = &asked.user_id {
+        // The store has looked for grants to groups of this user only.
+        return Ok(groups.into_iter().map(|group| (group.into(), user.clone())).collect());
+    }
+    groups::memberships(tx, &groups.into_iter().collect::<Vec<_>>())
+}
+
+/// The projects that inherited grants may come down to, and, if a project is asked for, those that count.
+fn places(tx: &mut Tx, asked: &Asked, sources: &[Assignment]) -> Result<(Vec<Place>, Option<HashSet<ProjectId>>)> {
+    let Some(id) = &asked.project_id else {
+        let is_inherited = sources.iter().any(|source| source.inherited);
+        return Ok((if is_inherited { projects::places(tx)? } else { Vec::new() }, None));
+    };
+    let project = projects::get(tx, id)?.ok_or_else(|| Error::not_found(Kind::Project, id))?;
+    let below = if asked.with_subtree { projects::subtree(tx, id)? } else { Vec::new() };
+    let reached = below.iter().map(|below| below.id.clone()).chain([id.clone()]).collect();
+    let line = projects::ancestors(tx, id)?.into_iter().chain([project]).chain(below);
+    Ok((line.map(|place| (place.id, place.parent_id, place.domain_id)).collect(), Some(reached)))
 }
 
 async fn list(call: Call) -> Result<RawReply> {
-    let query = call.query().clone();
-    check_filters(&query)?;
-    let with_subtree = asks(&query, "include_subtree");
-    permit(&call, &query, with_subtree).await?;
-    let (is_effective, with_names) = (asks(&query, "effective"), asks(&query, "include_names"));
-    let (held, names) = call
-        .cx
-        .state
-        .db
-        .read(move |tx| {
-            let below = match query.get("scope.project.id").filter(|_| with_subtree) {
-                Some(id) => project_tree::subtree(tx, &id.into())?.into_iter().map(|project| project.id).collect(),
-                None => Vec::new(),
-            };
-            let all = if is_effective { effective(tx)? } else { direct(tx)? };
-            let held: Vec<Held> = all.into_iter().filter(|held| fits(held, &query, &below)).collect();
-            Ok((held, names(tx, with_names)?))
-        })
-        .await?;
+    let asked = Asked::of(call.query())?;
+    permit(&call, &asked).await?;
+    let (with_subtree, with_names) = (asked.with_subtree, asked.with_names);
+    let read = move |tx: &mut Tx| {
+        let held = find(tx, &asked)?;
+        let names = Names::of(tx, &held, asked.with_names)?;
+        Ok((held, names))
+    };
+    let (held, names) = call.cx.state.db.read(read).await?;
     // What was asked of a tree was permitted by its root.
-    let seen = held.iter().filter(|held| with_subtree || shows_domain(&call, names.domain_of(held)));
-    let shown: Vec<Value> = seen.map(|held| view(&call, held, &names, with_names)).collect();
+    let is_seen = |held: &&Held| with_subtree || shows_domain(&call, names.domain_of(&held.assignment.target));
+    let shown: Vec<Value> = held.iter().filter(is_seen).map(|held| view(&call, held, &names, with_names)).collect();
     let links = json!({"next": null, "self": here(&call), "previous": null});
     Ok(RawReply::json(StatusCode::OK, &json!({"role_assignments": shown, "links": links})))
 }
 
 /// Asks the rule of the list: about the domain of the token, or about the project at the root of the tree.
-async fn permit(call: &Call, query: &Query, with_subtree: bool) -> Result<()> {
-    let Some(id) = query.get("scope.project.id").filter(|_| with_subtree) else {
-        return call
-            .cx
-            .permit(&Target::new().with_option("target.domain_id", call.cx.credentials().domain_id.as_ref()));
+async fn permit(call: &Call, asked: &Asked) -> Result<()> {
+    let Some(id) = asked.project_id.clone().filter(|_| asked.with_subtree) else {
+        let own = call.cx.credentials().domain_id.as_ref();
+        return call.cx.permit(&Target::new().with_option("target.domain_id", own));
     };
-    let wanted = ProjectId::from(id);
+    let wanted = id.clone();
     let found = call.cx.state.db.read(move |tx| projects::get(tx, &wanted)).await?;
     let root = found.ok_or_else(|| Error::not_found(Kind::Project, id))?;
     call.cx.allow_on("identity:list_role_assignments_for_tree", &targets::project(&root))
-}
-
-/// # Errors
-/// `BadRequest` for filters that contradict each other.
-fn check_filters(query: &Query) -> Result<()> {
-    let refuse = |text: &str| Err(Error::bad_request(text));
-    let has = |name: &str| query.has(name);
-    match () {
-        () if has("scope.domain.id") && has("scope.project.id") => refuse("Specify a domain or project, not both"),
-        () if has("scope.domain.id") && has("scope.system") => refuse("Specify system or domain, not both"),
-        () if has("scope.project.id") && has("scope.system") => refuse("Specify system or project, not both"),
-        () if has("user.id") && has("group.id") => refuse("Specify a user or group, not both"),
-        () if asks(query, "effective") && has("group.id") => {
-            refuse("Combining effective and group filter will always result in an empty list.")
-        }
-        () if asks(query, "include_subtree") && !has("scope.project.id") => {
-            refuse("scope.project.id must be specified if include_subtree is also specified")
-        }
-        () => Ok(()),
-    }
-}
-
-fn direct(tx: &mut Tx) -> Result<Vec<Held>> {
-    Ok(assignments::list(tx)?.into_iter().map(|assignment| Held { assignment, via: Vec::new() }).collect())
-}
-
-fn effective(tx: &mut Tx) -> Result<Vec<Held>> {
-    let places = projects::list(tx, &Filter::default())?;
-    let places: Vec<_> = places.into_iter().map(|place| (place.id, place.parent_id, place.domain_id)).collect();
-    let held = expand(&assignments::list(tx)?, &groups::memberships(tx)?, &places, &roles::implications(tx)?);
-    // A domain's own roles are in no token: they have done what they are for by what they imply.
-    let global: HashSet<RoleId> = roles::list(tx, None)?.into_iter().map(|role| role.id).collect();
-    Ok(held.into_iter().filter(|held| global.contains(&held.assignment.role_id)).collect())
-}
-
-fn fits(held: &Held, query: &Query, below: &[ProjectId]) -> bool {
-    let assignment = &held.assignment;
-    let is = |name: &str, value: Option<&str>| query.get(name).is_none_or(|wanted| Some(wanted) == value);
-    let (user, group) = match &assignment.actor {
-        Actor::User(id) => (Some(id.as_str()), None),
-        Actor::Group(id) => (None, Some(id.as_str())),
-    };
-    let (project, domain) = match &assignment.target {
-        On::Project(id) => (Some(id), None),
-        On::Domain(id) => (None, Some(id.as_str())),
-        On::System => (None, None),
-    };
-    is("user.id", user)
-        && is("group.id", group)
-        && is("role.id", Some(assignment.role_id.as_str()))
-        && is("scope.domain.id", domain)
-        && (is("scope.project.id", project.map(ProjectId::as_str)) || project.is_some_and(|id| below.contains(id)))
-        && (!query.has("scope.system") || assignment.target == On::System)
-        && query.get("scope.OS-INHERIT:inherited_to").is_none_or(|to| (to == "projects") == held.is_inherited())
-}
-
-fn names(tx: &mut Tx, all: bool) -> Result<Names> {
-    let mut names = Names::default();
-    for is_domain in [false, true] {
-        let filter = Filter { is_domain, ..Filter::default() };
-        names.projects.extend(projects::list(tx, &filter)?.into_iter().map(|one| (one.id.0.clone(), one)));
-    }
-    if !all {
-        return Ok(names);
-    }
-    names.actors.extend(users::list(tx, None)?.into_iter().map(|one| (one.id.0, (one.name, one.domain_id.0))));
-    names.actors.extend(groups::list(tx, None)?.into_iter().map(|one| (one.id.0, (one.name, one.domain_id.0))));
-    let mut add = |all: Vec<crate::cloud::identity::Role>| {
-        names.roles.extend(all.into_iter().map(|one| (one.id.0, (one.name, one.domain_id.map(|id| id.0)))));
-    };
-    add(roles::list(tx, None)?);
-    let domains: Vec<_> = names.projects.values().filter(|one| one.is_domain).map(|one| one.id.0.clone()).collect();
-    let mut own = Vec::new();
-    for id in domains {
-        own.extend(roles::list(tx, Some(&id.into()))?);
-    }
-    names.roles.extend(own.into_iter().map(|one| (one.id.0, (one.name, one.domain_id.map(|id| id.0)))));
-    Ok(names)
-}
-
-impl Names {
-    /// The domain of what is held: its own, or its project's.
-    fn domain_of<'n>(&'n self, held: &'n Held) -> Option<&'n str> {
-        match &held.assignment.target {
-            On::Project(id) => self.projects.get(&id.0)?.domain_id.as_ref().map(DomainId::as_str),
-            On::Domain(id) => Some(id.as_str()),
-            On::System => None,
-        }
-    }
-
-    fn domain(&self, id: &str) -> Value {
-        json!({"id": id, "name": self.projects.get(id).map(|domain| &domain.name)})
-    }
-
-    fn actor(&self, id: &str, with_names: bool) -> Value {
-        match self.actors.get(id).filter(|_| with_names) {
-            Some((name, domain)) => json!({"id": id, "name": name, "domain": self.domain(domain)}),
-            None => json!({"id": id}),
-        }
-    }
-
-    fn role(&self, id: &str, with_names: bool) -> Value {
-        match self.roles.get(id).filter(|_| with_names) {
-            Some((name, Some(domain))) => json!({"id": id, "name": name, "domain": self.domain(domain)}),
-            Some((name, None)) => json!({"id": id, "name": name}),
-            None => json!({"id": id}),
-        }
-    }
-
-    fn project(&self, id: &str, with_names: bool) -> Value {
-        match self.projects.get(id).filter(|_| with_names) {
-            Some(project) => {
-                let domain = project.domain_id.as_ref().map(|domain| self.domain(&domain.0));
-                json!({"id": id, "name": project.name, "domain": domain})
-            }
-            None => json!({"id": id}),
-        }
-    }
 }
 
 fn view(call: &Call, held: &Held, names: &Names, with_names: bool) -> Value {
     let assignment = &held.assignment;
     let mut scope = Map::new();
     let mut place = match &assignment.target {
-        On::Project(id) => {
+        To::Project(id) => {
             scope.insert("project".to_owned(), names.project(&id.0, with_names));
             format!("/projects/{id}")
         }
-        On::Domain(id) => {
+        To::Domain(id) => {
             let shown = if with_names { names.domain(&id.0) } else { json!({ "id": id }) };
             scope.insert("domain".to_owned(), shown);
             format!("/domains/{id}")
         }
-        On::System => {
+        To::System => {
             scope.insert("system".to_owned(), json!({"all": true}));
             "/system".to_owned()
         }
@@ -233,8 +246,9 @@ fn view(call: &Call, held: &Held, names: &Names, with_names: bool) -> Value {
             Via::Domain(domain) => place = format!("/domains/{domain}"),
             Via::Project(project) => place = format!("/projects/{project}"),
             Via::Role(prior) => {
-                links
-                    .insert("prior_role".to_owned(), json!(link(call, &format!("/prior_role/{prior}/implies/{role}"))));
+                // Upstream's link has the two the wrong way round, and so has this one.
+                let path = format!("/prior_role/{role}/implies/{prior}");
+                links.insert("prior_role".to_owned(), json!(link(call, &path)));
                 role.clone_from(&prior.0);
             }
         }
@@ -247,8 +261,8 @@ fn view(call: &Call, held: &Held, names: &Names, with_names: bool) -> Value {
     };
     links.insert("assignment".to_owned(), json!(link(call, &path)));
     json!({
-        key: names.actor(id, with_names),
-        "role": names.role(&assignment.role_id.0, with_names),
+        key: names.actor(&assignment.actor, with_names),
+        "role": names.role(&assignment.role_id, with_names),
         "scope": scope,
         "links": links,
     })

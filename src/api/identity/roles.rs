@@ -1,13 +1,15 @@
 //! Roles, and the roles that they imply.
 
-use super::answer::{done, extra_of, link, listed, merged, mutable, shown, unchanged};
+use super::answer::{Change, done, extra_of, link, merged, mutable, shown, unchanged};
+use super::fields::{IdText, Name, NonEmpty, Options};
 use super::login::not_allowed;
+use super::pages::{self, Attribute};
 use super::targets;
 use crate::api::{Call, Row};
 use crate::cloud::identity::Role;
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
-use crate::http::json::{Map, Maybe, Text};
+use crate::http::json::{Map, Maybe};
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, patch, post, put};
 use crate::ids::{DomainId, RoleId};
@@ -16,9 +18,12 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
+/// What `GET /v3/roles` may be asked for.
+const ATTRIBUTES: &[Attribute] = &[Attribute::Name(255), Attribute::Id("domain_id")];
+
 pub fn rows() -> Vec<Row> {
     vec![
-        get("/v3/roles", list).rule("identity:list_roles").query(&["domain_id", "limit", "name"]),
+        get("/v3/roles", list).rule("identity:list_roles").query(&["domain_id", "limit", "marker", "name"]),
         post("/v3/roles", create).rule("identity:create_role"),
         get("/v3/roles/{role_id}", show).rule("identity:get_role"),
         patch("/v3/roles/{role_id}", update).rule("identity:update_role"),
@@ -33,32 +38,32 @@ pub fn rows() -> Vec<Row> {
 }
 
 crate::versioned! {
-    request RoleCreate open {
+    request RoleCreate strict {
         "role" required => role: NewRole,
     }
 }
 
 crate::versioned! {
     request NewRole open {
-        "name" required => name: Text<1, 255>,
-        "domain_id"     => domain_id: Option<Text<1, 64>>,
+        "name" required => name: Name<255>,
+        "domain_id"     => domain_id: Option<IdText>,
         "description"   => description: Option<String>,
-        "options"       => options: Maybe<Map>;
+        "options"       => options: Maybe<Options>;
         flatten         => extra
     }
 }
 
 crate::versioned! {
-    request RoleUpdate open {
-        "role" required => role: RoleChange,
+    request RoleUpdate strict {
+        "role" required => role: NonEmpty<RoleChange>,
     }
 }
 
 crate::versioned! {
     request RoleChange open {
-        "name"        => name: Maybe<Text<1, 255>>,
+        "name"        => name: Maybe<Name<255>>,
         "description" => description: Maybe<Option<String>>,
-        "options"     => options: Maybe<Map>;
+        "options"     => options: Maybe<Options>;
         flatten       => extra
     }
 }
@@ -95,11 +100,14 @@ async fn of_path<B>(call: &Call<B>, name: &str) -> Result<Role> {
 }
 
 async fn list(call: Call) -> Result<RawReply> {
-    let domain = call.query().get("domain_id").map(DomainId::from);
-    let rule = if domain.is_some() { "identity:list_domain_roles" } else { "identity:list_roles" };
+    let listing = pages::asked(&call, ATTRIBUTES)?;
+    let of_domain = call.query().has("domain_id");
+    let rule = if of_domain { "identity:list_domain_roles" } else { "identity:list_roles" };
     call.cx.allow_on(rule, &Target::new())?;
-    let found = call.cx.state.db.read(move |tx| roles::list(tx, domain.as_ref())).await?;
-    Ok(listed(&call, "roles", found.iter().map(view).collect(), &["name"]))
+    let wanted = listing.clone();
+    let found = call.cx.state.db.read(move |tx| roles::page(tx, &wanted)).await?;
+    let items = found.items.iter().map(view).collect();
+    Ok(pages::page(&call, "roles", items, pages::next(&call, &found, &listing, |role| role.id.as_str())))
 }
 
 async fn show(call: Call) -> Result<RawReply> {
@@ -112,9 +120,9 @@ async fn create(call: Call<RoleCreate>) -> Result<RawReply> {
     let role = Role {
         id: RoleId::random(),
         domain_id: new.domain_id.map(|id| DomainId(id.0)),
-        name: new.name.0.trim().to_owned(),
+        name: new.name.trimmed(),
         description: new.description,
-        options: merged(Map::new(), new.options.given()),
+        options: merged(Map::new(), new.options.given().map(|options| options.0)),
         extra: extra_of(new.extra),
     };
     let rule = if role.domain_id.is_some() { "identity:create_domain_role" } else { "identity:create_role" };
@@ -131,27 +139,48 @@ async fn create(call: Call<RoleCreate>) -> Result<RawReply> {
 }
 
 async fn update(call: Call<RoleUpdate>) -> Result<RawReply> {
-    let mut role = of_path(&call, "role_id").await?;
-    let change = call.body.role.clone();
-    unchanged(change.extra.get("id"), &role.id.0, "Cannot change role ID")?;
-    let domain = role.domain_id.as_ref().map_or("", DomainId::as_str);
-    unchanged(change.extra.get("domain_id"), domain, "Cannot change Domain ID")?;
-    mutable(&role.options, Some(change.options.as_ref().unwrap_or(&Map::new())), "role", &role.id.0)?;
-    if let Some(name) = change.name.given() {
-        role.name = name.0.trim().to_owned();
-    }
-    role.description = change.description.given().unwrap_or(role.description);
-    role.options = merged(role.options, change.options.given());
-    role.extra = merged(role.extra, Some(extra_of(change.extra)));
-    let stored = role.clone();
-    call.cx.state.db.write(move |tx| roles::update(tx, &stored)).await?;
+    let id = of_path(&call, "role_id").await?.id;
+    let change = call.body.role.0.clone();
+    let write = move |tx: &mut Tx| {
+        let role = roles::get(tx, &id)?.ok_or_else(|| Error::not_found(Kind::Role, &id))?;
+        let kind = Change::of(change.options.as_ref().map(|options| &options.0), change.gives_more());
+        mutable(&role.options, kind, "role", &id.0)?;
+        let role = changed(role, change.clone())?;
+        roles::update(tx, &role)?;
+        Ok(role)
+    };
+    let role = call.cx.state.db.write(write).await?;
     Ok(answer(&call, StatusCode::OK, &role))
 }
 
+impl RoleChange {
+    fn gives_more(&self) -> bool {
+        let Self { name, description, options: _, extra } = self;
+        name.as_ref().is_some() || description.as_ref().is_some() || !extra.is_empty()
+    }
+}
+
+fn changed(mut role: Role, change: RoleChange) -> Result<Role> {
+    unchanged(change.extra.get("id"), Some(&role.id.0), "Cannot change ID")?;
+    let domain = role.domain_id.as_ref().map(DomainId::as_str);
+    unchanged(change.extra.get("domain_id"), domain, "Update of `domain_id` is not allowed.")?;
+    if let Some(name) = change.name.given() {
+        role.name = name.trimmed();
+    }
+    role.description = change.description.given().unwrap_or(role.description);
+    role.options = merged(role.options, change.options.given().map(|options| options.0));
+    role.extra = merged(role.extra, Some(extra_of(change.extra)));
+    Ok(role)
+}
+
 async fn remove(call: Call) -> Result<RawReply> {
-    let role = of_path(&call, "role_id").await?;
-    mutable(&role.options, None, "role", &role.id.0)?;
-    call.cx.state.db.write(move |tx| roles::delete(tx, &role.id)).await?;
+    let id = of_path(&call, "role_id").await?.id;
+    let delete = move |tx: &mut Tx| {
+        let role = roles::get(tx, &id)?.ok_or_else(|| Error::not_found(Kind::Role, &id))?;
+        mutable(&role.options, Change::Deletes, "role", &id.0)?;
+        roles::delete(tx, &id)
+    };
+    call.cx.state.db.write(delete).await?;
     Ok(done())
 }
 
@@ -162,14 +191,7 @@ fn brief<B>(call: &Call<B>, role: &Role) -> Value {
 
 /// Every role by its id, and every implication.
 fn all(tx: &mut Tx) -> Result<(HashMap<RoleId, Role>, Vec<(RoleId, RoleId)>)> {
-    let pairs = roles::implications(tx)?;
-    let mut known = HashMap::new();
-    for id in pairs.iter().flat_map(|(prior, implied)| [prior, implied]) {
-        if let Some(role) = roles::get(tx, id)? {
-            known.insert(id.clone(), role);
-        }
-    }
-    Ok((known, pairs))
+    Ok((roles::everywhere(tx)?, roles::implications(tx)?))
 }
 
 async fn implied(call: Call) -> Result<RawReply> {
@@ -226,7 +248,7 @@ fn shown_pair(call: &Call, status: StatusCode, prior: &Role, implied: &Role) -> 
 }
 
 fn not_implied(prior: &Role, implied: &Role) -> Error {
-    Error::not_found(Kind::Role, format!("{} implied by {}", implied.id, prior.id))
+    Error::not_found(Kind::Part, format!("{} does not imply {}.", prior.id, implied.id))
 }
 
 async fn show_implied(call: Call) -> Result<RawReply> {
@@ -244,21 +266,25 @@ async fn imply(call: Call) -> Result<RawReply> {
     let (prior, implied) = pair(&call).await?;
     let (first, second) = (prior.clone(), implied.clone());
     let insert = move |tx: &mut Tx| {
-        check_implication(&first, &second, &roles::implications(tx)?)?;
+        let pairs = roles::implications(tx)?;
+        if pairs.contains(&(first.id.clone(), second.id.clone())) {
+            return Err(Error::conflict("Conflict occurred attempting to store implied_role - Duplicate entry."));
+        }
+        check_implication(&first, &second, &pairs)?;
         roles::imply(tx, &first.id, &second.id)
     };
     call.cx.state.db.write(insert).await?;
     Ok(shown_pair(&call, StatusCode::CREATED, &prior, &implied))
 }
 
+/// Upstream lets roles imply each other in rings and minds its steps ever after; here they are refused.
+///
 /// # Errors
-/// `Forbidden` for admin as an implied role, a domain's own one, and for rings.
+/// `Forbidden` for admin as an implied role, a domain's own one below one for every domain, and for rings.
 fn check_implication(prior: &Role, implied: &Role, pairs: &[(RoleId, RoleId)]) -> Result<()> {
-    if implied.name == "admin" {
-        return Err(Error::Forbidden(format!("{} cannot be an implied roles", implied.id)));
-    }
-    if implied.domain_id.is_some() && prior.domain_id.is_none() {
-        return Err(not_allowed("a role of a domain cannot be implied by a role for every domain."));
+    let is_narrower = implied.domain_id.is_some() && prior.domain_id.is_none();
+    if implied.name.eq_ignore_ascii_case("admin") || is_narrower {
+        return Err(Error::Forbidden(format!("{} cannot be an implied roles.", implied.id)));
     }
     let mut reached = vec![&implied.id];
     let mut at = 0;

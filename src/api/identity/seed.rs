@@ -129,6 +129,7 @@ fn user(tx: &mut Tx, name: &str, hash: &str, now: Timestamp) -> Result<()> {
         description: None,
         email: None,
         password_expires_at: None,
+        active_at: None,
         options: Map::new(),
         extra: Map::new(),
     };

@@ -1,6 +1,8 @@
 //! What an operator may set about logins and tokens.
 
-use crate::cloud::password::Recipe;
+use crate::cloud::compliance::SecurityCompliance;
+use crate::cloud::password::{self, Recipe};
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,15 @@ pub struct IdentitySettings {
     pub totp_previous_windows: u32,
     /// How long the receipt of a login that lacks a method lives, in seconds.
     pub receipt_seconds: i64,
+    /// Things in a list that does not say how many it wants. 0: as many as `max_db_limit` allows.
+    pub list_limit: usize,
+    /// Things in a list at most. 0: no bound.
+    pub max_db_limit: usize,
+    /// Levels of projects below a domain.
+    pub max_project_tree_depth: usize,
+    /// Bytes of a password at most; 4096 is the most that can be set.
+    pub max_password_length: usize,
+    pub security_compliance: SecurityCompliance,
     /// How expensive a password's hash is; hashes made with other values are made anew at the next login.
     pub argon2: Recipe,
 }
@@ -44,7 +55,25 @@ impl Default for IdentitySettings {
             remembered_tokens: 4096,
             totp_previous_windows: 1,
             receipt_seconds: 300,
+            list_limit: 0,
+            max_db_limit: 1000,
+            max_project_tree_depth: 5,
+            max_password_length: password::LONGEST,
+            security_compliance: SecurityCompliance::default(),
             argon2: Recipe::default(),
         }
+    }
+}
+
+impl IdentitySettings {
+    /// Refuses what can't be meant.
+    ///
+    /// # Errors
+    /// `BadRequest` with a sentence for the operator.
+    pub fn check(&self) -> Result<()> {
+        if !(1..=password::LONGEST).contains(&self.max_password_length) {
+            return Err(Error::bad_request(format!("identity.max_password_length is from 1 to {}", password::LONGEST)));
+        }
+        self.security_compliance.check()
     }
 }

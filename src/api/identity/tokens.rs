@@ -1,5 +1,6 @@
 //! Tokens: issue, show, check, revoke.
 
+use super::compliance;
 use super::login::{self, AuthRequest, Proof};
 use super::receipts;
 use super::scope::{Chosen, Wanted};
@@ -78,7 +79,9 @@ async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<Made> {
         issued_at: now,
     };
     let uses_trust = matches!(wanted, Wanted::Trust(_));
+    let rules = state.identity.settings.security_compliance.clone();
     let find = move |tx: &mut Tx| {
+        compliance::check_idle(tx, &rules, &proof.user_id, now)?;
         if let Some(lacking) = receipts::lacking(tx, &proof.user_id, &proof.methods)? {
             return Ok(Found::Lacking(lacking));
         }

@@ -1,27 +1,44 @@
 //! Users: `/v3/users`.
 
-use super::answer::{done, extra_of, listed_domain, merged, own_domain, permitted, shown, shows_domain, unchanged};
+use super::answer::{done, extra_of, merged, own_domain, permitted, shown, unchanged};
+use super::fields::{IdText, Name, NonEmpty, UserOptions};
 use super::listing::{Entry, listed, map_of};
-use super::targets;
+use super::pages::{self, Attribute};
+use super::{compliance, targets};
 use crate::api::{Call, Row};
 use crate::cloud::identity::User;
-use crate::cloud::multi_factor;
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
-use crate::http::json::{Map, Maybe, Text};
+use crate::http::json::{Map, Maybe};
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, patch, post};
 use crate::ids::{DomainId, ProjectId, UserId};
 use crate::store::revocations::Revoked;
-use crate::store::{projects, revocations, users};
+use crate::store::{Tx, logins, projects, revocations, users};
 use http::StatusCode;
 use serde::ser::SerializeMap;
+use serde_json::Value;
 
-const FILTERS: &[&str] = &["domain_id", "enabled", "name", "default_project_id", "email"];
+/// What `GET /v3/users` may be asked for.
+pub const ATTRIBUTES: &[Attribute] =
+    &[Attribute::Name(255), Attribute::Id("domain_id"), Attribute::Truth("enabled"), Attribute::Expiry];
+
+/// Filters that only users of an identity provider can fit, of whom there are none.
+const FEDERATED: [&str; 3] = ["idp_id", "protocol_id", "unique_id"];
 
 pub fn rows() -> Vec<Row> {
     vec![
-        get("/v3/users", list).rule("identity:list_users").query(&["domain_id", "enabled", "name", "limit"]),
+        get("/v3/users", list).rule("identity:list_users").query(&[
+            "domain_id",
+            "enabled",
+            "idp_id",
+            "limit",
+            "marker",
+            "name",
+            "password_expires_at",
+            "protocol_id",
+            "unique_id",
+        ]),
         post("/v3/users", create).rule("identity:create_user"),
         get("/v3/users/{user_id}", show).rule("identity:get_user"),
         patch("/v3/users/{user_id}", update).rule("identity:update_user"),
@@ -30,40 +47,42 @@ pub fn rows() -> Vec<Row> {
 }
 
 crate::versioned! {
-    request UserCreate open {
+    request UserCreate strict {
         "user" required => user: NewUser,
     }
 }
 
 crate::versioned! {
     request NewUser open {
-        "name" required      => name: Text<1, 255>,
-        "password"           => password: Option<String>,
-        "domain_id"          => domain_id: Option<Text<1, 64>>,
+        "name" required      => name: Name<255>,
+        "password"           => password: Maybe<Option<String>>,
+        "domain_id"          => domain_id: Maybe<IdText>,
         "default_project_id" => default_project_id: Option<String>,
         "enabled"            => enabled: Maybe<bool>,
         "description"        => description: Option<String>,
         "email"              => email: Option<String>,
-        "options"            => options: Maybe<Map>;
+        "federated"          => federated: Option<Vec<Map>>,
+        "options"            => options: Maybe<UserOptions>;
         flatten              => extra
     }
 }
 
 crate::versioned! {
-    request UserUpdate open {
-        "user" required => user: UserChange,
+    request UserUpdate strict {
+        "user" required => user: NonEmpty<UserChange>,
     }
 }
 
 crate::versioned! {
     request UserChange open {
-        "name"               => name: Maybe<Text<1, 255>>,
+        "name"               => name: Maybe<Name<255>>,
         "password"           => password: Maybe<Option<String>>,
         "default_project_id" => default_project_id: Maybe<Option<String>>,
         "enabled"            => enabled: Maybe<bool>,
         "description"        => description: Maybe<Option<String>>,
         "email"              => email: Maybe<Option<String>>,
-        "options"            => options: Maybe<Map>;
+        "federated"          => federated: Option<Vec<Map>>,
+        "options"            => options: Maybe<UserOptions>;
         flatten              => extra
     }
 }
@@ -108,12 +127,18 @@ impl Entry for User {
     }
 }
 
-pub fn view(user: &User) -> Map {
-    map_of(user)
+/// Users as answers show them: who has lain idle for too long is shown as what they are, disabled.
+pub fn seen<B>(call: &Call<B>, mut users: Vec<User>) -> Vec<User> {
+    let (rules, now) = (&call.cx.state.identity.settings.security_compliance, call.cx.state.clock.now());
+    for user in &mut users {
+        user.enabled = user.enabled && !rules.is_idle(user, now);
+    }
+    users
 }
 
 fn answer<B>(call: &Call<B>, status: StatusCode, user: &User) -> RawReply {
-    shown(call, status, "user", &format!("/users/{}", user.id), view(user))
+    let view = seen(call, vec![user.clone()]).first().map(map_of).unwrap_or_default();
+    shown(call, status, "user", &format!("/users/{}", user.id), view)
 }
 
 /// The user of the path, if the row's rule holds for them.
@@ -124,11 +149,15 @@ pub async fn of_path<B>(call: &Call<B>) -> Result<User> {
 }
 
 async fn list(call: Call) -> Result<RawReply> {
-    let domain = listed_domain(&call);
-    let found = call.cx.state.db.read(move |tx| users::list(tx, domain.as_ref())).await?;
-    let within = found.into_iter().filter(|user| shows_domain(&call, Some(user.domain_id.as_str()))).collect();
-    let found = call.cx.permitted(within, targets::user);
-    Ok(listed(&call, "users", &found, FILTERS))
+    let listing = pages::in_own_domain(&call, pages::asked(&call, ATTRIBUTES)?, "domain_id");
+    if FEDERATED.iter().any(|filter| call.query().has(filter)) {
+        return Ok(listed::<_, User>(&call, "users", &[], None));
+    }
+    let wanted = listing.clone();
+    let found = call.cx.state.db.read(move |tx| users::page(tx, &wanted)).await?;
+    let next = pages::next(&call, &found, &listing, |user| user.id.as_str());
+    let items = call.cx.permitted(seen(&call, found.items), targets::user);
+    Ok(listed(&call, "users", &items, next))
 }
 
 async fn show(call: Call) -> Result<RawReply> {
@@ -136,47 +165,71 @@ async fn show(call: Call) -> Result<RawReply> {
     Ok(answer(&call, StatusCode::OK, &user))
 }
 
-/// Rules of multi-factor logins that nobody could keep must not come to be.
-fn check_options(options: Option<&Map>) -> Result<()> {
-    match options.and_then(multi_factor::fault) {
-        Some((field, why)) => Err(Error::bad_request(format!("Invalid input for field '{field}': {why}"))),
+/// # Errors
+/// `BadRequest`: there is no identity provider that a user could come from.
+fn check_federated(federated: Option<&Vec<Map>>) -> Result<()> {
+    match federated.and_then(|all| all.first()) {
         None => Ok(()),
+        Some(first) => {
+            let provider = first.get("idp_id").and_then(Value::as_str).unwrap_or_default();
+            Err(Error::bad_request(format!("Could not find Identity Provider: {provider}")))
+        }
+    }
+}
+
+/// A default project need not be there, but a domain can't be one.
+///
+/// # Errors
+/// `BadRequest`.
+fn check_default_project(tx: &mut Tx, id: Option<&ProjectId>) -> Result<()> {
+    let Some(id) = id else { return Ok(()) };
+    match projects::get(tx, id)? {
+        Some(project) if project.is_domain => {
+            Err(Error::bad_request(format!("User's default project ID cannot be a domain ID: {id}")))
+        }
+        _ => Ok(()),
     }
 }
 
 async fn create(call: Call<UserCreate>) -> Result<RawReply> {
     let state = &call.cx.state;
     let new = call.body.user.clone();
+    check_federated(new.federated.as_ref())?;
     // The rule sees what the body says: who may only act in their domain has to name it.
     call.cx.permit(&Target::new().with_option("target.user.domain_id", new.domain_id.as_ref().map(|id| &id.0)))?;
-    let domain_id = match new.domain_id {
+    let domain_id = match new.domain_id.given() {
         Some(id) => DomainId(id.0),
         None => own_domain(&call)?,
     };
-    check_options(new.options.as_ref())?;
-    let user = User {
+    let mut user = User {
         id: UserId::random(),
         domain_id,
-        name: new.name.0.trim().to_owned(),
+        name: new.name.trimmed(),
         enabled: new.enabled.given().unwrap_or(true),
         default_project_id: new.default_project_id.map(ProjectId),
         description: new.description,
         email: new.email,
         password_expires_at: None,
-        options: merged(Map::new(), new.options.given()),
+        active_at: None,
+        options: merged(Map::new(), new.options.given().map(|options| options.0)),
         extra: extra_of(new.extra),
     };
-    let hash = match new.password {
-        Some(password) => Some(state.identity.hashing.hash(password).await?),
+    let password = match new.password.given() {
+        Some(password) => Some(compliance::set_by_administrator(state, password.as_deref(), &user.options).await?),
         None => None,
     };
+    user.password_expires_at = password.as_ref().and_then(|password| password.expires_at);
     let now = state.clock.now();
     let stored = user.clone();
-    let insert = move |tx: &mut crate::store::Tx| {
+    let insert = move |tx: &mut Tx| {
         let domain = projects::domain(tx, &stored.domain_id)?;
         domain.ok_or_else(|| Error::not_found(Kind::Domain, &stored.domain_id))?;
+        check_default_project(tx, stored.default_project_id.as_ref())?;
         users::insert(tx, &stored, now)?;
-        users::set_password(tx, &stored.id, hash.as_deref(), false, now)
+        match password.as_ref().filter(|password| password.hash.is_some()) {
+            Some(password) => users::replace_password(tx, &stored.id, password, now),
+            None => Ok(()),
+        }
     };
     state.db.write(insert).await?;
     Ok(answer(&call, StatusCode::CREATED, &user))
@@ -184,37 +237,43 @@ async fn create(call: Call<UserCreate>) -> Result<RawReply> {
 
 async fn update(call: Call<UserUpdate>) -> Result<RawReply> {
     let state = &call.cx.state;
-    let id = of_path(&call).await?.id;
-    let change = call.body.user.clone();
-    check_options(change.options.as_ref())?;
-    let hash = match change.password.as_ref() {
-        Some(Some(password)) => Some(Some(state.identity.hashing.hash(password.clone()).await?)),
-        Some(None) => Some(None),
+    let before = of_path(&call).await?;
+    let id = before.id.clone();
+    let change = call.body.user.0.clone();
+    check_federated(change.federated.as_ref())?;
+    let options = merged(before.options, change.options.clone().given().map(|options| options.0));
+    let password = match change.password.as_ref() {
+        Some(password) => Some(compliance::set_by_administrator(state, password.as_deref(), &options).await?),
         None => None,
     };
     let (now, lifetime) = (state.clock.now(), state.identity.settings.token_seconds);
-    let write = move |tx: &mut crate::store::Tx| {
+    let write = move |tx: &mut Tx| {
         let user = users::get(tx, &id)?.ok_or_else(|| Error::not_found(Kind::User, &id))?;
         let was_enabled = user.enabled;
+        let is_opened = change.enabled.as_ref() == Some(&true);
         let user = changed(user, change.clone())?;
+        check_default_project(tx, user.default_project_id.as_ref())?;
         users::update(tx, &user)?;
-        if let Some(hash) = &hash {
-            users::set_password(tx, &id, hash.as_deref(), false, now)?;
+        if let Some(password) = &password {
+            users::replace_password(tx, &id, password, now)?;
         }
-        if hash.is_some() || (was_enabled && !user.enabled) {
+        if is_opened {
+            logins::reopen(tx, &id, now)?;
+        }
+        if password.is_some() || (was_enabled && !user.enabled) {
             revocations::insert(tx, &Revoked::User(id.clone()), now, lifetime)?;
         }
-        Ok(user)
+        users::get(tx, &id)?.ok_or_else(|| Error::not_found(Kind::User, &id))
     };
     let user = state.db.write(write).await?;
     Ok(answer(&call, StatusCode::OK, &user))
 }
 
 fn changed(mut user: User, change: UserChange) -> Result<User> {
-    unchanged(change.extra.get("id"), &user.id.0, "Cannot change user ID")?;
-    unchanged(change.extra.get("domain_id"), &user.domain_id.0, "Cannot change Domain ID")?;
+    unchanged(change.extra.get("id"), Some(&user.id.0), "Cannot change ID")?;
+    unchanged(change.extra.get("domain_id"), Some(&user.domain_id.0), "Cannot change Domain ID")?;
     if let Some(name) = change.name.given() {
-        user.name = name.0.trim().to_owned();
+        user.name = name.trimmed();
     }
     if let Some(project) = change.default_project_id.given() {
         user.default_project_id = project.map(ProjectId);
@@ -222,7 +281,7 @@ fn changed(mut user: User, change: UserChange) -> Result<User> {
     user.enabled = change.enabled.given().unwrap_or(user.enabled);
     user.description = change.description.given().unwrap_or(user.description);
     user.email = change.email.given().unwrap_or(user.email);
-    user.options = merged(user.options, change.options.given());
+    user.options = merged(user.options, change.options.given().map(|options| options.0));
     user.extra = merged(user.extra, Some(extra_of(change.extra)));
     Ok(user)
 }

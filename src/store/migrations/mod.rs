@@ -21,6 +21,8 @@ pub(super) const ALL: &[Migration] = &[
     ("0010_access_rules", include_str!("../schema/0010_access_rules.sql")),
     ("0011_trusts", include_str!("../schema/0011_trusts.sql")),
     ("0012_credentials", include_str!("../schema/0012_credentials.sql")),
+    ("0030_identity_lists", include_str!("../schema/0030_identity_lists.sql")),
+    ("0031_logins", include_str!("../schema/0031_logins.sql")),
     ("0040_identity_indexes", include_str!("../schema/0040_identity_indexes.sql")),
 ];
 

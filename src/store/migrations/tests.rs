@@ -120,6 +120,8 @@ const ROWS: &[(&str, &[&str])] = &[
         &["INSERT INTO credentials (id, user_id, type, key_id, sealed, extra, totp_window, created_at)
            VALUES ('c', 'u', 'totp', 'k', '', '{}', 0, 1)"],
     ),
+    ("0030_identity_lists", &[]),
+    ("0031_logins", &["INSERT INTO nobodys_logins (slot, failed_logins) VALUES (100, 1)"]),
     ("0040_identity_indexes", &[]),
 ];
 
