@@ -68,6 +68,7 @@ impl Fixture {
             ("max", &north),
             ("ada", &north),
             ("oli", &north),
+            ("tess", &north),
             ("dora", &north),
             ("dom", &north),
             ("dan", &north),
@@ -126,6 +127,13 @@ impl Fixture {
             secrets.push((name, made(&own, &path, body, "/application_credential/id").await));
         }
 
+        let cert = json!({"credential": {"user_id": uma, "type": "cert", "blob": "PEM"}});
+        let cert = made(&own, "credentials", cert, "/credential/id").await;
+        let path = format!("users/{uma}/credentials/OS-EC2");
+        let ec2 = made(&own, &path, json!({"tenant_id": web}), "/credential/access").await;
+        let rule = access_rule(&own, &uma).await;
+        let trust = made(&own, "OS-TRUST/trusts", trust(&uma, &people["tess"], &web), "/trust/id").await;
+
         let revoked = login(&cloud, &uma, &on_project(&web)).await;
         let gone = [("x-auth-token", revoked.as_str()), ("x-subject-token", revoked.as_str())];
         let reply = cloud.stranger().send(Method::DELETE, "/identity/v3/auth/tokens", &gone, Vec::new()).await;
@@ -154,6 +162,8 @@ impl Fixture {
         for ((_, id), column) in secrets.iter().zip(["her restricted credential", "her unrestricted credential"]) {
             callers.push((column, Some(login_with_credential(&cloud, id).await)));
         }
+        let entrusted = json!({"OS-TRUST:trust": {"id": trust}});
+        callers.push(("her trustee, as her", Some(login(&cloud, &people["tess"], &entrusted).await)));
         ids.extend([
             ("domain_id", north),
             ("project_id", web),
@@ -165,18 +175,37 @@ impl Fixture {
             ("region_id", region),
             ("service_id", service),
             ("endpoint_id", endpoint),
-            ("credential_id", secrets[0].1.clone()),
+            ("application credential", secrets[0].1.clone()),
+            ("OS-EC2 credential", ec2),
+            ("credential", cert),
+            ("access_rule_id", rule),
+            ("trust_id", trust),
+            ("trustee", people["tess"].clone()),
+            ("role of the trust", role("member")),
             ("tag", "red".to_owned()),
         ]);
         Self { cloud, ids, callers, subject }
     }
 
     /// The row's path with what the fixture has for each name in it.
-    fn path(&self, row: &str) -> String {
+    fn path(&self, method: &Method, row: &str) -> String {
         let segment = |segment: &str| match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) => self.ids.get(name).cloned().unwrap_or_else(|| panic!("the fixture has no {name}, for {row}")),
+            Some(name) => {
+                let name = match name {
+                    "credential_id" if row.contains("application_credentials") => "application credential",
+                    "credential_id" if row.contains("OS-EC2") => "OS-EC2 credential",
+                    "credential_id" => "credential",
+                    "role_id" if row.contains("OS-TRUST") => "role of the trust",
+                    name => name,
+                };
+                self.ids.get(name).cloned().unwrap_or_else(|| panic!("the fixture has no {name}, for {row}"))
+            }
             None => segment.to_owned(),
         };
+        // A tag is put where it is not yet.
+        if *method == Method::PUT && row.ends_with("{tag}") {
+            return self.path(&Method::GET, row.trim_end_matches("{tag}")) + "blue";
+        }
         row.split('/').map(segment).collect::<Vec<_>>().join("/")
     }
 
@@ -199,8 +228,14 @@ impl Fixture {
             ("POST", "/v3/users/{user_id}/application_credentials") => {
                 json!({"application_credential": {"name": "new"}})
             }
+            ("POST", "/v3/credentials") => {
+                json!({"credential": {"user_id": id("user_id"), "type": "cert", "blob": "x"}})
+            }
+            ("POST", "/v3/users/{user_id}/credentials/OS-EC2") => json!({"tenant_id": id("project_id")}),
+            ("POST", "/v3/OS-TRUST/trusts") => trust(id("user_id"), id("trustee"), id("project_id")),
             ("PUT", "/v3/regions/{region_id}") => json!({"region": {"description": "put"}}),
             ("PUT", "/v3/projects/{project_id}/tags") => json!({"tags": ["blue"]}),
+            ("PATCH", "/v3/credentials/{credential_id}") => json!({"credential": {"blob": "changed"}}),
             ("PATCH", row) => {
                 let noun = row.trim_end_matches('}').rsplit('{').next().unwrap().trim_end_matches("_id");
                 json!({ noun: {"description": "changed"} })
@@ -208,6 +243,26 @@ impl Fixture {
             _ => json!({}),
         }
     }
+}
+
+/// What uma entrusts to somebody: her membership of the project.
+fn trust(trustor: &str, trustee: &str, project: &str) -> Value {
+    json!({"trust": {
+        "trustor_user_id": trustor, "trustee_user_id": trustee, "project_id": project, "impersonation": true,
+        "roles": [{"name": "member"}],
+    }})
+}
+
+/// A rule that no application credential is bound to any more.
+async fn access_rule(own: &Client, user: &str) -> String {
+    let rules = json!([{"service": "compute", "method": "GET", "path": "/v2.1/servers"}]);
+    let body = json!({"application_credential": {"name": "ruled", "access_rules": rules}});
+    let path = format!("users/{user}/application_credentials");
+    let credential = made(own, &path, body, "/application_credential/id").await;
+    let gone = own.send(Method::DELETE, &format!("/identity/v3/{path}/{credential}"), &[], Vec::new()).await;
+    assert_eq!(gone.status, 204, "{}", gone.text());
+    let rules = own.get(&format!("/identity/v3/users/{user}/access_rules")).await.json();
+    rules["access_rules"][0]["id"].as_str().unwrap().to_owned()
 }
 
 async fn login(cloud: &Cloud, user: &str, scope: &Value) -> String {
@@ -264,7 +319,7 @@ fn call<'f>(fixture: &'f Fixture, cloud: &'f Cloud, row: &'f Row, token: Option<
     };
     let stranger = cloud.stranger();
     let client = token.map_or(stranger.clone(), |token| stranger.with_token(token));
-    let path = format!("/identity{}", fixture.path(row.path));
+    let path = format!("/identity{}", fixture.path(&row.method, row.path));
     Box::pin(async move { client.send(row.method.clone(), &path, &headers, body).await })
 }
 
