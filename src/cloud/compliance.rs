@@ -132,12 +132,12 @@ impl SecurityCompliance {
         self.unique_last_password_count.max(1)
     }
 
-    fn pattern(&self) -> std::result::Result<Option<fancy_regex::Regex>, fancy_regex::Error> {
+    fn pattern(&self) -> std::result::Result<Option<fancy_regex::Regex>, Box<fancy_regex::Error>> {
         if self.password_regex.is_empty() {
             return Ok(None);
         }
         // Python's re.match begins at the beginning and ends where it likes.
-        fancy_regex::Regex::new(&format!(r"\A(?:{})", self.password_regex)).map(Some)
+        fancy_regex::Regex::new(&format!(r"\A(?:{})", self.password_regex)).map(Some).map_err(Box::new)
     }
 
     /// Is the password strong enough? No password is none.
@@ -145,7 +145,7 @@ impl SecurityCompliance {
     /// # Errors
     /// `BadRequest`, in upstream's words.
     pub fn check_strength(&self, password: Option<&str>) -> Result<()> {
-        let unusable = |why: fancy_regex::Error| {
+        let unusable = |why: Box<fancy_regex::Error>| {
             tracing::error!(error = with_causes(&why), "identity.security_compliance.password_regex can't be used");
             Error::bad_request("Password validation error: Unable to validate password due to invalid configuration.")
         };
@@ -153,7 +153,7 @@ impl SecurityCompliance {
         let Some(password) = password else {
             return Err(Error::bad_request("Password validation error: Password must be a string type."));
         };
-        if pattern.is_match(password).map_err(unusable)? {
+        if pattern.is_match(password).map_err(|why| unusable(Box::new(why)))? {
             return Ok(());
         }
         let description = &self.password_regex_description;

@@ -62,7 +62,7 @@ async fn a_credential_of_any_type_is_kept_shown_changed_and_deleted() {
     let totp = make(&alice, wanted(&alice, "totp", "GEZDGNBVGY3TQOJQ")).await;
     assert_eq!(alice.get(&place(&cert)).await.json()["credential"], cert);
     assert_eq!(seen(&alice, "").await, [cert.clone(), totp.clone()]);
-    assert_eq!(seen(&alice, "?type=totp").await, [totp.clone()]);
+    assert_eq!(seen(&alice, "?type=totp").await, std::slice::from_ref(&totp));
     assert_eq!(seen(&alice, &format!("?user_id={}", alice.user_id)).await.len(), 2);
     assert_eq!(seen(&alice, "?user_id=none").await.len(), 0);
 
@@ -94,7 +94,7 @@ async fn cve_2019_19687_a_list_of_credentials_holds_none_of_others() {
     assert_eq!(seen(&bob, "").await.len(), 1);
     assert_eq!(seen(&bob, &format!("?user_id={}", alice.user_id)).await.len(), 0);
     assert_eq!(seen(&admin, "").await.len(), 2);
-    assert_eq!(seen(&admin, &format!("?user_id={}", alice.user_id)).await, [secret.clone()]);
+    assert_eq!(seen(&admin, &format!("?user_id={}", alice.user_id)).await, std::slice::from_ref(&secret));
     assert_eq!(bob.get(&place(&secret)).await.status, 403);
     assert_eq!(bob.patch(&place(&secret), json!({"credential": {"blob": "x"}})).await.status, 403);
     assert_eq!(bob.delete(&place(&secret)).await.status, 403);

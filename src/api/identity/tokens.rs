@@ -57,7 +57,7 @@ enum Made {
 
 /// What the transaction of a login finds.
 enum Found {
-    Enough(i64, Claims, Caller),
+    Enough(i64, Box<(Claims, Caller)>),
     Lacking(receipts::Lacking),
 }
 
@@ -91,7 +91,7 @@ async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<Made> {
             // A default project that does not work is no reason to refuse: the token is then unscoped.
             let claims = Claims { project_id: Some(project.clone()), ..base.clone() };
             if let Some(caller) = resolved(tx, &claims, now)? {
-                return Ok(Found::Enough(epoch, claims, caller));
+                return Ok(Found::Enough(epoch, Box::new((claims, caller))));
             }
         }
         let claims = scoped(&base, chosen);
@@ -101,11 +101,11 @@ async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<Made> {
         {
             return Err(required());
         }
-        Ok(Found::Enough(epoch, claims, caller))
+        Ok(Found::Enough(epoch, Box::new((claims, caller))))
     };
     let found = if uses_trust { state.db.write(find).await? } else { state.db.read(find).await? };
     let (epoch, claims, caller) = match found {
-        Found::Enough(epoch, claims, caller) => (epoch, claims, caller),
+        Found::Enough(epoch, found) => (epoch, found.0, found.1),
         Found::Lacking(lacking) => return Ok(Made::Receipt(receipts::issue(state, lacking, now)?)),
     };
     let token = state.identity.keys.sign(&claims, now)?;
@@ -178,6 +178,9 @@ async fn subject(call: &Call) -> Result<(String, Arc<Session>)> {
     }
 }
 
+/// The first version of the header with which a service says that it heeds access rules.
+const FIRST_ACCESS_RULES: f64 = 1.0;
+
 /// A token whose credential has access rules is shown only to whom says that it heeds them.
 ///
 /// # Errors
@@ -187,9 +190,9 @@ fn check_understood(call: &Call, session: &Session) -> Result<()> {
     if !session.caller.application_credential.as_ref().is_some_and(has_rules) {
         return Ok(());
     }
-    let version = call.head.header("openstack-identity-access-rules").and_then(|text| text.trim().parse::<f64>().ok());
-    match version {
-        Some(version) if version >= 1.0 => Ok(()),
+    let heeded = call.head.header("openstack-identity-access-rules").and_then(|text| text.trim().parse::<f64>().ok());
+    match heeded {
+        Some(heeded) if heeded >= FIRST_ACCESS_RULES => Ok(()),
         _ => Err(Error::not_found(Kind::Token, "")),
     }
 }
