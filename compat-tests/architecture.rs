@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// What each layer may use besides itself; `clock`, `error` and `ids` are everybody's.
 const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["metrics", "versioned"]),
-    ("api", &["http", "cloud", "tasks", "store", "blobs", "keys", "metrics", "vault", "versioned"]),
+    ("api", &["http", "cloud", "tasks", "store", "blobs", "audit", "keys", "metrics", "vault", "versioned"]),
     ("tasks", &["cloud", "store", "hypervisor", "fabric", "disks", "blobs"]),
     ("cloud", &[]),
     ("store", &["cloud", "args"]),

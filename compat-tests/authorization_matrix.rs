@@ -60,6 +60,8 @@ impl Fixture {
         let endpoint = json!({"endpoint": {"service_id": service, "interface": "public", "url": "http://dns.test"}});
         let endpoint = made(&admin, "endpoints", endpoint, "/endpoint/id").await;
 
+        let resources = resources(&admin, &north, &web, &endpoint).await;
+
         let mut people = HashMap::new();
         for (name, domain) in [
             ("uma", &north),
@@ -184,6 +186,7 @@ impl Fixture {
             ("role of the trust", role("member")),
             ("tag", "red".to_owned()),
         ]);
+        ids.extend(resources);
         Self { cloud, ids, callers, subject }
     }
 
@@ -233,6 +236,19 @@ impl Fixture {
             }
             ("POST", "/v3/users/{user_id}/credentials/OS-EC2") => json!({"tenant_id": id("project_id")}),
             ("POST", "/v3/OS-TRUST/trusts") => trust(id("user_id"), id("trustee"), id("project_id")),
+            ("POST", "/v3/registered_limits") => json!({"registered_limits": [
+                {"service_id": id("limited_id"), "resource_name": "new", "default_limit": 1},
+            ]}),
+            ("POST", "/v3/limits") => json!({"limits": [{
+                "service_id": id("limited_id"), "resource_name": "meters", "resource_limit": 1,
+                "domain_id": id("domain_id"),
+            }]}),
+            ("POST", "/v3/policies") => json!({"policy": {"blob": "{}", "type": "application/json"}}),
+            ("POST", "/v3/OS-EP-FILTER/endpoint_groups") => {
+                json!({"endpoint_group": {"name": "new", "filters": {"interface": "public"}}})
+            }
+            ("PATCH", "/v3/domains/{domain_id}/config/{group}/{option}") => json!({"config": {"list_limit": 6}}),
+            ("PUT" | "PATCH", row) if row.contains("/config") => json!({"config": {"identity": {"list_limit": 5}}}),
             ("PUT", "/v3/regions/{region_id}") => json!({"region": {"description": "put"}}),
             ("PUT", "/v3/projects/{project_id}/tags") => json!({"tags": ["blue"]}),
             ("PATCH", "/v3/credentials/{credential_id}") => json!({"credential": {"blob": "changed"}}),
@@ -263,6 +279,35 @@ async fn access_rule(own: &Client, user: &str) -> String {
     assert_eq!(gone.status, 204, "{}", gone.text());
     let rules = own.get(&format!("/identity/v3/users/{user}/access_rules")).await.json();
     rules["access_rules"][0]["id"].as_str().unwrap().to_owned()
+}
+
+/// Limits, policies, groups of endpoints and configuration of a domain, with what they are associated with.
+async fn resources(admin: &Client, domain: &str, project: &str, endpoint: &str) -> Vec<(&'static str, String)> {
+    let limited = made(admin, "services", json!({"service": {"type": "metering"}}), "/service/id").await;
+    let registered = |name: &str| json!({"service_id": limited, "resource_name": name, "default_limit": 1});
+    let body = json!({"registered_limits": [registered("samples"), registered("meters")]});
+    // The first has no limit in its place, so that it may be changed.
+    let registered_limit = made(admin, "registered_limits", body, "/registered_limits/0/id").await;
+    let limit = json!({"service_id": limited, "resource_name": "meters", "resource_limit": 2, "project_id": project});
+    let limit = made(admin, "limits", json!({"limits": [limit]}), "/limits/0/id").await;
+    let policy = json!({"policy": {"blob": "{}", "type": "application/json"}});
+    let policy = made(admin, "policies", policy, "/policy/id").await;
+    granted(admin, &format!("policies/{policy}/OS-ENDPOINT-POLICY/endpoints/{endpoint}")).await;
+    let group = json!({"endpoint_group": {"name": "all", "filters": {"interface": "public"}}});
+    let group = made(admin, "OS-EP-FILTER/endpoint_groups", group, "/endpoint_group/id").await;
+    granted(admin, &format!("OS-EP-FILTER/endpoint_groups/{group}/projects/{project}")).await;
+    let config = json!({"config": {"identity": {"driver": "sql", "list_limit": 1}}});
+    let path = format!("/identity/v3/domains/{domain}/config");
+    assert_eq!(admin.json(Method::PUT, &path, &config).await.status, 201);
+    vec![
+        ("limited_id", limited),
+        ("registered_limit_id", registered_limit),
+        ("limit_id", limit),
+        ("policy_id", policy),
+        ("endpoint_group_id", group),
+        ("group", "identity".to_owned()),
+        ("option", "list_limit".to_owned()),
+    ]
 }
 
 async fn login(cloud: &Cloud, user: &str, scope: &Value) -> String {

@@ -24,6 +24,7 @@ mod hypervisor_faults;
 mod in_process;
 mod lab;
 mod libvirt_away;
+mod offline;
 mod serving;
 mod specs;
 mod unauthorized;

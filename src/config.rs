@@ -37,6 +37,8 @@ pub struct Config {
     pub images: Images,
     pub compute: Compute,
     pub network: Network,
+    pub quota: Quota,
+    pub audit: AuditSettings,
     pub init: Init,
 }
 
@@ -58,6 +60,8 @@ impl Default for Config {
             images: Images::default(),
             compute: Compute::default(),
             network: Network::default(),
+            quota: Quota::default(),
+            audit: AuditSettings::default(),
             init: Init::default(),
         }
     }
@@ -149,6 +153,26 @@ impl Default for Network {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// Hold compute and images to the limits that identity keeps, in place of compute's own quota sets.
+    pub unified_limits: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditSettings {
+    /// Where changes of identity and logins are told, below the state directory if it is no whole path; empty: nowhere.
+    pub file: PathBuf,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        Self { file: PathBuf::from("audit.log") }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Init {
     /// A qcow2 file to register as the public image `gapura-test`; empty: none.
     pub image: PathBuf,
@@ -211,6 +235,9 @@ impl Config {
         }
         if self.compute.disks.as_os_str().is_empty() {
             self.compute.disks = state.join("machines");
+        }
+        if !self.audit.file.as_os_str().is_empty() {
+            self.audit.file = state.join(&self.audit.file);
         }
         if self.network.fabric.is_empty() {
             self.network.fabric = if self.hypervisor.starts_with("qemu") { "linux" } else { "simulated" }.to_owned();

@@ -6,7 +6,7 @@
 //! rotation reaches all of them without a word.
 
 use crate::clock::Timestamp;
-use crate::cloud::token::{Claims, KeyRing, SigningKey, kid_of};
+use crate::cloud::token::{Claims, KeyRing, SigningKey, Told, kid_of};
 use crate::error::Result;
 use crate::key_files::{self, create_folder};
 use parking_lot::{Mutex, RwLock};
@@ -52,6 +52,21 @@ impl Keys {
     pub fn sign(&self, claims: &Claims, now: Timestamp) -> Result<String> {
         self.read_again_after(5, now);
         self.ring.read().clone().sign(claims)
+    }
+
+    /// Signs with the newest key, and tells those who verify without asking what they need.
+    ///
+    /// # Errors
+    /// `Internal` when signing fails.
+    pub fn sign_and_tell(&self, claims: &Claims, told: &Told, now: Timestamp) -> Result<String> {
+        self.read_again_after(5, now);
+        self.ring.read().clone().sign_and_tell(claims, told)
+    }
+
+    /// The public keys, the one that signs first.
+    pub fn jwks(&self, now: Timestamp) -> Vec<serde_json::Value> {
+        self.read_again_after(1, now);
+        self.ring.read().jwks()
     }
 
     /// Reads a token that one of the keys has signed; whether it has expired is not looked at.

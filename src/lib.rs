@@ -1,6 +1,7 @@
 //! Gapura: one binary that speaks OpenStack.
 
 pub mod api;
+pub mod audit;
 pub mod blobs;
 pub mod clock;
 pub mod cloud;

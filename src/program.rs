@@ -6,6 +6,7 @@
 //! On SIGTERM or SIGINT the listener closes, requests under way finish, tasks keep their rows, machines keep running.
 
 use crate::api::{self, Identity, State};
+use crate::audit::Audit;
 use crate::blobs::Blobs;
 use crate::clock::{Clock, Timestamp};
 use crate::cloud::policy::Policy;
@@ -27,6 +28,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+
+fn open_audit(config: &Config, cloud: &str) -> Result<Audit> {
+    let file = &config.audit.file;
+    if file.as_os_str().is_empty() { Ok(Audit::off()) } else { Audit::to(file, cloud) }
+}
 
 /// An opened cloud: every part connected, nothing listening yet.
 pub struct Program {
@@ -73,6 +79,8 @@ impl Program {
             hosts,
             runner: runner.clone(),
             metrics,
+            audit: open_audit(&config, &cloud)?,
+            unified_limits: config.quota.unified_limits,
         });
         Ok(Self { config, state, runner })
     }

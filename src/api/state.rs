@@ -1,6 +1,7 @@
 //! What handlers share: the program's parts, opened once at start.
 
 use super::identity::Identity;
+use crate::audit::Audit;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::cloud::policy::Policy;
@@ -25,6 +26,17 @@ pub struct State {
     /// Woken after a transaction that made a task.
     pub runner: Runner,
     pub metrics: Arc<Metrics>,
+    /// Where every change of identity and every login is told.
+    pub audit: Audit,
+    /// Do identity's limits hold for compute and images?
+    pub unified_limits: bool,
     /// Token keys, password hashing, what is remembered of tokens.
     pub identity: Identity,
+}
+
+impl State {
+    /// The region whose registered limits hold for compute and images; `None` where they don't.
+    pub fn limits_region(&self) -> Option<String> {
+        self.unified_limits.then(|| self.region.clone())
+    }
 }

@@ -13,6 +13,7 @@ pub use client::{Client, Reply};
 
 use super::identity::{FirstPasswords, Identity, IdentitySettings, seed};
 use super::{GateKeeper, State, router};
+use crate::audit::Audit;
 use crate::blobs::Blobs;
 use crate::clock::{Clock, Timestamp};
 use crate::cloud::identity::{Actor, Assignment, Project, Target, User};
@@ -32,6 +33,7 @@ use crate::tasks::{Host, Hosts, Runner, RunnerSettings, workflows};
 use crate::vault::Vault;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +43,13 @@ pub const PASSWORD: &str = "secret";
 pub const RECIPE: Recipe = Recipe { memory: 64, passes: 1, lanes: 1 };
 /// When a test's clock begins.
 pub const START: Timestamp = Timestamp(1_795_315_269_000_000);
+
+/// What few tests want otherwise.
+#[derive(Default)]
+struct Own {
+    unified_limits: bool,
+    audit: Option<PathBuf>,
+}
 
 pub struct Cloud {
     pub router: Arc<Router<GateKeeper>>,
@@ -64,6 +73,22 @@ impl Cloud {
 
     /// A cloud with the operator's own settings and policy.
     pub async fn with(db: Db, settings: IdentitySettings, overrides: HashMap<String, String>) -> Self {
+        Self::made(db, settings, overrides, Own::default()).await
+    }
+
+    /// A cloud whose compute and images are held to identity's limits.
+    pub async fn with_unified_limits() -> Self {
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        Self::made(Db::memory().await, settings, HashMap::new(), Own { unified_limits: true, ..Own::default() }).await
+    }
+
+    /// A cloud that tells its events.
+    pub async fn with_audit(file: PathBuf) -> Self {
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        Self::made(Db::memory().await, settings, HashMap::new(), Own { audit: Some(file), ..Own::default() }).await
+    }
+
+    async fn made(db: Db, settings: IdentitySettings, overrides: HashMap<String, String>, own: Own) -> Self {
         let passwords = FirstPasswords { admin: PASSWORD.to_owned(), demo: PASSWORD.to_owned() };
         seed(&db, RECIPE, "RegionOne", &passwords, START).await.unwrap();
         let clock = Clock::manual(START);
@@ -93,6 +118,8 @@ impl Cloud {
             hosts,
             runner,
             metrics,
+            audit: own.audit.map_or_else(Audit::off, |path| Audit::to(&path, "cloud").unwrap()),
+            unified_limits: own.unified_limits,
         });
         let cloud = Self { router: Arc::new(router(state.clone())), state, hypervisor, disks, fabric };
         cloud.reconcile().await;

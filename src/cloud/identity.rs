@@ -145,11 +145,53 @@ pub struct Endpoint {
     pub service_id: String,
     pub region_id: Option<String>,
     pub interface: String,
-    /// May hold `$(public_url)s`, `%(project_id)s` and their like; [`endpoint_url`] puts values in.
+    /// May hold `$(public_url)s`, `%(project_id)s` and their like; [`super::endpoint_url`] puts values in.
     pub url: String,
     pub enabled: bool,
     pub name: Option<String>,
     pub extra: Map<String, Value>,
+}
+
+/// A document of rules, kept for others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    pub id: String,
+    /// A media type.
+    pub kind: String,
+    pub blob: Value,
+    pub extra: Map<String, Value>,
+}
+
+/// What a policy can be associated with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyPlace {
+    Endpoint(String),
+    /// In every region, or in one and those below it.
+    Service {
+        service: String,
+        region: Option<String>,
+    },
+}
+
+/// Endpoints that have something in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointGroup {
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    /// What they have in common (`interface`, `service_id`, `region_id`); what is not said does not matter.
+    pub filters: Map<String, Value>,
+}
+
+impl EndpointGroup {
+    pub fn has(&self, endpoint: &Endpoint) -> bool {
+        self.filters.iter().all(|(name, wanted)| match name.as_str() {
+            "interface" => wanted.as_str() == Some(&endpoint.interface),
+            "service_id" => wanted.as_str() == Some(&endpoint.service_id),
+            "region_id" => wanted.as_str() == endpoint.region_id.as_deref(),
+            _ => false,
+        })
+    }
 }
 
 /// Who holds a role.
@@ -180,21 +222,6 @@ pub struct Assignment {
 /// Names are unique and found without regard to case; accents count.
 pub fn name_key(name: &str) -> String {
     name.to_lowercase()
-}
-
-/// An endpoint's URL with its templates filled in; `None` when it needs a project and there is none, as upstream leaves
-/// such an endpoint out of the catalogue.
-pub fn endpoint_url(template: &str, public_url: &str, project_id: Option<&ProjectId>) -> Option<String> {
-    let mut url = template.replace("$(public_url)s", public_url).replace("%(public_url)s", public_url);
-    for name in ["project_id", "tenant_id"] {
-        for mark in ['$', '%'] {
-            let placeholder = format!("{mark}({name})s");
-            if url.contains(&placeholder) {
-                url = url.replace(&placeholder, project_id?.as_str());
-            }
-        }
-    }
-    Some(url)
 }
 
 /// Who asks: a valid token, with names and roles as they are now, not as they were when it was issued.

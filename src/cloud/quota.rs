@@ -3,7 +3,9 @@
 //! Upstream's names and defaults. The check is pure; callers read the usage in the transaction that adds to it, which is
 //! serialisable on both engines, so that racing requests never exceed a limit together.
 
+use super::limit::{self, Claim};
 use crate::error::{Error, Result};
+use crate::ids::ProjectId;
 use std::collections::BTreeMap;
 
 /// Not limited.
@@ -30,6 +32,22 @@ pub const RESOURCES: &[Resource] = &[
     Resource { name: "server_group_members", default: 10 },
 ];
 
+const SERVERS: &str = "servers";
+
+/// What Nova calls its resources as unified limits, and as quotas.
+pub const UNIFIED: &[(&str, &str)] = &[
+    (SERVERS, "instances"),
+    ("class:VCPU", "cores"),
+    ("class:MEMORY_MB", "ram"),
+    ("server_metadata_items", "metadata_items"),
+    ("server_injected_files", "injected_files"),
+    ("server_injected_file_content_bytes", "injected_file_content_bytes"),
+    ("server_injected_file_path_bytes", "injected_file_path_bytes"),
+    ("server_key_pairs", "key_pairs"),
+    ("server_groups", "server_groups"),
+    ("server_group_members", "server_group_members"),
+];
+
 /// What a project may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits(pub BTreeMap<String, i64>);
@@ -41,6 +59,13 @@ impl Limits {
             RESOURCES.iter().map(|resource| (resource.name.to_owned(), resource.default)).collect();
         limits.extend(overrides);
         Self(limits)
+    }
+
+    /// What identity's limits come to, by their own names. What is not registered is not limited, but for servers, of which
+    /// there may then be none: so Nova's unified limits are set by default.
+    pub fn unified(registered: impl Fn(&str) -> Option<i64>) -> Self {
+        let limit = |unified: &str| registered(unified).unwrap_or(if unified == SERVERS { 0 } else { UNLIMITED });
+        Self(UNIFIED.iter().map(|(unified, name)| ((*name).to_owned(), limit(unified))).collect())
     }
 
     pub fn of(&self, name: &str) -> i64 {
@@ -92,6 +117,33 @@ pub fn admit(limits: &Limits, used: Usage, each: Usage, min: i64, max: i64) -> R
         join(each.times(min).named()),
         join(used.named()),
     )))
+}
+
+/// As [`admit`], for limits that identity keeps: the refusal is oslo.limit's.
+///
+/// # Errors
+/// `OverQuota` when not even `min`.
+pub fn admit_unified(
+    project: &ProjectId,
+    limits: &Limits,
+    used: Usage,
+    each: Usage,
+    min: i64,
+    max: i64,
+) -> Result<i64> {
+    let fits = |count: i64| over(limits, used, each.times(count)).is_empty();
+    if let Some(count) = (min..=max).rev().find(|count| fits(*count)) {
+        return Ok(count);
+    }
+    let names = |name: &str| UNIFIED.iter().find(|(_, quota)| *quota == name).map_or("", |(unified, _)| unified);
+    let claims = used.named().into_iter().zip(each.times(min).named()).map(|((name, used), (_, more))| Claim {
+        resource: names(name),
+        limit: limits.of(name),
+        used,
+        more,
+    });
+    limit::check(project, &claims.filter(|claim| claim.more > 0).collect::<Vec<_>>())?;
+    Ok(min)
 }
 
 fn over(limits: &Limits, used: Usage, more: Usage) -> Vec<&'static str> {

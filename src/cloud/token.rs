@@ -5,6 +5,7 @@
 //! ours; `gapura_issued_us` is ours, because whole seconds can't tell a token from one revoked in the same second.
 
 use crate::clock::Timestamp;
+use crate::cloud::identity::{Caller, Scope};
 use crate::error::{Error, Result};
 use crate::ids::{DomainId, ProjectId, UserId};
 use aws_lc_rs::rand::SystemRandom;
@@ -55,6 +56,41 @@ impl Claims {
     }
 }
 
+/// What a token tells those who verify it without asking. Nothing here ever reads it back: [`Claims`] has no such fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// The identity epoch that it was issued at.
+    #[serde(rename = "gapura_epoch")]
+    pub epoch: i64,
+    /// The roles held then, by name. Left out of a token that can't be verified without asking: what was delegated ends
+    /// with what others lose, access rules bind it to requests; and a token must not get too long.
+    #[serde(rename = "gapura_roles", skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// The domain of the user, then that of the scope.
+    #[serde(rename = "gapura_domains")]
+    pub domains: Vec<DomainId>,
+}
+
+impl Told {
+    /// What there is to tell of a caller.
+    pub fn of(caller: &Caller, epoch: i64) -> Self {
+        let mut domains = vec![caller.user_domain.id.clone()];
+        if let Scope::Project { domain, .. } | Scope::Domain(domain) = &caller.scope {
+            domains.push(domain.id.clone());
+        }
+        let roles = || caller.roles.iter().map(|role| role.name.clone()).collect();
+        Self { epoch, roles: (!caller.is_delegated()).then(roles), domains }
+    }
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    claims: &'a Claims,
+    #[serde(flatten)]
+    told: &'a Told,
+}
+
 /// A random audit id: 16 bytes as 22 characters.
 pub fn audit_id() -> String {
     URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())
@@ -103,6 +139,19 @@ impl SigningKey {
     }
 }
 
+impl SigningKey {
+    /// The public half as a JSON Web Key.
+    pub fn jwk(&self) -> serde_json::Value {
+        // `04`, then both coordinates.
+        let point = self.pair.public_key().as_ref();
+        let (x, y) = point.get(1..).unwrap_or_default().split_at(point.len() / 2);
+        serde_json::json!({
+            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.kid,
+            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+        })
+    }
+}
+
 /// The key that signs, and all that verify.
 pub struct KeyRing {
     signing: String,
@@ -120,8 +169,27 @@ impl KeyRing {
         Ok(Self { signing, keys: keys.into_iter().map(|key| (key.kid.clone(), key)).collect() })
     }
 
+    /// Every public key, the one that signs first.
+    pub fn jwks(&self) -> Vec<serde_json::Value> {
+        let mut keys: Vec<&SigningKey> = self.keys.values().collect();
+        keys.sort_by_key(|key| (key.kid != self.signing, key.kid.clone()));
+        keys.into_iter().map(SigningKey::jwk).collect()
+    }
+
     pub fn has(&self, kid: &str) -> bool {
         self.keys.contains_key(kid)
+    }
+
+    /// Writes the claims, with what is told besides, as a signed token.
+    ///
+    /// # Errors
+    /// `Internal` when signing fails.
+    pub fn sign_and_tell(&self, claims: &Claims, told: &Told) -> Result<String> {
+        let token = self.signed(&Whole { claims, told })?;
+        if token.len() <= LONGEST || told.roles.is_none() {
+            return Ok(token);
+        }
+        self.sign_and_tell(claims, &Told { roles: None, ..told.clone() })
     }
 
     /// Writes the claims as a signed token.
@@ -129,6 +197,10 @@ impl KeyRing {
     /// # Errors
     /// `Internal` when signing fails.
     pub fn sign(&self, claims: &Claims) -> Result<String> {
+        self.signed(claims)
+    }
+
+    fn signed(&self, claims: &impl Serialize) -> Result<String> {
         let key = self.keys.get(&self.signing).expect("a ring holds the key that it signs with");
         let claims = serde_json::to_vec(claims).map_err(|why| Error::internal("a token could not be written", why))?;
         let mut token = key.header.clone();
@@ -227,6 +299,35 @@ mod tests {
                 assert!(ring.verify(&format!("{header}.{payload}.{signature}")).is_err(), "{alg}");
             }
         }
+    }
+
+    #[test]
+    fn a_token_with_too_many_roles_to_tell_tells_none_and_is_still_a_token() {
+        let ring = ring();
+        let told = |count: usize| {
+            let roles = (0..count).map(|number| format!("{number}-{}", "x".repeat(40))).collect();
+            Told { epoch: 7, roles: Some(roles), domains: vec!["d".into()] }
+        };
+        for (count, tells) in [(2, true), (100, false)] {
+            let token = ring.sign_and_tell(&claims(), &told(count)).unwrap();
+            assert!(token.len() <= LONGEST);
+            assert_eq!(ring.verify(&token).unwrap().sub, "alice".into());
+            let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+            let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+            assert_eq!((payload.get("gapura_roles").is_some(), &payload["gapura_epoch"]), (tells, &7.into()));
+        }
+    }
+
+    #[test]
+    fn a_public_key_names_its_curve_its_coordinates_and_the_kid_that_tokens_carry() {
+        let ring = ring();
+        let key = ring.jwks().remove(0);
+        assert_eq!(key["kid"].as_str(), kid_of(&ring.sign(&claims()).unwrap()).as_deref());
+        assert_eq!((&key["kty"], &key["crv"], &key["alg"]), (&"EC".into(), &"P-256".into(), &"ES256".into()));
+        for coordinate in ["x", "y"] {
+            assert_eq!(URL_SAFE_NO_PAD.decode(key[coordinate].as_str().unwrap()).unwrap().len(), 32);
+        }
+        assert!(!key.to_string().contains("\"d\""), "no private half");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::listing::Conditions;
 use super::users::all;
-use super::{Row, Tx, Value, application_credentials, args, epoch, roles};
+use super::{Row, Tx, Value, application_credentials, args, epoch, identity_changes, roles};
 use crate::cloud::identity::{Actor, Assignment, Target};
 use crate::error::{Error, Result};
 use crate::ids::{DomainId, GroupId, ProjectId, RoleId, UserId};
@@ -55,6 +55,10 @@ pub fn insert(tx: &mut Tx, assignment: &Assignment) -> Result<()> {
 /// unless the role is held there some other way.
 pub fn delete(tx: &mut Tx, assignment: &Assignment) -> Result<bool> {
     epoch::bump(tx)?;
+    match &assignment.actor {
+        Actor::User(id) => identity_changes::of_user(tx, id)?,
+        Actor::Group(id) => identity_changes::of_members(tx, id)?,
+    }
     let (mut values, is_system) = columns(&assignment.actor, &assignment.target);
     values.extend([assignment.role_id.as_str().into(), is_system.into(), assignment.inherited.into()]);
     let sql = format!("DELETE FROM assignments WHERE {EXACTLY} AND role_id = ?5 AND is_system = ?6 AND inherited = ?7");

@@ -2,7 +2,7 @@
 
 use super::listing::{self, Attribute, Conditions};
 use super::users::{all, json_map};
-use super::{Json, OrConflict, Row, Tx, args, epoch};
+use super::{Json, OrConflict, Row, Tx, args, epoch, identity_changes};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Group, name_key};
 use crate::cloud::listing::{Listing, Page};
@@ -101,6 +101,7 @@ fn taken(group: &Group) -> String {
 
 pub fn delete(tx: &mut Tx, id: &GroupId) -> Result<()> {
     epoch::bump(tx)?;
+    identity_changes::of_members(tx, id)?;
     tx.execute("DELETE FROM groups WHERE id = ?1", args![id.as_str()]).map(drop)
 }
 
@@ -122,6 +123,7 @@ pub fn has_member(tx: &mut Tx, group: &GroupId, user: &UserId) -> Result<bool> {
 /// Answers whether the user was in the group.
 pub fn remove_member(tx: &mut Tx, group: &GroupId, user: &UserId) -> Result<bool> {
     epoch::bump(tx)?;
+    identity_changes::of_user(tx, user)?;
     let sql = "DELETE FROM group_members WHERE group_id = ?1 AND user_id = ?2";
     Ok(tx.execute(sql, args![group.as_str(), user.as_str()])? > 0)
 }

@@ -33,12 +33,16 @@ pub mod catalog;
 pub mod credentials;
 #[cfg(test)]
 mod delegation_tests;
+pub mod domain_config;
+pub mod endpoint_filter;
 pub mod epoch;
 pub mod groups;
+pub mod identity_changes;
 #[cfg(test)]
 mod identity_tests;
 #[cfg(test)]
 mod invariants;
+pub mod limits;
 mod listing;
 #[cfg(test)]
 mod listing_tests;
@@ -48,6 +52,7 @@ mod migrations;
 mod network_tests;
 #[cfg(test)]
 mod plans;
+pub mod policies;
 mod postgres;
 pub mod projects;
 pub mod revocations;
@@ -70,6 +75,7 @@ pub mod boot_images;
 pub mod cloud;
 pub mod flavors;
 pub mod hosts;
+pub mod image_limits;
 pub mod image_members;
 pub mod images;
 pub mod instance_actions;

@@ -3,7 +3,7 @@
 
 use super::listing::{self, Attribute, Conditions};
 use super::users::{all, column, json_map};
-use super::{Json, OrConflict, Row, Tx, Value, args, epoch};
+use super::{Json, OrConflict, Row, Tx, Value, args, epoch, identity_changes};
 use crate::clock::Timestamp;
 use crate::cloud::effective::Place;
 use crate::cloud::identity::{DomainRef, Project, name_key};
@@ -178,6 +178,24 @@ pub fn ids_of_user(tx: &mut Tx, user: &UserId) -> Result<HashSet<ProjectId>> {
     Ok(ids.into_iter().collect())
 }
 
+/// Projects whose catalogue an endpoint was added to by name.
+pub fn with_endpoint(tx: &mut Tx, endpoint: &str) -> Result<Vec<Project>> {
+    among(tx, "SELECT e.project_id FROM project_endpoints e WHERE e.endpoint_id = ?1", endpoint)
+}
+
+/// Projects whose catalogue a group of endpoints was added to.
+pub fn with_endpoint_group(tx: &mut Tx, group: &str) -> Result<Vec<Project>> {
+    among(tx, "SELECT g.project_id FROM project_endpoint_groups g WHERE g.endpoint_group_id = ?1", group)
+}
+
+/// The projects that a query about one thing names.
+fn among(tx: &mut Tx, ids: &str, id: &str) -> Result<Vec<Project>> {
+    let sql = format!("SELECT {COLUMNS} FROM projects p WHERE p.id IN ({ids}) ORDER BY p.name, p.id");
+    let mut found = all(tx.query(&sql, args![id])?, from_row)?;
+    fill_tags(tx, &mut found)?;
+    Ok(found)
+}
+
 fn fill_tags(tx: &mut Tx, projects: &mut [Project]) -> Result<()> {
     let ids: Vec<&str> = projects.iter().map(|project| project.id.as_str()).collect();
     let pairs: Vec<(String, String)> = listing::by_ids(
@@ -256,6 +274,9 @@ pub fn insert(tx: &mut Tx, project: &Project, now: Timestamp) -> Result<()> {
 /// `Conflict` when the name is another's.
 pub fn update(tx: &mut Tx, project: &Project) -> Result<()> {
     epoch::bump(tx)?;
+    if !project.enabled {
+        note_change(tx, &project.id)?;
+    }
     tx.execute(
         "UPDATE projects SET name = ?2, name_key = ?3, description = ?4, enabled = ?5, options = ?6, extra = ?7
           WHERE id = ?1",
@@ -271,6 +292,15 @@ pub fn update(tx: &mut Tx, project: &Project) -> Result<()> {
     )
     .or_conflict(|| taken(project))?;
     set_tags(tx, project)
+}
+
+/// Tokens about the project are no longer what they say; and, if it is a domain, those about anything in it.
+fn note_change(tx: &mut Tx, id: &ProjectId) -> Result<()> {
+    identity_changes::of_project(tx, id)?;
+    match domain(tx, &DomainId(id.0.clone()))? {
+        Some(domain) => identity_changes::of_domain(tx, &DomainId(domain.id.0)),
+        None => Ok(()),
+    }
 }
 
 fn set_tags(tx: &mut Tx, project: &Project) -> Result<()> {
@@ -300,6 +330,7 @@ fn taken(project: &Project) -> String {
 /// Deletes a project, or a domain with all that is in it.
 pub fn delete(tx: &mut Tx, id: &ProjectId) -> Result<()> {
     epoch::bump(tx)?;
+    note_change(tx, id)?;
     tx.execute(
         "DELETE FROM credentials WHERE project_id = ?1 OR project_id IN (SELECT id FROM projects WHERE domain_id = ?1)",
         args![id.as_str()],

@@ -2,15 +2,29 @@
 
 use super::{Json, Tx, args};
 use crate::cloud::flavor::Flavor;
-use crate::cloud::quota::{Limits, Usage};
+use crate::cloud::quota::{Limits, UNIFIED, Usage};
 use crate::error::Result;
 use crate::ids::ProjectId;
+use std::collections::BTreeMap;
 
 /// What a project may hold: the defaults and what an operator set.
 pub fn limits(tx: &mut Tx, project: &ProjectId) -> Result<Limits> {
     let rows = tx.query("SELECT resource, maximum FROM quotas WHERE project_id = ?1", args![project])?;
     let overrides = rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<_>>>()?;
     Ok(Limits::with(overrides))
+}
+
+/// What a project may hold where `region` names the region whose registered limits of identity hold, and what
+/// [`limits`] says where none does.
+pub fn limits_in(tx: &mut Tx, region: Option<&str>, project: &ProjectId) -> Result<Limits> {
+    let Some(region) = region else { return limits(tx, project) };
+    let mut found = BTreeMap::new();
+    for (name, _) in UNIFIED {
+        if let Some(limit) = super::limits::effective(tx, "compute", region, name, project)? {
+            found.insert(*name, limit);
+        }
+    }
+    Ok(Limits::unified(|name| found.get(name).copied()))
 }
 
 pub fn set(tx: &mut Tx, project: &ProjectId, resource: &str, maximum: i64) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::listing::{self, Attribute, Conditions};
 use super::users::{all, column, json_map};
-use super::{Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch, projects};
+use super::{Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch, identity_changes, projects};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Role, RoleRef, Target, name_key};
 use crate::cloud::listing::{Listing, Page, Test};
@@ -88,6 +88,7 @@ pub fn insert(tx: &mut Tx, role: &Role, now: Timestamp) -> Result<()> {
 /// `Conflict` when the name is another's.
 pub fn update(tx: &mut Tx, role: &Role) -> Result<()> {
     epoch::bump(tx)?;
+    identity_changes::of_role(tx, &role.id)?;
     tx.execute(
         "UPDATE roles SET name = ?2, name_key = ?3, description = ?4, options = ?5, extra = ?6 WHERE id = ?1",
         args![
@@ -111,6 +112,7 @@ fn taken(role: &Role) -> String {
 pub fn delete(tx: &mut Tx, id: &RoleId) -> Result<()> {
     epoch::bump(tx)?;
     application_credentials::delete_all_with_role(tx, id)?;
+    identity_changes::of_role(tx, id)?;
     tx.execute("DELETE FROM roles WHERE id = ?1", args![id.as_str()]).map(drop)
 }
 
@@ -133,6 +135,7 @@ pub fn imply(tx: &mut Tx, prior: &RoleId, implied: &RoleId) -> Result<()> {
 /// Answers whether there was such an implication.
 pub fn stop_implying(tx: &mut Tx, prior: &RoleId, implied: &RoleId) -> Result<bool> {
     epoch::bump(tx)?;
+    identity_changes::of_role(tx, prior)?;
     let sql = "DELETE FROM implied_roles WHERE prior_role_id = ?1 AND implied_role_id = ?2";
     Ok(tx.execute(sql, args![prior.as_str(), implied.as_str()])? > 0)
 }

@@ -1,7 +1,7 @@
 //! Users and their passwords. Which rows a caller may see is decided on each row, by the rule of the operation.
 
 use super::listing::{self, Attribute, Conditions};
-use super::{FromValue, Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch};
+use super::{FromValue, Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch, identity_changes};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{DomainRef, User, name_key};
 use crate::cloud::listing::{Listing, Page};
@@ -167,6 +167,7 @@ pub fn update(tx: &mut Tx, user: &User) -> Result<()> {
     if !user.enabled {
         // As upstream: whoever enables the user again does not bring their robots back.
         application_credentials::delete_of_user(tx, &user.id)?;
+        identity_changes::of_user(tx, &user.id)?;
     }
     tx.execute(
         "UPDATE users SET name = ?2, name_key = ?3, enabled = ?4, default_project_id = ?5, description = ?6, email = ?7,
@@ -197,6 +198,7 @@ fn taken(user: &User) -> String {
 
 pub fn delete(tx: &mut Tx, id: &UserId) -> Result<()> {
     epoch::bump(tx)?;
+    identity_changes::of_user(tx, id)?;
     tx.execute("DELETE FROM users WHERE id = ?1", args![id.as_str()]).map(drop)
 }
 

@@ -10,6 +10,7 @@ use crate::http::reply::{Empty, Reply};
 use crate::http::table::{delete, get, post};
 use crate::ids::UserId;
 use crate::store::keypairs::{self, Keypair};
+use crate::store::quotas;
 use crate::versioned;
 use aws_lc_rs::encoding::{AsBigEndian, Curve25519SeedBin};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -183,11 +184,16 @@ async fn create(call: Call<KeypairCreate>) -> Result<Reply<CreatedKeypair>> {
         number: 0,
         created_at: call.cx.state.clock.now(),
     };
-    let (reach, kept) = (call.cx.reach.clone(), keypair.clone());
+    let (reach, kept, region) = (call.cx.reach.clone(), keypair.clone(), call.cx.state.limits_region());
     let write = move |tx: &mut crate::store::Tx| {
         // Upstream holds key pairs to the default, whatever was set for a project: they belong to users.
-        let limit = crate::cloud::quota::Limits::with([]).of("key_pairs");
-        if keypairs::count(tx, &kept.user_id)? >= limit {
+        let limits = match &region {
+            None => crate::cloud::quota::Limits::with([]),
+            Some(region) => quotas::limits_in(tx, Some(region), &"".into())?,
+        };
+        let limit = limits.of("key_pairs");
+        let is_bounded = limit != crate::cloud::quota::UNLIMITED;
+        if is_bounded && keypairs::count(tx, &kept.user_id)? >= limit {
             return Err(Error::OverQuota("Quota exceeded, too many key pairs.".to_owned()));
         }
         keypairs::insert(tx, &reach, &kept)

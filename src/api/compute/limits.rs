@@ -68,7 +68,9 @@ async fn limits(call: Call) -> Result<Reply<LimitsShown>> {
         }
         None => call.cx.project_id()?.clone(),
     };
-    let read = move |tx: &mut Tx| Ok((quotas::limits(tx, &project)?, quotas::usage(tx, &project)?));
+    let region = call.cx.state.limits_region();
+    let read =
+        move |tx: &mut Tx| Ok((quotas::limits_in(tx, region.as_deref(), &project)?, quotas::usage(tx, &project)?));
     let (limits, used) = call.cx.state.db.read(read).await?;
     let absolute = Absolute {
         max_ram: limits.of("ram"),
@@ -171,7 +173,8 @@ async fn project<B>(call: &Call<B>, rule: &str) -> Result<ProjectId> {
 async fn show(call: Call) -> Result<Reply<QuotaSetShown>> {
     let project = project(&call, "os_compute_api:os-quota-sets:show").await?;
     let id = Some(project.to_string());
-    let limits = call.cx.state.db.read(move |tx| quotas::limits(tx, &project)).await?;
+    let region = call.cx.state.limits_region();
+    let limits = call.cx.state.db.read(move |tx| quotas::limits_in(tx, region.as_deref(), &project)).await?;
     Ok(Reply::ok(QuotaSet::of(id, |name| limits.of(name))))
 }
 
@@ -179,7 +182,9 @@ async fn show(call: Call) -> Result<Reply<QuotaSetShown>> {
 async fn detail(call: Call) -> Result<Reply<QuotaDetailShown>> {
     let project = project(&call, "os_compute_api:os-quota-sets:detail").await?;
     let id = Some(project.to_string());
-    let read = move |tx: &mut Tx| Ok((quotas::limits(tx, &project)?, quotas::usage(tx, &project)?));
+    let region = call.cx.state.limits_region();
+    let read =
+        move |tx: &mut Tx| Ok((quotas::limits_in(tx, region.as_deref(), &project)?, quotas::usage(tx, &project)?));
     let (limits, used) = call.cx.state.db.read(read).await?;
     let in_use = |name: &str| InUse { limit: limits.of(name), in_use: used_of(used, name), reserved: 0 };
     Ok(Reply::ok(QuotaDetail::of(id, in_use)))
@@ -198,7 +203,12 @@ fn used_of(used: Usage, name: &str) -> i64 {
 /// `GET /os-quota-sets/{project_id}/defaults`.
 async fn defaults(call: Call) -> Result<Reply<QuotaSetShown>> {
     let project = project(&call, "os_compute_api:os-quota-sets:defaults").await?;
-    let limits = Limits::with([]);
+    let region = call.cx.state.limits_region();
+    let limits = match region {
+        None => Limits::with([]),
+        // Nobody's project has a limit of its own.
+        region => call.cx.state.db.read(move |tx| quotas::limits_in(tx, region.as_deref(), &"".into())).await?,
+    };
     Ok(Reply::ok(QuotaSet::of(Some(project.to_string()), |name| limits.of(name))))
 }
 
@@ -258,6 +268,10 @@ impl NewLimits {
 /// `PUT /os-quota-sets/{project_id}`.
 async fn update(call: Call<QuotaUpdate>) -> Result<Reply<QuotaSetShown>> {
     let project = project(&call, "os_compute_api:os-quota-sets:update").await?;
+    if call.cx.state.unified_limits {
+        let text = "Limits of compute are kept by identity here: set them under /v3/limits.";
+        return Err(Error::bad_request(text));
+    }
     let given = call.body.quota_set.given()?;
     let force = call.body.quota_set.force.as_ref().is_some_and(|force| force.0);
     let write = move |tx: &mut Tx| {

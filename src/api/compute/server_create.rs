@@ -72,6 +72,8 @@ struct Order {
     description_is_name: bool,
     min: i64,
     max: i64,
+    /// The region whose limits of identity hold in place of quotas.
+    limits_region: Option<String>,
 }
 
 /// `POST /servers`.
@@ -141,6 +143,7 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
         new,
         min,
         max,
+        limits_region: cx.state.limits_region(),
     })
 }
 
@@ -316,7 +319,7 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
     })?;
     let base = boot::base(&flavor, &image, order.may_have_no_disk)?;
     check_place(tx, order)?;
-    let limits = quotas::limits(tx, &order.project)?;
+    let limits = quotas::limits_in(tx, order.limits_region.as_deref(), &order.project)?;
     let metadata = order.new.metadata.as_ref().cloned().unwrap_or_default();
     quota::check_metadata(&limits, metadata.0.len())?;
     check_personality(&limits, &order.new)?;
@@ -331,7 +334,10 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
     let used = quotas::usage(tx, &order.project)?;
     let each =
         Usage { instances: 1, cores: flavor.vcpus.into(), ram: i64::try_from(flavor.ram_mib).unwrap_or(i64::MAX) };
-    let count = quota::admit(&limits, used, each, order.min, order.max)?;
+    let count = match &order.limits_region {
+        None => quota::admit(&limits, used, each, order.min, order.max)?,
+        Some(_) => quota::admit_unified(&order.project, &limits, used, each, order.min, order.max)?,
+    };
     let choice = resolve_networks(tx, order)?;
     let reservation_id = format!("r-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
     let mut made = Vec::new();

@@ -60,12 +60,12 @@ fn no_item() -> Error {
 async fn change<B>(call: &Call<B>, by: impl Fn(Texts) -> Result<Texts> + Send + 'static) -> Result<Texts> {
     let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
     let overrides_lock = call.cx.may("context_is_admin");
-    let now = call.cx.state.clock.now();
+    let (now, region) = (call.cx.state.clock.now(), call.cx.state.limits_region());
     let write = move |tx: &mut Tx| {
         let server = servers::get(tx, &reach, id)?;
         may(Action::ChangeMetadata, id, server.situation(), overrides_lock)?;
         let metadata = by(server.metadata)?;
-        quota::check_metadata(&quotas::limits(tx, &server.project_id)?, metadata.len())?;
+        quota::check_metadata(&quotas::limits_in(tx, region.as_deref(), &server.project_id)?, metadata.len())?;
         servers::update(tx, id, Change::new().metadata(&metadata), now)?;
         Ok(metadata)
     };

@@ -1,16 +1,19 @@
 //! Services and endpoints of the catalogue: `/v3/services`, `/v3/endpoints`.
 
-use super::answer::{done, extra_of, listed, merged, permitted, shown};
+use super::answer::{done, extra_of, listed, merged, permitted, shown, unchanged};
+use super::login::expecting;
 use crate::api::{Call, Row};
+use crate::cloud::endpoint_url;
 use crate::cloud::identity::{Endpoint, Region, Service};
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
-use crate::http::json::{Map, Maybe, OneOf, Text, Words};
+use crate::http::json::{Invalid, Map, Maybe, OneOf, Parse, Path, Text, Words, python_repr};
+use crate::http::microversion::Microversion;
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, patch, post};
-use crate::store::{Tx, catalog};
+use crate::store::{Tx, catalog, limits};
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -41,7 +44,7 @@ crate::versioned! {
 crate::versioned! {
     request NewService open {
         "type" required => kind: Text<1, 255>,
-        "name"          => name: Option<Text<1, 255>>,
+        "name"          => name: Maybe<Text<1, 255>>,
         "description"   => description: Option<String>,
         "enabled"       => enabled: Maybe<bool>;
         flatten         => extra
@@ -57,7 +60,7 @@ crate::versioned! {
 crate::versioned! {
     request ServiceChange open {
         "type"        => kind: Maybe<Text<1, 255>>,
-        "name"        => name: Maybe<Option<Text<1, 255>>>,
+        "name"        => name: Maybe<Text<1, 255>>,
         "description" => description: Maybe<Option<String>>,
         "enabled"     => enabled: Maybe<bool>;
         flatten       => extra
@@ -104,7 +107,8 @@ async fn create_service(call: Call<ServiceCreate>) -> Result<RawReply> {
     let service = Service {
         id: uuid::Uuid::new_v4().simple().to_string(),
         kind: new.kind.0,
-        name: new.name.map(|name| name.0),
+        // Upstream's services have a name, if an empty one.
+        name: Some(new.name.given().map_or_else(String::new, |name| name.0)),
         description: new.description,
         enabled: new.enabled.given().unwrap_or(true),
         extra: extra_of(new.extra),
@@ -118,7 +122,8 @@ async fn update_service(call: Call<ServiceUpdate>) -> Result<RawReply> {
     let mut service = service_of_path(&call).await?;
     let change = call.body.service.clone();
     service.kind = change.kind.given().map_or(service.kind, |kind| kind.0);
-    service.name = change.name.given().map_or(service.name, |name| name.map(|name| name.0));
+    unchanged(change.extra.get("id"), &service.id, "Cannot change ID")?;
+    service.name = change.name.given().map_or(service.name, |name| Some(name.0));
     service.description = change.description.given().unwrap_or(service.description);
     service.enabled = change.enabled.given().unwrap_or(service.enabled);
     service.extra = merged(service.extra, Some(extra_of(change.extra)));
@@ -129,7 +134,16 @@ async fn update_service(call: Call<ServiceUpdate>) -> Result<RawReply> {
 
 async fn remove_service(call: Call) -> Result<RawReply> {
     let service = service_of_path(&call).await?;
-    call.cx.state.db.write(move |tx| catalog::delete_service(tx, &service.id)).await?;
+    let delete = move |tx: &mut Tx| {
+        if limits::has_service(tx, &service.id)? {
+            let id = &service.id;
+            return Err(Error::Forbidden(format!(
+                "Unable to delete service {id} because it has registered limits associated with it."
+            )));
+        }
+        catalog::delete_service(tx, &service.id)
+    };
+    call.cx.state.db.write(delete).await?;
     Ok(done())
 }
 
@@ -138,6 +152,31 @@ pub struct Interfaces;
 
 impl Words for Interfaces {
     const WORDS: &'static [&'static str] = &["admin", "internal", "public"];
+}
+
+/// A URL, or a template of one, of at most 225 characters.
+#[derive(Debug, Clone)]
+pub struct EndpointUrl(pub String);
+
+impl Parse for EndpointUrl {
+    fn parse(value: Value, path: &Path<'_>, version: Microversion) -> Result<Self, Invalid> {
+        let Text::<0, 225>(url) = Text::parse(value, path, version)?;
+        let is_scheme = |text: &str| {
+            let marks = |byte: u8| matches!(byte, b'+' | b'.' | b'-');
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || marks(byte))
+        };
+        let has_scheme = url.split_once(':').is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty());
+        // Gapura's own endpoints begin with where it is reached, whatever that is.
+        if has_scheme || url.starts_with("$(public_url)s") || url.starts_with("%(public_url)s") {
+            return Ok(Self(url));
+        }
+        let value = Value::String(url);
+        Err(path.refuse(&value, format!("{} does not match '^[a-zA-Z0-9+.-]+:.+'", python_repr(&value))))
+    }
+
+    fn schema(_: Microversion) -> Value {
+        json!({"type": "string", "maxLength": 225})
+    }
 }
 
 crate::versioned! {
@@ -150,10 +189,10 @@ crate::versioned! {
     request NewEndpoint open {
         "interface" required  => interface: OneOf<Interfaces>,
         "service_id" required => service_id: String,
-        "url" required        => url: Text<1, 2048>,
+        "url" required        => url: EndpointUrl,
         "region_id"           => region_id: Option<String>,
         "region"              => region: Option<String>,
-        "name"                => name: Option<String>,
+        "name"                => name: Maybe<String>,
         "enabled"             => enabled: Maybe<bool>;
         flatten               => extra
     }
@@ -169,17 +208,17 @@ crate::versioned! {
     request EndpointChange open {
         "interface"  => interface: Maybe<OneOf<Interfaces>>,
         "service_id" => service_id: Maybe<String>,
-        "url"        => url: Maybe<Text<1, 2048>>,
+        "url"        => url: Maybe<EndpointUrl>,
         "region_id"  => region_id: Maybe<Option<String>>,
         "region"     => region: Maybe<Option<String>>,
-        "name"       => name: Maybe<Option<String>>,
+        "name"       => name: Maybe<String>,
         "enabled"    => enabled: Maybe<bool>;
         flatten      => extra
     }
 }
 
 /// An endpoint as clients see it: the public URL is filled in, a project's id is not.
-fn endpoint_view(endpoint: &Endpoint, public_url: &str) -> Map {
+pub fn endpoint_view(endpoint: &Endpoint, public_url: &str) -> Map {
     let mut view = endpoint.extra.clone();
     view.insert("id".to_owned(), json!(endpoint.id));
     view.insert("interface".to_owned(), json!(endpoint.interface));
@@ -207,6 +246,12 @@ async fn endpoint_of_path<B>(call: &Call<B>) -> Result<Endpoint> {
 
 async fn list_endpoints(call: Call) -> Result<RawReply> {
     call.cx.permit(&Target::new())?;
+    if let Some(asked) = call.query().get("interface").filter(|asked| !Interfaces::WORDS.contains(asked)) {
+        let asked = python_repr(&json!(asked));
+        let text =
+            format!("Invalid input for field 'interface': {asked} is not one of ['admin', 'internal', 'public']");
+        return Err(Error::bad_request(text));
+    }
     let found = call.cx.state.db.read(catalog::endpoints).await?;
     let items = found.iter().map(|endpoint| endpoint_view(endpoint, &call.cx.state.public_url)).collect();
     Ok(listed(&call, "endpoints", items, &["interface", "service_id", "region_id"]))
@@ -220,6 +265,10 @@ async fn show_endpoint(call: Call) -> Result<RawReply> {
 async fn create_endpoint(call: Call<EndpointCreate>) -> Result<RawReply> {
     call.cx.permit(&Target::new())?;
     let new = call.body.endpoint.clone();
+    if !endpoint_url::is_template(&new.url.0) {
+        let text = format!("Cannot create an endpoint with an invalid URL: {}.", new.url.0);
+        return Err(Error::bad_request(text));
+    }
     let endpoint = Endpoint {
         id: uuid::Uuid::new_v4().simple().to_string(),
         service_id: new.service_id,
@@ -227,7 +276,7 @@ async fn create_endpoint(call: Call<EndpointCreate>) -> Result<RawReply> {
         interface: new.interface.0,
         url: new.url.0,
         enabled: new.enabled.given().unwrap_or(true),
-        name: new.name,
+        name: new.name.given(),
         extra: extra_of(new.extra),
     };
     let stored = endpoint.clone();
@@ -242,15 +291,14 @@ async fn create_endpoint(call: Call<EndpointCreate>) -> Result<RawReply> {
 
 /// Looks whether service and region are there. The older way to name a region makes it.
 fn settle(tx: &mut Tx, endpoint: &Endpoint, makes_region: bool) -> Result<()> {
-    let missing = |kind: Kind, id: &str| Error::bad_request(kind.not_found(id));
     let service = catalog::get_service(tx, &endpoint.service_id)?;
-    service.ok_or_else(|| missing(Kind::Service, &endpoint.service_id))?;
+    service.ok_or_else(|| expecting("endpoint service_id", "service table"))?;
     let Some(id) = &endpoint.region_id else { return Ok(()) };
     if catalog::get_region(tx, id)?.is_some() {
         return Ok(());
     }
     if !makes_region {
-        return Err(missing(Kind::Region, id));
+        return Err(expecting("endpoint region_id", "region table"));
     }
     let region = Region { id: id.clone(), parent_region_id: None, description: String::new(), extra: Map::new() };
     catalog::insert_region(tx, &region)
@@ -264,7 +312,8 @@ async fn update_endpoint(call: Call<EndpointUpdate>) -> Result<RawReply> {
     endpoint.service_id = change.service_id.given().unwrap_or(endpoint.service_id);
     endpoint.url = change.url.given().map_or(endpoint.url, |url| url.0);
     endpoint.region_id = change.region_id.given().or(change.region.given()).unwrap_or(endpoint.region_id);
-    endpoint.name = change.name.given().unwrap_or(endpoint.name);
+    unchanged(change.extra.get("id"), &endpoint.id, "Cannot change ID")?;
+    endpoint.name = change.name.given().or(endpoint.name);
     endpoint.enabled = change.enabled.given().unwrap_or(endpoint.enabled);
     endpoint.extra = merged(endpoint.extra, Some(extra_of(change.extra)));
     let stored = endpoint.clone();

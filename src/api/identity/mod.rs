@@ -14,7 +14,12 @@ mod assignment_names;
 mod assignment_tests;
 #[cfg(test)]
 mod attack_tests;
+mod audit;
+#[cfg(test)]
+mod audit_tests;
 mod catalog;
+#[cfg(test)]
+mod catalog_tests;
 mod catalogs;
 mod compliance;
 #[cfg(test)]
@@ -25,8 +30,11 @@ mod credential_tests;
 mod credentials;
 mod delegation;
 mod desk;
+mod domain_config;
 mod domains;
 mod ec2_credentials;
+mod endpoint_filter;
+mod endpoint_groups;
 mod failures;
 mod fields;
 mod grants;
@@ -36,16 +44,23 @@ mod hashing;
 mod inference_tests;
 #[cfg(test)]
 mod input_tests;
+mod limits;
+#[cfg(test)]
+mod limits_tests;
 mod listing;
 mod login;
 #[cfg(test)]
 mod multi_factor_tests;
-mod not_built;
+mod offline;
+#[cfg(test)]
+mod offline_tests;
 mod own_account;
 mod own_scopes;
 mod pages;
 #[cfg(test)]
 mod pages_tests;
+mod policies;
+mod policy_associations;
 mod project_tags;
 mod project_tree;
 mod projects;
@@ -54,6 +69,7 @@ mod recall;
 mod recall_tests;
 mod receipts;
 mod regions;
+mod registered_limits;
 #[cfg(test)]
 mod resource_tests;
 mod revocation_events;
@@ -67,6 +83,7 @@ mod scope_tests;
 mod seed;
 pub mod sessions;
 mod settings;
+mod simple_cert;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -137,9 +154,18 @@ pub fn rows() -> Vec<Row> {
         credentials::rows(),
         ec2_credentials::rows(),
         revocation_events::rows(),
-        not_built::rows(),
+        registered_limits::rows(),
+        limits::rows(),
+        policies::rows(),
+        policy_associations::rows(),
+        endpoint_groups::rows(),
+        endpoint_filter::rows(),
+        domain_config::rows(),
+        simple_cert::rows(),
+        offline::rows(),
     ]
     .into_iter()
     .flatten()
+    .map(audit::watched)
     .collect()
 }

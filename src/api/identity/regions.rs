@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::json::{Map, Maybe, Text};
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, patch, post, put};
-use crate::store::{OrConflict, Tx, catalog};
+use crate::store::{OrConflict, Tx, catalog, limits};
 use http::StatusCode;
 use serde_json::json;
 
@@ -33,7 +33,7 @@ crate::versioned! {
     request GivenRegion open {
         "id"               => id: Option<Text<0, 255>>,
         "parent_region_id" => parent_region_id: Maybe<Option<String>>,
-        "description"      => description: Maybe<Option<String>>;
+        "description"      => description: Maybe<Option<Text<0, 255>>>;
         flatten            => extra
     }
 }
@@ -73,8 +73,9 @@ async fn create(call: Call<RegionBody>) -> Result<RawReply> {
 
 async fn create_named(call: Call<RegionBody>) -> Result<RawReply> {
     let id = call.path("region_id").to_owned();
-    if call.body.region.id.as_ref().is_some_and(|given| given.0 != id) {
-        return Err(Error::bad_request("Conflicting region IDs specified: the URL and the body name different ones."));
+    if let Some(given) = call.body.region.id.as_ref().filter(|given| given.0 != id) {
+        let text = format!("Conflicting region IDs specified: \"{id}\" != \"{}\"", given.0);
+        return Err(Error::bad_request(text));
     }
     make(&call, id).await
 }
@@ -85,7 +86,7 @@ async fn make(call: &Call<RegionBody>, id: String) -> Result<RawReply> {
     let region = Region {
         id,
         parent_region_id: new.parent_region_id.given().flatten(),
-        description: new.description.given().flatten().unwrap_or_default(),
+        description: new.description.given().flatten().map(|text| text.0).unwrap_or_default(),
         extra: extra_of(new.extra),
     };
     let stored = region.clone();
@@ -117,8 +118,12 @@ fn check_parent(tx: &mut Tx, region: &Region) -> Result<()> {
 async fn update(call: Call<RegionBody>) -> Result<RawReply> {
     let mut region = of_path(&call).await?;
     let change = call.body.region.clone();
+    if change.id.as_ref().is_some_and(|given| given.0 != region.id) {
+        return Err(Error::bad_request("Cannot change ID"));
+    }
     region.parent_region_id = change.parent_region_id.given().unwrap_or(region.parent_region_id);
-    region.description = change.description.given().map_or(region.description, Option::unwrap_or_default);
+    region.description =
+        change.description.given().map_or(region.description, |text| text.map(|text| text.0).unwrap_or_default());
     region.extra = merged(region.extra, Some(extra_of(change.extra)));
     let stored = region.clone();
     let update = move |tx: &mut Tx| {
@@ -150,6 +155,13 @@ fn remove_tree(tx: &mut Tx, id: &str) -> Result<()> {
         return Err(Error::Forbidden(format!(
             "Unable to delete region {id} because it or its child regions have associated endpoints."
         )));
+    }
+    for doomed in &doomed {
+        if limits::has_region(tx, doomed)? {
+            return Err(Error::Forbidden(format!(
+                "Unable to delete region {id} because it or its child regions have associated registered limits."
+            )));
+        }
     }
     doomed.iter().rev().try_for_each(|id| catalog::delete_region(tx, id))
 }

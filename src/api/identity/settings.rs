@@ -4,6 +4,7 @@ use crate::cloud::compliance::SecurityCompliance;
 use crate::cloud::password::{self, Recipe};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -38,6 +39,10 @@ pub struct IdentitySettings {
     /// Bytes of a password at most; 4096 is the most that can be set.
     pub max_password_length: usize,
     pub security_compliance: SecurityCompliance,
+    /// How often those who verify tokens by themselves are to read the feed of revocations, in seconds.
+    pub feed_seconds: i64,
+    /// Keep what domains are configured with for drivers Gapura lacks, though nothing reads it.
+    pub keep_foreign_domain_config: bool,
     /// How expensive a password's hash is; hashes made with other values are made anew at the next login.
     pub argon2: Recipe,
 }
@@ -60,6 +65,8 @@ impl Default for IdentitySettings {
             max_project_tree_depth: 5,
             max_password_length: password::LONGEST,
             security_compliance: SecurityCompliance::default(),
+            feed_seconds: 10,
+            keep_foreign_domain_config: false,
             argon2: Recipe::default(),
         }
     }
@@ -75,5 +82,14 @@ impl IdentitySettings {
             return Err(Error::bad_request(format!("identity.max_password_length is from 1 to {}", password::LONGEST)));
         }
         self.security_compliance.check()
+    }
+
+    /// The password rules that everybody may read of the default domain.
+    pub fn shown_compliance(&self) -> Map<String, Value> {
+        let rules = &self.security_compliance;
+        [("password_regex", &rules.password_regex), ("password_regex_description", &rules.password_regex_description)]
+            .map(|(name, text)| (name.to_owned(), if text.is_empty() { Value::Null } else { json!(text) }))
+            .into_iter()
+            .collect()
     }
 }

@@ -77,7 +77,15 @@ async fn every_operation_has_a_rule_and_is_closed_to_strangers_and_to_garbage() 
     }
     assert_eq!(
         public,
-        ["GET /identity", "GET /identity/v3", "POST /identity/v3/auth/tokens", "POST /identity/v3/users/none/password"]
+        [
+            "GET /identity",
+            "GET /identity/v3",
+            "POST /identity/v3/auth/tokens",
+            "POST /identity/v3/users/none/password",
+            "GET /identity/v3/OS-SIMPLE-CERT/ca",
+            "GET /identity/v3/OS-SIMPLE-CERT/certificates",
+            "GET /identity/jwks.json",
+        ]
     );
 }
 

@@ -1,8 +1,9 @@
 //! A token and its catalogue as JSON.
 
-use super::access_rules;
+use super::{access_rules, endpoint_filter};
 use crate::api::State;
-use crate::cloud::identity::{ApplicationCredentialRef, Caller, Endpoint, RoleRef, Scope, Service, endpoint_url};
+use crate::cloud::endpoint_url::{self, Values};
+use crate::cloud::identity::{ApplicationCredentialRef, Caller, Endpoint, RoleRef, Scope, Service};
 use crate::error::Result;
 use crate::ids::ProjectId;
 use crate::store::{Tx, catalog};
@@ -80,30 +81,46 @@ pub async fn catalog_text(state: &State, caller: &Caller, epoch: i64) -> Result<
     if let Some(text) = kept.get(epoch, caller.project_id()) {
         return Ok(text);
     }
-    let text: Arc<str> = catalog_of(state, caller).await?.to_string().into();
-    kept.put(epoch, caller.project_id(), text.clone());
+    let (catalog, is_personal) = made(state, caller).await?;
+    let text: Arc<str> = catalog.to_string().into();
+    if !is_personal {
+        kept.put(epoch, caller.project_id(), text.clone());
+    }
     Ok(text)
 }
 
 /// The catalogue as a caller sees it: enabled services with their enabled endpoints.
 pub async fn catalog_of(state: &State, caller: &Caller) -> Result<Value> {
-    let (services, endpoints) = state.db.read(rows).await?;
+    Ok(made(state, caller).await?.0)
+}
+
+/// The catalogue, and whether it names the user: then it is nobody else's.
+async fn made(state: &State, caller: &Caller) -> Result<(Value, bool)> {
     let project = caller.project_id();
+    let narrowed_to = project.cloned();
+    let (services, endpoints) = state.db.read(move |tx| rows(tx, narrowed_to.as_ref())).await?;
+    let values = Values { public_url: &state.public_url, project, user: &caller.user_id };
+    let is_personal = endpoints.iter().any(|endpoint| endpoint.url.contains("(user_id)"));
     let shown = services.iter().filter(|service| service.enabled).map(|service| {
         let own = endpoints.iter().filter(|endpoint| endpoint.enabled && endpoint.service_id == service.id);
-        let own: Vec<Value> = own.filter_map(|endpoint| view(endpoint, &state.public_url, project)).collect();
+        let own: Vec<Value> = own.filter_map(|endpoint| view(endpoint, &values)).collect();
         let name = service.name.clone().unwrap_or_default();
         json!({"endpoints": own, "id": service.id, "type": service.kind, "name": name})
     });
-    Ok(Value::Array(shown.collect()))
+    Ok((Value::Array(shown.collect()), is_personal))
 }
 
-fn rows(tx: &mut Tx) -> Result<(Vec<Service>, Vec<Endpoint>)> {
-    Ok((catalog::services(tx)?, catalog::endpoints(tx)?))
+/// Services and endpoints, those that the project is to find.
+fn rows(tx: &mut Tx, project: Option<&ProjectId>) -> Result<(Vec<Service>, Vec<Endpoint>)> {
+    let (mut services, mut endpoints) = (catalog::services(tx)?, catalog::endpoints(tx)?);
+    if let Some(project) = project {
+        endpoint_filter::narrow(tx, project, &mut services, &mut endpoints)?;
+    }
+    Ok((services, endpoints))
 }
 
-fn view(endpoint: &Endpoint, public_url: &str, project: Option<&ProjectId>) -> Option<Value> {
-    let url = endpoint_url(&endpoint.url, public_url, project)?;
+fn view(endpoint: &Endpoint, values: &Values) -> Option<Value> {
+    let url = endpoint_url::fill(&endpoint.url, values).ok()??;
     Some(json!({
         "id": endpoint.id,
         "interface": endpoint.interface,

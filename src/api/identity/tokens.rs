@@ -1,5 +1,6 @@
 //! Tokens: issue, show, check, revoke.
 
+use super::audit::{self, Ended};
 use super::compliance;
 use super::login::{self, AuthRequest, Proof};
 use super::receipts;
@@ -11,7 +12,7 @@ use crate::api::{Call, Row, State};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{ApplicationCredentialRef, Caller, Scope};
 use crate::cloud::policy::Target;
-use crate::cloud::token::Claims;
+use crate::cloud::token::{Claims, Told};
 use crate::error::{Error, Kind, Result};
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, head, post};
@@ -32,20 +33,31 @@ pub fn rows() -> Vec<Row> {
 
 /// `POST /v3/auth/tokens`.
 async fn issue(call: Call<AuthRequest>) -> Result<RawReply> {
-    let state = &call.cx.state;
-    let wanted = Wanted::of(call.body.auth.scope.as_ref())?;
-    let mut proof = login::prove(&call).await?;
-    if let Some(receipt) = call.head.header(receipts::HEADER) {
-        receipts::accept(state, receipt, &mut proof).await?;
-    }
-    let (token, session) = match make(state, wanted, proof).await? {
+    let outcome = logged_in(&call).await;
+    let ended = match &outcome {
+        Ok(Made::Token(_, session)) => Ended::In(session),
+        Ok(Made::Receipt(_)) => Ended::Pending,
+        Err(error) => Ended::Refused(error),
+    };
+    audit::login(&call, ended).await;
+    let (token, session) = match outcome? {
         Made::Token(token, session) => (token, session),
         Made::Receipt(reply) => return Ok(reply),
     };
-    let body = written(state, &session, !call.query().has("nocatalog")).await?;
+    let body = written(&call.cx.state, &session, !call.query().has("nocatalog")).await?;
     Ok(RawReply::bytes(StatusCode::CREATED, "application/json", body)
         .header("x-subject-token", &token)
         .header("vary", "X-Auth-Token"))
+}
+
+async fn logged_in(call: &Call<AuthRequest>) -> Result<Made> {
+    let state = &call.cx.state;
+    let wanted = Wanted::of(call.body.auth.scope.as_ref())?;
+    let mut proof = login::prove(call).await?;
+    if let Some(receipt) = call.head.header(receipts::HEADER) {
+        receipts::accept(state, receipt, &mut proof).await?;
+    }
+    make(state, wanted, proof).await
 }
 
 /// What a login comes to.
@@ -108,7 +120,7 @@ async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<Made> {
         Found::Enough(epoch, found) => (epoch, found.0, found.1),
         Found::Lacking(lacking) => return Ok(Made::Receipt(receipts::issue(state, lacking, now)?)),
     };
-    let token = state.identity.keys.sign(&claims, now)?;
+    let token = state.identity.keys.sign_and_tell(&claims, &Told::of(&caller, epoch), now)?;
     let claims = Arc::new(claims);
     let session = Arc::new(Session { epoch, claims, caller: Arc::new(caller), rendered: OnceLock::new() });
     state.identity.sessions.put(digest(&token), session.clone(), now);

@@ -9,13 +9,20 @@ use crate::error::{Error, Result};
 use crate::http::json::Map;
 use crate::http::reply::Reply;
 use crate::ids::{ImageId, ProjectId};
-use crate::store::images;
+use crate::store::{Tx, image_limits, images};
 
 pub async fn create(call: Call<NewImage>) -> Result<Reply<ImageView>> {
     let image = read(&call.cx, &call.body.0)?;
     allow(&call.cx, &image)?;
     let row = image.clone();
-    call.cx.state.db.write(move |tx| images::insert(tx, &row)).await?;
+    let region = call.cx.state.limits_region();
+    let insert = move |tx: &mut Tx| {
+        if let (Some(region), Some(owner)) = (&region, &row.owner) {
+            image_limits::check(tx, region, image_limits::COUNT, owner, 1)?;
+        }
+        images::insert(tx, &row)
+    };
+    call.cx.state.db.write(insert).await?;
     let location = path_of(&image);
     Ok(Reply::created(image.into()).header("location", &location))
 }

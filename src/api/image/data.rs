@@ -10,22 +10,35 @@ use crate::error::{Error, Result, with_causes};
 use crate::http::call::{BodyStream, Head};
 use crate::http::reply::{Empty, RawBody, RawReply};
 use crate::ids::BlobId;
-use crate::store::{blobs, images};
+use crate::store::{blobs, image_limits, images};
 use http::StatusCode;
 use std::sync::Arc;
 
 /// `PUT /v2/images/{image_id}/file`
 pub async fn upload(call: Call<BodyStream>) -> Result<Empty> {
-    let wish = wish(&call)?;
+    let mut wish = wish(&call)?;
     let blob = BlobId::random();
-    let now = call.cx.state.clock.now();
-    let image = seen::write(&call, move |tx, cx, seen: Seen| {
+    let (now, region) = (call.cx.state.clock.now(), call.cx.state.limits_region());
+    let announced = wish.size.map_or(0, |size| i64::try_from(size / image_limits::MIB).unwrap_or(i64::MAX));
+    let (image, room) = seen::write(&call, move |tx, cx, seen: Seen| {
         seen.allow(cx, "upload_image")?;
         seen.image.may_upload()?;
+        let limits = region.as_deref().zip(seen.image.owner.as_ref());
+        let mut room = None;
+        if let Some((region, owner)) = limits {
+            image_limits::check(tx, region, image_limits::SIZE, owner, announced)?;
+            room = image_limits::room(tx, region, owner)?;
+        }
         images::begin_upload(tx, seen.image.id, blob, now)?;
-        Ok(seen.image)
+        if let Some((region, owner)) = limits {
+            // The image counts among those that are uploading by now.
+            image_limits::check(tx, region, image_limits::UPLOADING, owner, 0)?;
+        }
+        Ok((seen.image, room))
     })
     .await?;
+    // Who does not say how much there will be is held to the limit all the same.
+    wish.at_most = [wish.at_most, room].into_iter().flatten().min();
     let upload = Upload { state: call.cx.state.clone(), image, blob, is_settled: false };
     upload.run(call.body, &wish).await?;
     Ok(Empty::no_content())

@@ -3,7 +3,9 @@
 use super::seen;
 use crate::api::Call;
 use crate::error::{Error, Kind, Result};
+use crate::http::json::Map;
 use crate::http::reply::{Empty, RawReply};
+use crate::store::{Tx, image_limits};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -18,9 +20,22 @@ pub async fn stores(_: Call) -> Result<RawReply> {
     Err(Error::NotFound { kind: Kind::Page, id: "stores".to_owned() })
 }
 
-/// `GET /v2/info/usage`: no limits are set, so none is used.
-pub async fn usage(_: Call) -> Result<RawReply> {
-    Ok(RawReply::json(StatusCode::OK, &json!({"usage": {}})))
+/// `GET /v2/info/usage`: empty unless images are held to identity's limits.
+pub async fn usage(call: Call) -> Result<RawReply> {
+    let (Some(region), Some(project)) = (call.cx.state.limits_region(), call.cx.caller()?.project_id().cloned()) else {
+        return Ok(RawReply::json(StatusCode::OK, &json!({"usage": {}})));
+    };
+    let read = move |tx: &mut Tx| {
+        let mut usage = Map::new();
+        for resource in image_limits::ALL {
+            let limit = image_limits::allowed(tx, &region, resource, &project)?;
+            let used = image_limits::used(tx, resource, &project)?;
+            usage.insert(resource.to_owned(), json!({"limit": limit, "usage": used}));
+        }
+        Ok(usage)
+    };
+    let usage = call.cx.state.db.read(read).await?;
+    Ok(RawReply::json(StatusCode::OK, &json!({ "usage": usage })))
 }
 
 /// `POST /v2/images/{image_id}/import`: every method is unknown, as upstream says where none is enabled.

@@ -120,6 +120,36 @@ const ROWS: &[(&str, &[&str])] = &[
         &["INSERT INTO credentials (id, user_id, type, key_id, sealed, extra, totp_window, created_at)
            VALUES ('c', 'u', 'totp', 'k', '', '{}', 0, 1)"],
     ),
+    (
+        "0020_limits",
+        &[
+            "INSERT INTO registered_limits (id, service_id, resource_name, default_limit) VALUES ('rl', 'c', 'servers', 10)",
+            "INSERT INTO limits (id, registered_limit_id, project_id, resource_limit) VALUES ('l', 'rl', 'p', 20)",
+        ],
+    ),
+    (
+        "0021_policies",
+        &[
+            "INSERT INTO policies (id, type, blob, extra) VALUES ('y', 'application/json', '\"{}\"', '{}')",
+            "INSERT INTO policy_associations (id, policy_id, service_id, region_id) VALUES ('a', 'y', 'c', 'one')",
+        ],
+    ),
+    (
+        "0022_endpoint_filter",
+        &[
+            "INSERT INTO project_endpoints (project_id, endpoint_id) VALUES ('p', 'e')",
+            "INSERT INTO endpoint_groups (id, name, filters) VALUES ('eg', 'public', '{}')",
+            "INSERT INTO project_endpoint_groups (endpoint_group_id, project_id) VALUES ('eg', 'p')",
+        ],
+    ),
+    (
+        "0023_domain_config",
+        &["INSERT INTO domain_options (domain_id, option_group, option_name, value) VALUES ('d', 'identity', 'driver', '1')"],
+    ),
+    (
+        "0024_identity_changes",
+        &["INSERT INTO identity_changes (kind, subject, epoch) VALUES ('user', 'u', 2)"],
+    ),
     ("0030_identity_lists", &[]),
     ("0031_logins", &["INSERT INTO nobodys_logins (slot, failed_logins) VALUES (100, 1)"]),
     ("0040_identity_indexes", &[]),
