@@ -3,7 +3,6 @@
 //! Roles, and whether users, projects and domains are enabled, are looked up at each use, so they need no row here: a row
 //! says what looking up can't, such as that a token was revoked, or a password changed since it was issued.
 
-use super::users::all;
 use super::{Tx, args, epoch};
 use crate::clock::Timestamp;
 use crate::cloud::token::Claims;

@@ -122,7 +122,7 @@ async fn update_service(call: Call<ServiceUpdate>) -> Result<RawReply> {
     let mut service = service_of_path(&call).await?;
     let change = call.body.service.clone();
     service.kind = change.kind.given().map_or(service.kind, |kind| kind.0);
-    unchanged(change.extra.get("id"), &service.id, "Cannot change ID")?;
+    unchanged(change.extra.get("id"), Some(&service.id), "Cannot change ID")?;
     service.name = change.name.given().map_or(service.name, |name| Some(name.0));
     service.description = change.description.given().unwrap_or(service.description);
     service.enabled = change.enabled.given().unwrap_or(service.enabled);
@@ -312,7 +312,7 @@ async fn update_endpoint(call: Call<EndpointUpdate>) -> Result<RawReply> {
     endpoint.service_id = change.service_id.given().unwrap_or(endpoint.service_id);
     endpoint.url = change.url.given().map_or(endpoint.url, |url| url.0);
     endpoint.region_id = change.region_id.given().or(change.region.given()).unwrap_or(endpoint.region_id);
-    unchanged(change.extra.get("id"), &endpoint.id, "Cannot change ID")?;
+    unchanged(change.extra.get("id"), Some(&endpoint.id), "Cannot change ID")?;
     endpoint.name = change.name.given().or(endpoint.name);
     endpoint.enabled = change.enabled.given().unwrap_or(endpoint.enabled);
     endpoint.extra = merged(endpoint.extra, Some(extra_of(change.extra)));

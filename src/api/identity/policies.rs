@@ -95,7 +95,7 @@ async fn create(call: Call<PolicyCreate>) -> Result<RawReply> {
 async fn update(call: Call<PolicyUpdate>) -> Result<RawReply> {
     let mut policy = of_path(&call).await?;
     let change = call.body.policy.clone();
-    super::answer::unchanged(change.extra.get("id"), &policy.id, "Cannot change policy ID")?;
+    super::answer::unchanged(change.extra.get("id"), Some(&policy.id), "Cannot change policy ID")?;
     if change.blob.as_ref().is_none() && change.kind.as_ref().is_none() && change.extra.is_empty() {
         return Err(Error::bad_request("{} should be non-empty"));
     }

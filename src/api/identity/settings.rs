@@ -4,7 +4,7 @@ use crate::cloud::compliance::SecurityCompliance;
 use crate::cloud::password::{self, Recipe};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
