@@ -5,10 +5,13 @@
 //! An unknown key is an error that names the nearest known one, since a misspelt setting that is silently ignored is a
 //! setting the operator believes to be in force.
 
+mod images;
+
+pub use images::{Images, StoreSetting};
+
 use crate::api::IdentitySettings;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -88,17 +91,6 @@ impl Default for Log {
     fn default() -> Self {
         Self { format: "text".to_owned(), filter: "info,access=info".to_owned() }
     }
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Images {
-    /// `file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`; empty: `images` in the state directory.
-    pub store: String,
-    /// Options of the store as `object_store` names them (`aws_endpoint`, `aws_access_key_id`, …).
-    pub store_options: BTreeMap<String, String>,
-    /// The largest image, in bytes; 0: no bound.
-    pub size_limit: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -230,9 +222,7 @@ impl Config {
         if self.database_url.is_empty() {
             self.database_url = format!("sqlite:{}", state.join("gapura.db").display());
         }
-        if self.images.store.is_empty() {
-            self.images.store = format!("file://{}", state.join("images").display());
-        }
+        self.images.complete(&state)?;
         if self.compute.disks.as_os_str().is_empty() {
             self.compute.disks = state.join("machines");
         }
@@ -253,7 +243,7 @@ fn known_keys() -> toml::Table {
 
 /// Is this table free-form?
 fn is_open(path: &str) -> bool {
-    path == "images.store_options"
+    matches!(path, "images.store_options" | "images.stores")
 }
 
 fn check_keys(given: &toml::Table, known: &toml::Table, at: &str) -> Result<()> {
@@ -355,6 +345,7 @@ mod tests {
             ("GAPURA_LISTEN", "127.0.0.1:5999"),
             ("GAPURA_COMPUTE__CPU_ALLOCATION_RATIO", "4.0"),
             ("GAPURA_IMAGES__STORE_OPTIONS__AWS_ENDPOINT", "http://127.0.0.1:9000"),
+            ("GAPURA_IMAGES__STORES__FAST", "memory:///"),
             ("PATH", "/bin"),
         ])
         .unwrap();
@@ -363,6 +354,7 @@ mod tests {
         assert_eq!(config.database_url, "sqlite:/some/dir/gapura.db");
         assert_eq!(config.compute.cpu_allocation_ratio, 4.0);
         assert_eq!(config.images.store_options["aws_endpoint"], "http://127.0.0.1:9000");
+        assert_eq!(config.images.open_stores().unwrap().names(), ["fast"]);
     }
 
     #[test]

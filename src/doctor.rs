@@ -1,6 +1,5 @@
 //! `gapura doctor`: looks for what operators get wrong, changes nothing, and says how to mend each.
 
-use crate::blobs::Blobs;
 use crate::config::Config;
 use crate::error::with_causes;
 use crate::fabric::linux;
@@ -189,16 +188,22 @@ async fn database(config: &Config, report: &mut Report) -> Option<String> {
 }
 
 fn image_store(config: &Config, report: &mut Report) {
-    if let Some(folder) = config.images.store.strip_prefix("file://").filter(|folder| !Path::new(folder).is_dir()) {
-        return report
-            .broken(format!("the image store {folder} is not there"), "Run `gapura init`, or mend `images.store`.");
+    for url in config.images.store_urls() {
+        if let Some(folder) = url.strip_prefix("file://").filter(|folder| !Path::new(folder).is_dir()) {
+            return report.broken(
+                format!("the image store {folder} is not there"),
+                "Run `gapura init`, or mend `images.store`.",
+            );
+        }
     }
-    let options: Vec<_> = config.images.store_options.clone().into_iter().collect();
-    match Blobs::open(&config.images.store, &options) {
+    match config.images.open_stores() {
+        Ok(stores) if stores.are_named() => {
+            report.well(format!("the image stores {} can be opened", stores.names().join(", ")));
+        }
         Ok(_) => report.well("the image store can be opened"),
         Err(error) => report.broken(
             format!("the image store can't be opened: {}", with_causes(&error)),
-            "Mend `images.store` and `images.store_options`.",
+            "Mend `images.store`, `images.store_options` and `images.stores`.",
         ),
     }
 }

@@ -7,7 +7,6 @@
 
 use crate::api::{self, Identity, State};
 use crate::audit::Audit;
-use crate::blobs::Blobs;
 use crate::clock::{Clock, Timestamp};
 use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
@@ -16,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::serve;
 use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
-use crate::store::{Db, StoreSettings, images};
+use crate::store::{Db, StoreSettings, image_imports, images};
 use crate::tasks::reconcile::{Ratios, Reconciler};
 use crate::tasks::{Runner, RunnerSettings, sweep_images, workflows};
 use crate::vault::{self, Vault};
@@ -55,14 +54,14 @@ impl Program {
         let policy = Policy::new(policy_rules::all(), &overrides)?.with_scopes(policy_rules::scopes());
         let now = clock.now();
         let cloud = db.write(move |tx| crate::store::cloud::id(tx, now)).await?;
-        let options: Vec<_> = config.images.store_options.clone().into_iter().collect();
-        let blobs = Blobs::open(&config.images.store, &options)?;
+        let stores = config.images.open_stores()?;
         let hosts = crate::hosts::connect(&config, &cloud)?;
         // Who listens here again is who listened here before, and takes up its own tasks at once.
         let owner = format!("{} {}", crate::hosts::own_name(), config.listen);
         let settings = RunnerSettings { owner, ..RunnerSettings::default() };
         let grace = Duration::from_secs(config.compute.shutdown_timeout.into());
-        let work = workflows(&blobs, grace);
+        let images = config.images.rules()?;
+        let work = workflows(&stores, &images.imports(), grace);
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
         let keys = Keys::load_or_create(&keys_folder(&config), now)?;
         let vault = Vault::load_or_create(&credential_keys_folder(&config), now)?;
@@ -74,8 +73,8 @@ impl Program {
             public_url: config.public_url.clone(),
             region: config.region.clone(),
             identity: Identity::new(config.identity.clone(), keys, vault, &metrics),
-            blobs,
-            image_size_limit: config.images.size_limit,
+            stores,
+            images,
             hosts,
             runner: runner.clone(),
             metrics,
@@ -109,8 +108,16 @@ impl Program {
         if self.config.database_url.starts_with("sqlite:") {
             // One process serves from SQLite, and this one has the port: an upload that was under way is over.
             let now = self.state.clock.now();
-            self.state.db.write(move |tx| images::abandon_uploads(tx, Timestamp(i64::MAX), now)).await?;
-            self.state.blobs.forget_uploads().await?;
+            self.state
+                .db
+                .write(move |tx| {
+                    image_imports::abandon_stages(tx, Timestamp(i64::MAX), now)?;
+                    images::abandon_uploads(tx, Timestamp(i64::MAX), now)
+                })
+                .await?;
+            for store in self.state.stores.iter() {
+                store.blobs.forget_uploads().await?;
+            }
         }
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
@@ -118,8 +125,8 @@ impl Program {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let runner = tokio::spawn(self.runner.clone().run(until(stopped.clone())));
-        let (db, blobs, clock) = (self.state.db.clone(), self.state.blobs.clone(), self.state.clock.clone());
-        let sweeper = tokio::spawn(sweep_images::every_hour(db, blobs, clock, until(stopped.clone())));
+        let (db, stores, clock) = (self.state.db.clone(), self.state.stores.clone(), self.state.clock.clone());
+        let sweeper = tokio::spawn(sweep_images::every_hour(db, stores, clock, until(stopped.clone())));
         let forgetter = tokio::spawn(api::identity::forget_old_logins(self.state.clone(), until(stopped.clone())));
         let reconciler = tokio::spawn(self.reconciler().run(until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");

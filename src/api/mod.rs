@@ -21,6 +21,7 @@ mod trust_scope;
 
 pub use gate::{Context, GateKeeper};
 pub use identity::{FirstPasswords, Identity, IdentitySettings, reseal_credentials, seed as seed_identity};
+pub use image::ImageSettings;
 pub use state::State;
 
 use crate::http::router::Router;

@@ -1,8 +1,9 @@
 //! What handlers share: the program's parts, opened once at start.
 
 use super::identity::Identity;
+use super::image::ImageSettings;
 use crate::audit::Audit;
-use crate::blobs::Blobs;
+use crate::blobs::Stores;
 use crate::clock::Clock;
 use crate::cloud::policy::Policy;
 use crate::metrics::Metrics;
@@ -19,9 +20,8 @@ pub struct State {
     pub public_url: String,
     pub region: String,
     /// The bytes of images.
-    pub blobs: Blobs,
-    /// The largest image, in bytes; 0: no bound.
-    pub image_size_limit: u64,
+    pub stores: Stores,
+    pub images: ImageSettings,
     pub hosts: Hosts,
     /// Woken after a transaction that made a task.
     pub runner: Runner,

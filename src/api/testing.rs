@@ -12,9 +12,9 @@ mod client;
 pub use client::{Client, Reply};
 
 use super::identity::{FirstPasswords, Identity, IdentitySettings, seed};
-use super::{GateKeeper, State, router};
+use super::{GateKeeper, ImageSettings, State, router};
 use crate::audit::Audit;
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, Store, Stores};
 use crate::clock::{Clock, Timestamp};
 use crate::cloud::identity::{Actor, Assignment, Project, Target, User};
 use crate::cloud::password::Recipe;
@@ -49,6 +49,9 @@ pub const START: Timestamp = Timestamp(1_795_315_269_000_000);
 struct Own {
     unified_limits: bool,
     audit: Option<PathBuf>,
+    /// Names of image stores.
+    stores: Vec<String>,
+    images: ImageSettings,
 }
 
 pub struct Cloud {
@@ -88,7 +91,22 @@ impl Cloud {
         Self::made(Db::memory().await, settings, HashMap::new(), Own { audit: Some(file), ..Own::default() }).await
     }
 
+    /// A cloud with image stores of these names, the first of them the default; without any, one without a name.
+    pub async fn with_images(names: &[&str], images: ImageSettings) -> Self {
+        let stores = names.iter().map(|name| (*name).to_owned()).collect();
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        let own = Own { stores, images, ..Own::default() };
+        Self::made(Db::memory().await, settings, HashMap::new(), own).await
+    }
+
     async fn made(db: Db, settings: IdentitySettings, overrides: HashMap<String, String>, own: Own) -> Self {
+        let open = || Blobs::open("memory:///", &[]).unwrap();
+        let store = |name: &String| Store { name: name.clone(), description: None, blobs: open() };
+        let stores = match own.stores.first() {
+            Some(default) => Stores::named(own.stores.iter().map(store).collect(), default).unwrap(),
+            None => Stores::single(open()),
+        };
+        let images = own.images;
         let passwords = FirstPasswords { admin: PASSWORD.to_owned(), demo: PASSWORD.to_owned() };
         seed(&db, RECIPE, "RegionOne", &passwords, START).await.unwrap();
         let clock = Clock::manual(START);
@@ -102,8 +120,7 @@ impl Cloud {
             fabric: fabric.clone(),
         };
         let hosts = Hosts::new([host]);
-        let blobs = Blobs::open("memory:///", &[]).unwrap();
-        let work = workflows(&blobs, Duration::from_secs(1));
+        let work = workflows(&stores, &images.imports(), Duration::from_secs(1));
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, RunnerSettings::default());
         let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {
@@ -113,8 +130,8 @@ impl Cloud {
             public_url: "http://cloud.test".to_owned(),
             region: "RegionOne".to_owned(),
             identity: Identity::new(settings, Keys::ephemeral().unwrap(), Vault::ephemeral().unwrap(), &metrics),
-            blobs,
-            image_size_limit: 0,
+            stores,
+            images,
             hosts,
             runner,
             metrics,

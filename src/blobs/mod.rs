@@ -19,6 +19,7 @@
 mod digests;
 mod flush;
 mod read;
+mod stores;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use url::Url;
 
+pub use stores::{Store, Stores, UNNAMED};
 pub use sweep::Swept;
 pub use write::{Judge, Stored, Wish};
 
@@ -45,6 +47,7 @@ pub struct Blobs {
     prefix: Path,
     /// The folder itself, where the store is one: staged files don't show through the store.
     folder: Option<PathBuf>,
+    kind: &'static str,
 }
 
 impl Blobs {
@@ -63,15 +66,23 @@ impl Blobs {
                 })?;
                 Self::in_folder(folder)
             }
-            ObjectStoreScheme::Memory => Ok(Self { store: Arc::new(InMemory::new()), prefix, folder: None }),
-            _ => {
+            ObjectStoreScheme::Memory => {
+                Ok(Self { store: Arc::new(InMemory::new()), prefix, folder: None, kind: "memory" })
+            }
+            other => {
+                let kind = match other {
+                    ObjectStoreScheme::AmazonS3 => "s3",
+                    ObjectStoreScheme::GoogleCloudStorage => "gs",
+                    ObjectStoreScheme::MicrosoftAzure => "azure",
+                    _ => "other",
+                };
                 let environment = std::env::vars().filter(|(name, _)| {
                     ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|provider| name.starts_with(provider))
                 });
                 let options = environment.chain(options.iter().cloned());
                 let (store, prefix) = object_store::parse_url_opts(&url, options)
                     .map_err(|error| Error::internal("The image store can't be opened", error))?;
-                Ok(Self { store: store.into(), prefix, folder: None })
+                Ok(Self { store: store.into(), prefix, folder: None, kind })
             }
         }
     }
@@ -82,7 +93,17 @@ impl Blobs {
         let store = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|error| Error::internal("The image store's folder can't be opened", error))?
             .with_fsync(true);
-        Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder) })
+        Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder), kind: "file" })
+    }
+
+    /// `file`, `s3`, `gs`, `azure` or `memory`: the words upstream has for kinds of stores, as far as it has them.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The folder the bytes are in, where the store is one. For administrators only.
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_deref()
     }
 
     fn key(&self, id: BlobId) -> Path {

@@ -25,6 +25,13 @@ pub struct Swept {
     pub staged: usize,
 }
 
+impl Swept {
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self { kept: self.kept + other.kept, deleted: self.deleted + other.deleted, staged: self.staged + other.staged }
+    }
+}
+
 impl Blobs {
     /// Deletes blobs that aren't `known` and staged files, if last written more than `age` before `now`.
     pub async fn sweep(&self, known: &(dyn Fn(BlobId) -> bool + Sync), age: Duration, now: Timestamp) -> Result<Swept> {

@@ -26,3 +26,4 @@ pub mod server;
 pub mod ssh_key;
 pub mod token;
 pub mod totp;
+pub mod web_source;

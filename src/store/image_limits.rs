@@ -11,7 +11,7 @@ pub const COUNT: &str = "image_count_total";
 pub const SIZE: &str = "image_size_total";
 /// Images whose bytes are on their way.
 pub const UPLOADING: &str = "image_count_uploading";
-/// MiB that wait for an import. Nothing is staged here, so it is always none.
+/// MiB that wait for an import, or are being imported.
 pub const STAGED: &str = "image_stage_total";
 
 pub const ALL: [&str; 4] = [SIZE, STAGED, COUNT, UPLOADING];
@@ -26,7 +26,13 @@ pub fn used(tx: &mut Tx, resource: &str, project: &ProjectId) -> Result<i64> {
             "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) / 1048576 FROM images
               WHERE owner = ?1 AND status IN ('active', 'deactivated')"
         }
-        UPLOADING => "SELECT COUNT(*) FROM images WHERE owner = ?1 AND status = 'saving'",
+        STAGED => {
+            "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) / 1048576 FROM images
+              WHERE owner = ?1 AND status IN ('uploading', 'importing')"
+        }
+        UPLOADING => {
+            "SELECT COUNT(*) FROM images WHERE owner = ?1 AND status IN ('saving', 'uploading', 'importing')"
+        }
         _ => return Ok(0),
     };
     tx.query(sql, args![project])?.remove(0).next()
@@ -37,10 +43,10 @@ pub fn allowed(tx: &mut Tx, region: &str, resource: &str, project: &ProjectId) -
     Ok(limits::effective(tx, "image", region, resource, project)?.unwrap_or(0))
 }
 
-/// How many bytes the project may add; `None`: no bound. Limits are in whole MiB, and what is less counts for nothing.
-pub fn room(tx: &mut Tx, region: &str, project: &ProjectId) -> Result<Option<u64>> {
-    let limit = allowed(tx, region, SIZE, project)?;
-    let free = limit.saturating_sub(used(tx, SIZE, project)?);
+/// How many bytes of a resource counted in MiB the project may add; `None`: no bound. Limits are in whole MiB, and what is less counts for nothing.
+pub fn room(tx: &mut Tx, region: &str, resource: &str, project: &ProjectId) -> Result<Option<u64>> {
+    let limit = allowed(tx, region, resource, project)?;
+    let free = limit.saturating_sub(used(tx, resource, project)?);
     Ok(u64::try_from(limit).ok().map(|_| u64::try_from(free).unwrap_or(0).saturating_add(1).saturating_mul(MIB) - 1))
 }
 

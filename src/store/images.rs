@@ -6,9 +6,9 @@
 
 mod list;
 
-use super::{FromValue, OrConflict, OrNotFound, Row, Tx, Value, args, blobs};
+use super::{FromValue, OrConflict, OrNotFound, Row, Tx, Value, args, blobs, image_copies};
 use crate::clock::Timestamp;
-use crate::cloud::image::{Image, Status, Visibility};
+use crate::cloud::image::{Image, Place, Status, Visibility};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BlobId, ImageId, ProjectId};
@@ -18,7 +18,7 @@ pub use list::list;
 
 const COLUMNS: &str = "i.id, i.owner, i.name, i.status, i.visibility, i.container_format, i.disk_format, i.min_disk, \
      i.min_ram, i.protected, i.os_hidden, i.size, i.virtual_size, i.checksum, i.os_hash_algo, i.os_hash_value, \
-     i.blob_id, i.created_at, i.updated_at";
+     i.blob_id, (SELECT b.store FROM blobs b WHERE b.id = i.blob_id), i.created_at, i.updated_at";
 
 /// What is known of bytes once they are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,12 +119,34 @@ fn insert_details(tx: &mut Tx, image: &Image) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the row, for ever keeps its id, and gives up its bytes. Answers the blob that nobody needs any more.
-pub fn delete(tx: &mut Tx, id: ImageId, now: Timestamp) -> Result<Option<BlobId>> {
+/// Deletes the row, for ever keeps its id, and gives up its bytes. Answers those that nobody needs any more.
+pub fn delete(tx: &mut Tx, id: ImageId, now: Timestamp) -> Result<Vec<Place>> {
+    let copies = image_copies::all(tx, id)?;
     let row = tx.query_one("DELETE FROM images WHERE id = ?1 RETURNING blob_id", args![id])?;
     let blob: Option<BlobId> = row.or_not_found(Kind::Image, id)?.next()?;
     tx.execute("UPDATE image_ids SET deleted_at = ?2 WHERE id = ?1", args![id, now])?;
-    blob.map_or(Ok(None), |blob| blobs::release(tx, blob))
+    let mut freed = Vec::new();
+    for blob in blob.into_iter().chain(copies.into_iter().map(|copy| copy.blob)) {
+        freed.extend(blobs::release(tx, blob)?);
+    }
+    Ok(freed)
+}
+
+/// Gives up the bytes in one of the stores that have them. Answers those to delete.
+///
+/// # Errors
+/// As [`Image::may_leave`].
+pub fn leave(tx: &mut Tx, image: &Image, store: &str, now: Timestamp) -> Result<Option<Place>> {
+    image.may_leave(store)?;
+    match (image.blob, image.places.first()) {
+        (Some(blob), Some(own)) if own.store == store => {
+            let promoted = image_copies::promote(tx, image.id, blob, now)?;
+            promoted
+                .map(|(_, freed)| freed)
+                .ok_or_else(|| Error::conflict("The other copy of the image's data is gone"))
+        }
+        _ => image_copies::abandon(tx, image.id, store),
+    }
 }
 
 /// Moves an image between `active` and `deactivated`; asking twice is asking once.
@@ -141,11 +163,11 @@ pub fn switch(tx: &mut Tx, id: ImageId, to: Status, now: Timestamp) -> Result<()
 ///
 /// # Errors
 /// `Conflict` when it isn't queued.
-pub fn begin_upload(tx: &mut Tx, id: ImageId, blob: BlobId, now: Timestamp) -> Result<()> {
-    blobs::announce(tx, blob, now)?;
+pub fn begin_upload(tx: &mut Tx, id: ImageId, place: &Place, now: Timestamp) -> Result<()> {
+    blobs::announce(tx, place, now)?;
     let changed = tx.execute(
         "UPDATE images SET status = 'saving', blob_id = ?2, updated_at = ?3 WHERE id = ?1 AND status = 'queued'",
-        args![id, blob, now],
+        args![id, place.blob, now],
     )?;
     if changed == 1 { Ok(()) } else { Err(Error::conflict("The image is no longer queued")) }
 }
@@ -164,8 +186,8 @@ pub fn finish_upload(tx: &mut Tx, id: ImageId, blob: BlobId, data: &Data, now: T
     Ok(changed == 1)
 }
 
-/// Saving becomes queued again. Answers the blob to delete, if there was this upload to give up.
-pub fn abandon_upload(tx: &mut Tx, id: ImageId, blob: BlobId, now: Timestamp) -> Result<Option<BlobId>> {
+/// Saving becomes queued again. Answers the bytes to delete, if there was this upload to give up.
+pub fn abandon_upload(tx: &mut Tx, id: ImageId, blob: BlobId, now: Timestamp) -> Result<Option<Place>> {
     let changed = tx.execute(
         "UPDATE images SET status = 'queued', blob_id = NULL, updated_at = ?3
           WHERE id = ?1 AND blob_id = ?2 AND status = 'saving'",
@@ -204,6 +226,10 @@ fn from_row(mut row: Row) -> Result<Image> {
     image.os_hash_algo = row.next()?;
     image.os_hash_value = row.next()?;
     image.blob = row.next()?;
+    let store: Option<String> = row.next()?;
+    if image.has_bytes() {
+        image.places = store.into_iter().zip(image.blob).map(|(store, blob)| Place { store, blob }).collect();
+    }
     image.created_at = row.next()?;
     image.updated_at = row.next()?;
     Ok(image)
@@ -214,7 +240,7 @@ pub(super) fn word<T>(text: &str, of: impl Fn(&str) -> Option<T>) -> Result<T> {
     of(text).ok_or_else(|| Error::internal("a row of the database could not be read", format!("unknown word '{text}'")))
 }
 
-/// Adds properties and tags to images, in one query each.
+/// Adds properties, tags and copies to images, in one query each.
 fn complete(tx: &mut Tx, mut images: Vec<Image>) -> Result<Vec<Image>> {
     let ids: Vec<Value> = images.iter().map(|image| image.id.into()).collect();
     if ids.is_empty() {
@@ -234,6 +260,17 @@ fn complete(tx: &mut Tx, mut images: Vec<Image>) -> Result<Vec<Image>> {
     for mut row in tx.query(&sql, &ids)? {
         if let Some(at) = by_id.get(&row.next::<ImageId>()?) {
             images[*at].tags.insert(row.next()?);
+        }
+    }
+    let sql = format!(
+        "SELECT image_id, store, blob_id FROM image_copies WHERE is_whole = 1 AND image_id IN ({places})
+          ORDER BY created_at, store"
+    );
+    for mut row in tx.query(&sql, &ids)? {
+        if let Some(at) = by_id.get(&row.next::<ImageId>()?)
+            && images[*at].has_bytes()
+        {
+            images[*at].places.push(Place { store: row.next()?, blob: row.next()? });
         }
     }
     Ok(images)

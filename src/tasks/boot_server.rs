@@ -8,7 +8,7 @@
 //! Asked to stop (somebody deletes the server meanwhile), it undoes the same, and leaves the row to the delete.
 
 use super::{Cx, Next, Record, Why, Workflow, machine, network_wish};
-use crate::blobs::Blobs;
+use crate::blobs::Stores;
 use crate::cloud::placement::{self, Demand, Wish};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault, Server};
-use crate::store::{hosts, server_ports};
+use crate::store::{blobs, hosts, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ const EVENT: &str = "compute__do_build_and_run_instance";
 
 pub struct BootServer {
     /// Where images' bytes are.
-    pub blobs: Blobs,
+    pub stores: Stores,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +124,11 @@ impl BootServer {
         let (base, blob, _) = machine::base_of(&server)?;
         let disks = &cx.hosts.get(host)?.disks;
         if !disks.has_base(&base).await? {
-            disks.fetch_base(&base, self.blobs.get(blob, None).await?).await?;
+            // The same bytes wherever they are: they may have left the store they were in when the server was asked for.
+            let sha512 = base.sha512.clone();
+            let places = cx.db.read(move |tx| blobs::holding(tx, &sha512, blob)).await?;
+            let places = places.iter().map(|place| (place.store.as_str(), place.blob));
+            disks.fetch_base(&base, self.stores.get(places, None).await?).await?;
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ pub mod console;
 pub mod crash_point;
 mod cx;
 pub mod delete_server;
+pub mod fetch;
+pub mod import_image;
 mod machine;
 pub mod network_change;
 pub mod network_wish;
@@ -46,7 +48,8 @@ pub use crate::store::tasks::Why;
 pub use cx::{Cx, Host, Hosts};
 pub use runner::{Runner, RunnerSettings};
 
-use crate::blobs::Blobs;
+use crate::blobs::Stores;
+use crate::cloud::image::import::ImportRules;
 use crate::error::{Error, Result};
 use crate::store::Tx;
 use async_trait::async_trait;
@@ -102,11 +105,13 @@ pub trait Workflow: Send + Sync + 'static {
     async fn back_out(&self, cx: &Cx, step: &Self::Step, why: &Why) -> Result<Option<Record>>;
 }
 
-/// Every kind of work there is. `blobs` holds images' bytes; a guest gets `shutdown_grace` to power off by itself.
-pub fn workflows(blobs: &Blobs, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
+/// Every kind of work there is. `stores` hold images' bytes; `imports` say what may be fetched; a guest gets
+/// `shutdown_grace` to power off by itself.
+pub fn workflows(stores: &Stores, imports: &ImportRules, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
     vec![
-        Box::new(boot_server::BootServer { blobs: blobs.clone() }),
+        Box::new(boot_server::BootServer { stores: stores.clone() }),
         Box::new(delete_server::DeleteServer),
+        Box::new(import_image::ImportImage { stores: stores.clone(), rules: imports.clone() }),
         Box::new(network_change::NetworkChange),
         Box::new(power_server::PowerServer { grace: shutdown_grace }),
     ]

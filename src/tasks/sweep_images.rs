@@ -5,10 +5,13 @@
 //! the store and leaves alone whatever is younger than a day, so an upload under way is never taken for an orphan. When the
 //! rows look wrong (see [`Blobs::sweep`]) it deletes nothing and says so.
 
-use crate::blobs::{Blobs, Swept};
+use super::crash_point;
+use crate::blobs::{Stores, Swept};
 use crate::clock::{Clock, Timestamp};
+use crate::cloud::image::Place;
 use crate::error::{Result, with_causes};
-use crate::store::{Db, blobs, images};
+use crate::ids::BlobId;
+use crate::store::{Db, blobs, image_imports, image_tasks, images};
 use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
@@ -17,23 +20,53 @@ use std::time::Duration;
 const AGE: Duration = Duration::from_secs(24 * 3600);
 const PAUSE: Duration = Duration::from_secs(3600);
 
-/// Deletes what nobody needs, once.
-pub async fn sweep(db: &Db, store: &Blobs, now: Timestamp) -> Result<Swept> {
+/// Deletes what nobody needs, once, in every store. A store that is away or looks wrong keeps what it has; the others are
+/// swept all the same, and then its error is answered.
+pub async fn sweep(db: &Db, stores: &Stores, now: Timestamp) -> Result<Swept> {
     let a_day_ago = Timestamp(now.0 - i64::try_from(AGE.as_micros()).unwrap_or(i64::MAX));
-    db.write(move |tx| images::abandon_uploads(tx, a_day_ago, now)).await?;
-    for id in db.read(blobs::unused).await? {
-        store.delete(id).await?;
-        db.write(move |tx| blobs::forget(tx, id)).await?;
+    db.write(move |tx| {
+        image_tasks::purge(tx, now)?;
+        image_imports::abandon_stages(tx, a_day_ago, now)?;
+        images::abandon_uploads(tx, a_day_ago, now)
+    })
+    .await?;
+    let mut failed = None;
+    for place in db.read(blobs::unused).await? {
+        if let Err(error) = delete(db, stores, &place).await {
+            failed.get_or_insert(error);
+        }
     }
-    let known: HashSet<_> = db.read(blobs::known).await?.into_iter().collect();
-    store.sweep(&|id| known.contains(&id), AGE, now).await
+    let known = db.read(blobs::known).await?;
+    let mut swept = Swept::default();
+    for store in stores.iter() {
+        let known: HashSet<BlobId> =
+            known.iter().filter(|place| place.store == store.name).map(|place| place.blob).collect();
+        match store.blobs.sweep(&|id| known.contains(&id), AGE, now).await {
+            Ok(one) => swept = swept.and(one),
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    failed.map_or(Ok(swept), Err)
+}
+
+/// Deletes bytes that nobody needs, and then their row. Already gone is done.
+///
+/// # Errors
+/// `Unavailable` when the store is away: the row stays, and the next sweep tries again.
+pub async fn delete(db: &Db, stores: &Stores, place: &Place) -> Result<()> {
+    let blob = place.blob;
+    stores.of(&place.store)?.delete(blob).await?;
+    crash_point::reached("delete_image").await;
+    db.write(move |tx| blobs::forget(tx, blob)).await
 }
 
 /// Sweeps every hour until told to stop.
-pub async fn every_hour(db: Db, store: Blobs, clock: Clock, stop: impl Future<Output = ()>) {
+pub async fn every_hour(db: Db, stores: Stores, clock: Clock, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
     loop {
-        match sweep(&db, &store, clock.now()).await {
+        match sweep(&db, &stores, clock.now()).await {
             Ok(swept) if swept.deleted + swept.staged == 0 => {}
             Ok(swept) => tracing::info!(deleted = swept.deleted, staged = swept.staged, "swept the image store"),
             Err(error) => tracing::warn!(error = with_causes(&error), "the image store was not swept"),
@@ -48,7 +81,7 @@ pub async fn every_hour(db: Db, store: Blobs, clock: Clock, stop: impl Future<Ou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blobs::Wish;
+    use crate::blobs::{Blobs, Wish};
     use crate::cloud::image::{Image, Status};
     use crate::cloud::policy::Reach;
     use crate::ids::{BlobId, ImageId};
@@ -59,53 +92,63 @@ mod tests {
     const NOW: Timestamp = Timestamp(0);
     const MUCH_LATER: Timestamp = Timestamp(i64::MAX / 2);
 
-    async fn put(store: &Blobs) -> BlobId {
+    fn single() -> Stores {
+        Stores::single(Blobs::open("memory:///", &[]).unwrap())
+    }
+
+    async fn size(stores: &Stores, place: &Place) -> Option<u64> {
+        stores.of(&place.store).unwrap().size(place.blob).await.unwrap()
+    }
+
+    async fn put(stores: &Stores) -> Place {
         let id = BlobId::random();
         let bytes = stream::iter([Ok(Bytes::from_static(b"bytes"))]);
-        store.put(id, bytes, &Wish::default(), Box::new(|_| Ok(()))).await.unwrap();
-        id
+        let store = stores.default_store();
+        store.blobs.put(id, bytes, &Wish::default(), Box::new(|_| Ok(()))).await.unwrap();
+        Place { store: store.name.clone(), blob: id }
     }
 
     /// An image with bytes.
-    async fn image(db: &Db, store: &Blobs) -> (ImageId, BlobId) {
-        let (id, blob) = (ImageId::random(), put(store).await);
+    async fn image(db: &Db, stores: &Stores) -> (ImageId, Place) {
+        let (id, place) = (ImageId::random(), put(stores).await);
+        let written = place.clone();
         db.write(move |tx| {
             let mut image = Image::new(id, None, NOW);
             image.disk_format = Some("raw".into());
             image.container_format = Some("bare".into());
             images::insert(tx, &image)?;
-            images::begin_upload(tx, id, blob, NOW)?;
+            images::begin_upload(tx, id, &written, NOW)?;
             let data = Data { size: 5, virtual_size: None, md5: String::new(), sha512: String::new() };
-            images::finish_upload(tx, id, blob, &data, NOW)
+            images::finish_upload(tx, id, written.blob, &data, NOW)
         })
         .await
         .unwrap();
-        (id, blob)
+        (id, place)
     }
 
     #[tokio::test]
     async fn bytes_of_deleted_images_and_orphans_go_and_those_of_images_stay() {
-        let (db, store) = (Db::memory().await, Blobs::open("memory:///", &[]).unwrap());
+        let (db, store) = (Db::memory().await, single());
         let (_, kept) = image(&db, &store).await;
         let (deleted, freed) = image(&db, &store).await;
         let orphan = put(&store).await;
         db.write(move |tx| images::delete(tx, deleted, NOW)).await.unwrap();
         sweep(&db, &store, NOW).await.unwrap();
-        assert_eq!(store.size(freed).await.unwrap(), None);
-        assert_eq!(store.size(orphan).await.unwrap(), Some(5), "too young to judge");
+        assert_eq!(size(&store, &freed).await, None);
+        assert_eq!(size(&store, &orphan).await, Some(5), "too young to judge");
         sweep(&db, &store, MUCH_LATER).await.unwrap();
-        assert_eq!(store.size(orphan).await.unwrap(), None);
-        assert_eq!(store.size(kept).await.unwrap(), Some(5));
+        assert_eq!(size(&store, &orphan).await, None);
+        assert_eq!(size(&store, &kept).await, Some(5));
         assert_eq!(db.read(blobs::known).await.unwrap(), [kept]);
     }
 
     #[tokio::test]
     async fn an_upload_that_nobody_finished_for_a_day_can_be_tried_again() {
-        let (db, store) = (Db::memory().await, Blobs::open("memory:///", &[]).unwrap());
-        let (id, blob) = (ImageId::random(), BlobId::random());
+        let (db, store) = (Db::memory().await, single());
+        let (id, place) = (ImageId::random(), Place { store: "default".to_owned(), blob: BlobId::random() });
         db.write(move |tx| {
             images::insert(tx, &Image::new(id, None, NOW))?;
-            images::begin_upload(tx, id, blob, NOW)
+            images::begin_upload(tx, id, &place, NOW)
         })
         .await
         .unwrap();
@@ -119,9 +162,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_emptied_database_costs_no_image_its_bytes() {
-        let store = Blobs::open("memory:///", &[]).unwrap();
-        let blob = put(&store).await;
+        let store = single();
+        let place = put(&store).await;
         assert!(sweep(&Db::memory().await, &store, MUCH_LATER).await.is_err());
-        assert_eq!(store.size(blob).await.unwrap(), Some(5));
+        assert_eq!(size(&store, &place).await, Some(5));
     }
 }

@@ -1,7 +1,8 @@
 //! `POST /v2/images`: a new image, still without bytes.
 
+use super::imports;
 use super::schemas::NewImage;
-use super::views::{ImageView, path_of};
+use super::views::{self, ImageView, path_of};
 use crate::api::{Call, Context};
 use crate::cloud::image::change::{check_whole, check_writable, set};
 use crate::cloud::image::{Image, Visibility};
@@ -24,10 +25,19 @@ pub async fn create(call: Call<NewImage>) -> Result<Reply<ImageView>> {
     };
     call.cx.state.db.write(insert).await?;
     let location = path_of(&image);
-    Ok(Reply::created(image.into()).header("location", &location))
+    let mut reply = Reply::created(views::shown(&call.cx, image)).header("location", &location);
+    let methods = imports::enabled(&call.cx);
+    if !methods.is_empty() {
+        reply = reply.header("openstack-image-import-methods", &methods.join(","));
+    }
+    let stores = &call.cx.state.stores;
+    if stores.are_named() {
+        reply = reply.header("openstack-image-store-ids", &stores.names().join(","));
+    }
+    Ok(reply)
 }
 
-fn read(cx: &Context, body: &Map) -> Result<Image> {
+pub fn read(cx: &Context, body: &Map) -> Result<Image> {
     let id = match body.get("id") {
         None => ImageId::random(),
         Some(id) => id.as_str().and_then(ImageId::parse).ok_or_else(|| {
@@ -45,7 +55,7 @@ fn read(cx: &Context, body: &Map) -> Result<Image> {
 }
 
 /// May the caller make an image for this owner, with this visibility?
-fn allow(cx: &Context, image: &Image) -> Result<()> {
+pub fn allow(cx: &Context, image: &Image) -> Result<()> {
     let target = image.target(None);
     if !cx.may_on("add_image", &target) || (!cx.may("context_is_admin") && image.owner.as_ref() != own(cx)?) {
         let owner = image.owner.as_ref().map_or("None", ProjectId::as_str);

@@ -1,47 +1,89 @@
 //! The bytes of an image: taken once, whole, checked against what they were declared to be; given out by range.
 
-use super::range;
 use super::seen::{self, Seen};
+use super::{imports, range, stores};
 use crate::api::{Call, State};
 use crate::blobs::{Stored, Wish};
-use crate::cloud::image::{Image, Status};
-use crate::cloud::image_format::{self, HEAD_BYTES, TAIL_BYTES};
+use crate::cloud::image::import::Method;
+use crate::cloud::image::inspect::inspect;
+use crate::cloud::image::{Image, Place, Status};
+use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
 use crate::error::{Error, Result, with_causes};
 use crate::http::call::{BodyStream, Head};
 use crate::http::reply::{Empty, RawBody, RawReply};
 use crate::ids::BlobId;
-use crate::store::{blobs, image_limits, images};
+use crate::store::{Tx, blobs, image_imports, image_limits, images};
+use crate::tasks::sweep_images;
 use http::StatusCode;
 use std::sync::Arc;
 
 /// `PUT /v2/images/{image_id}/file`
 pub async fn upload(call: Call<BodyStream>) -> Result<Empty> {
     let mut wish = wish(&call)?;
-    let blob = BlobId::random();
-    let (now, region) = (call.cx.state.clock.now(), call.cx.state.limits_region());
-    let announced = wish.size.map_or(0, |size| i64::try_from(size / image_limits::MIB).unwrap_or(i64::MAX));
-    let (image, room) = seen::write(&call, move |tx, cx, seen: Seen| {
+    let place = Place { store: stores::chosen(&call.cx, &call.head)?.name.clone(), blob: BlobId::random() };
+    let (begun, announced, now) = (place.clone(), wish.size, call.cx.state.clock.now());
+    let (image, unified) = seen::write(&call, move |tx, cx, seen: Seen| {
         seen.allow(cx, "upload_image")?;
         seen.image.may_upload()?;
-        let limits = region.as_deref().zip(seen.image.owner.as_ref());
-        let mut room = None;
-        if let Some((region, owner)) = limits {
-            image_limits::check(tx, region, image_limits::SIZE, owner, announced)?;
-            room = image_limits::room(tx, region, owner)?;
-        }
-        images::begin_upload(tx, seen.image.id, blob, now)?;
-        if let Some((region, owner)) = limits {
-            // The image counts among those that are uploading by now.
-            image_limits::check(tx, region, image_limits::UPLOADING, owner, 0)?;
-        }
-        Ok((seen.image, room))
+        let unified = unified_room(tx, &cx.state, &seen.image, image_limits::SIZE, announced)?;
+        images::begin_upload(tx, seen.image.id, &begun, now)?;
+        unified_count(tx, &cx.state, &seen.image)?;
+        Ok((seen.image, unified))
     })
     .await?;
     // Who does not say how much there will be is held to the limit all the same.
-    wish.at_most = [wish.at_most, room].into_iter().flatten().min();
-    let upload = Upload { state: call.cx.state.clone(), image, blob, is_settled: false };
+    wish.at_most = least(wish.at_most, unified);
+    let upload = Upload { state: call.cx.state.clone(), image, place, aim: Aim::Use, is_settled: false };
     upload.run(call.body, &wish).await?;
     Ok(Empty::no_content())
+}
+
+/// `PUT /v2/images/{image_id}/stage`: the bytes are kept for an import. Nothing is said of their format before that.
+pub async fn stage(call: Call<BodyStream>) -> Result<Empty> {
+    imports::check_enabled(&call.cx, Method::GlanceDirect)?;
+    let mut wish = Wish { head: 0, tail: 0, ..wish(&call)? };
+    let place = Place { store: call.cx.state.stores.default_store().name.clone(), blob: BlobId::random() };
+    let (begun, announced, now) = (place.clone(), wish.size, call.cx.state.clock.now());
+    let (image, unified) = seen::write(&call, move |tx, cx, seen: Seen| {
+        seen.allow(cx, "modify_image")?;
+        seen.image.may_stage()?;
+        let unified = unified_room(tx, &cx.state, &seen.image, image_limits::STAGED, announced)?;
+        image_imports::begin_stage(tx, seen.image.id, &begun, now)?;
+        unified_count(tx, &cx.state, &seen.image)?;
+        Ok((seen.image, unified))
+    })
+    .await?;
+    wish.at_most = least(wish.at_most, unified);
+    let upload = Upload { state: call.cx.state.clone(), image, place, aim: Aim::Stage, is_settled: false };
+    upload.run(call.body, &wish).await?;
+    Ok(Empty::no_content())
+}
+
+/// How many bytes identity's limit leaves the image's owner, where images are held to it.
+fn unified_room(
+    tx: &mut Tx,
+    state: &State,
+    image: &Image,
+    resource: &str,
+    announced: Option<u64>,
+) -> Result<Option<u64>> {
+    let region = state.limits_region();
+    let Some((region, owner)) = region.as_deref().zip(image.owner.as_ref()) else { return Ok(None) };
+    let more = announced.map_or(0, |size| i64::try_from(size / image_limits::MIB).unwrap_or(i64::MAX));
+    image_limits::check(tx, region, resource, owner, more)?;
+    image_limits::room(tx, region, resource, owner)
+}
+
+/// May so many images be uploading at once? This one counts among them by now.
+fn unified_count(tx: &mut Tx, state: &State, image: &Image) -> Result<()> {
+    let region = state.limits_region();
+    let Some((region, owner)) = region.as_deref().zip(image.owner.as_ref()) else { return Ok(()) };
+    image_limits::check(tx, region, image_limits::UPLOADING, owner, 0)
+}
+
+/// The smaller of two bounds, either of which may be none.
+fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// Fills a queued image from a stream, as an upload does.
@@ -49,9 +91,10 @@ pub async fn upload(call: Call<BodyStream>) -> Result<Empty> {
 /// # Errors
 /// As an upload's; the image is `queued` afterwards.
 pub async fn fill(state: &Arc<State>, image: Image, body: BodyStream, wish: &Wish) -> Result<()> {
-    let (id, blob, now) = (image.id, BlobId::random(), state.clock.now());
-    state.db.write(move |tx| images::begin_upload(tx, id, blob, now)).await?;
-    Upload { state: state.clone(), image, blob, is_settled: false }.run(body, wish).await
+    let place = Place { store: state.stores.default_store().name.clone(), blob: BlobId::random() };
+    let (id, begun, now) = (image.id, place.clone(), state.clock.now());
+    state.db.write(move |tx| images::begin_upload(tx, id, &begun, now)).await?;
+    Upload { state: state.clone(), image, place, aim: Aim::Use, is_settled: false }.run(body, wish).await
 }
 
 fn wish<B>(call: &Call<B>) -> Result<Wish> {
@@ -59,7 +102,7 @@ fn wish<B>(call: &Call<B>) -> Result<Wish> {
     if media_type.trim() != "application/octet-stream" {
         return Err(Error::UnsupportedMediaType(format!("Invalid content type {media_type}")));
     }
-    let limit = call.cx.state.image_size_limit;
+    let limit = call.cx.state.images.size_limit;
     let (size, at_most) = (announced(&call.head)?, (limit > 0).then_some(limit));
     if let (Some(size), Some(most)) = (size, at_most)
         && size > most
@@ -83,11 +126,21 @@ fn announced(head: &Head) -> Result<Option<u64>> {
     }
 }
 
-/// An upload under way. However it ends, also when its request is dropped, the image doesn't stay `saving`.
+/// What bytes come for.
+#[derive(Clone, Copy)]
+enum Aim {
+    /// The image becomes active with them.
+    Use,
+    /// An import takes them up later.
+    Stage,
+}
+
+/// An upload under way. However it ends, also when its request is dropped, the image doesn't stay `saving` or `uploading`.
 struct Upload {
     state: Arc<State>,
     image: Image,
-    blob: BlobId,
+    place: Place,
+    aim: Aim,
     is_settled: bool,
 }
 
@@ -95,13 +148,21 @@ impl Upload {
     async fn run(mut self, body: BodyStream, wish: &Wish) -> Result<()> {
         let mut virtual_size = None;
         let judge = |stored: &Stored| {
-            virtual_size = inspect(&self.image, stored)?;
+            if let Aim::Use = self.aim {
+                virtual_size = inspect(&self.image, &stored.head, &stored.tail, stored.size)?;
+            }
             Ok(())
         };
-        let stored = self.state.blobs.put(self.blob, body, wish, Box::new(judge)).await?;
+        let blobs = self.state.stores.of(&self.place.store)?;
+        let stored = blobs.put(self.place.blob, body, wish, Box::new(judge)).await?;
         let data = images::Data { size: stored.size, virtual_size, md5: stored.md5, sha512: stored.sha512 };
-        let (id, blob, now) = (self.image.id, self.blob, self.state.clock.now());
-        let finished = self.state.db.write(move |tx| images::finish_upload(tx, id, blob, &data, now)).await?;
+        let (id, blob, now) = (self.image.id, self.place.blob, self.state.clock.now());
+        let aim = self.aim;
+        let finish = move |tx: &mut Tx| match aim {
+            Aim::Use => images::finish_upload(tx, id, blob, &data, now),
+            Aim::Stage => image_imports::finish_stage(tx, id, blob, &data, now),
+        };
+        let finished = self.state.db.write(finish).await?;
         if !finished {
             return Err(Error::Gone(format!(
                 "Image {id} could not be found after upload. The image may have been deleted during the upload, cleaning \
@@ -118,15 +179,18 @@ impl Drop for Upload {
         if self.is_settled {
             return;
         }
-        let (state, id, blob) = (self.state.clone(), self.image.id, self.blob);
+        let (state, id, place, aim) = (self.state.clone(), self.image.id, self.place.clone(), self.aim);
         tokio::spawn(async move {
-            let now = state.clock.now();
+            let (blob, now) = (place.blob, state.clock.now());
             let given_up = async {
-                state.db.write(move |tx| images::abandon_upload(tx, id, blob, now)).await?;
+                let abandon = move |tx: &mut Tx| match aim {
+                    Aim::Use => images::abandon_upload(tx, id, blob, now),
+                    Aim::Stage => image_imports::abandon_stage(tx, id, blob, now),
+                };
+                state.db.write(abandon).await?;
                 // The image may have become active after all, or be gone with its claim on the bytes.
                 if !state.db.read(move |tx| blobs::is_needed(tx, blob)).await? {
-                    state.blobs.delete(blob).await?;
-                    state.db.write(move |tx| blobs::forget(tx, blob)).await?;
+                    sweep_images::delete(&state.db, &state.stores, &place).await?;
                 }
                 Ok::<_, Error>(())
             };
@@ -137,34 +201,29 @@ impl Drop for Upload {
     }
 }
 
-/// Is it what it was declared to be, and safe? Answers the size a guest would see. A container is opened by nobody here,
-/// so its inside isn't judged; whoever would boot from it judges the bytes again.
-fn inspect(image: &Image, stored: &Stored) -> Result<Option<u64>> {
-    if image.container_format.as_deref() != Some("bare") {
-        return Ok(None);
-    }
-    let declared = image.disk_format.as_deref().unwrap_or_default();
-    image_format::check(declared, &stored.head, &stored.tail, stored.size)
-        .map(|checked| checked.virtual_size)
-        .map_err(|refusal| Error::UnsupportedMediaType(refusal.to_string()))
-}
-
 /// `GET /v2/images/{image_id}/file`
 pub async fn download(call: Call) -> Result<RawReply> {
-    let image = seen::read(&call, |_, cx, seen| {
+    let prefers = call.query().get("prefer").is_some_and(|stores| !stores.is_empty());
+    let image = seen::read(&call, move |_, cx, seen| {
         if seen.image.status == Status::Deactivated && !cx.may("context_is_admin") {
             let text = "The requested image has been deactivated. Image data download is forbidden.";
             return Err(Error::Forbidden(text.to_owned()));
         }
         seen.allow(cx, "download_image")?;
+        if prefers {
+            seen.allow(cx, "download_from_store")?;
+        }
         Ok(seen.image)
     })
     .await?;
-    let (Status::Active | Status::Deactivated, Some(blob), Some(size)) = (image.status, image.blob, image.size) else {
+    let (true, Some(size)) = (image.has_bytes(), image.size) else {
         return Ok(RawReply::empty(StatusCode::NO_CONTENT));
     };
     let range = range::of(call.head.header("range"), size)?;
-    let stream = call.cx.state.blobs.get(blob, range.clone()).await?;
+    let prefer = call.query().get("prefer").unwrap_or_default();
+    let places = stores::preferred(&call.cx, image.places, prefer)?;
+    let places = places.iter().map(|place| (place.store.as_str(), place.blob));
+    let stream = call.cx.state.stores.get(places, range.clone()).await?;
     let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let mut reply = RawReply::bytes(status, "application/octet-stream", "");
     reply.body = RawBody::Stream(stream);

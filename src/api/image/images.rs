@@ -1,15 +1,14 @@
 //! Listing, showing, deleting images; taking one out of use and back.
 
 use super::seen::{self, Seen};
-use super::views::{ImageList, ImageView};
-use crate::api::Call;
-use crate::cloud::image::Status;
+use super::views::{self, ImageList, ImageView};
+use crate::api::{Call, Context};
 use crate::cloud::image::list::Listing;
+use crate::cloud::image::{Place, Status};
 use crate::error::Result;
 use crate::http::reply::{Empty, Reply};
-use crate::ids::BlobId;
-use crate::store::{image_members, images};
-use crate::tasks::crash_point;
+use crate::store::{image_members, images, tasks};
+use crate::tasks::{crash_point, sweep_images};
 
 /// `GET /v2/images`: a page of what the caller sees.
 pub async fn list(call: Call) -> Result<Reply<ImageList>> {
@@ -36,7 +35,7 @@ pub async fn list(call: Call) -> Result<Reply<ImageList>> {
                 };
                 let seen = Seen { image, membership };
                 if seen.may(&cx, "get_image") {
-                    shown.push(ImageView::from(seen.image));
+                    shown.push(views::shown(&cx, seen.image));
                 }
             }
             Ok((shown, last.filter(|_| full)))
@@ -60,7 +59,7 @@ pub async fn list(call: Call) -> Result<Reply<ImageList>> {
 
 /// `GET /v2/images/{image_id}`
 pub async fn show(call: Call) -> Result<Reply<ImageView>> {
-    seen::read(&call, |_, _, seen| Ok(seen.image)).await.map(|image| Reply::ok(image.into()))
+    seen::read(&call, |_, cx, seen| Ok(views::shown(cx, seen.image))).await.map(Reply::ok)
 }
 
 /// `DELETE /v2/images/{image_id}`: the row goes first; bytes that nobody needs any more follow.
@@ -69,28 +68,24 @@ pub async fn remove(call: Call) -> Result<Empty> {
     let freed = seen::write(&call, move |tx, cx, seen| {
         seen.allow(cx, "delete_image")?;
         seen.image.may_delete()?;
+        // An import under way finds the image gone, and clears up after itself.
+        tasks::cancel_all(tx, &seen.image.id.to_string(), now)?;
         images::delete(tx, seen.image.id, now)
     })
     .await?;
     crash_point::reached("delete_image").await;
-    if let Some(blob) = freed {
-        delete_bytes(&call, blob).await;
-    }
+    delete_bytes(&call.cx, freed).await;
     Ok(Empty::no_content())
 }
 
-/// The image is deleted whether or not its bytes can be right now: what stays behind is swept later.
-async fn delete_bytes(call: &Call, blob: BlobId) {
-    let state = &call.cx.state;
-    let deleted = state.blobs.delete(blob).await;
-    crash_point::reached("delete_image").await;
-    let deleted = match deleted {
-        Ok(()) => state.db.write(move |tx| crate::store::blobs::forget(tx, blob)).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = deleted {
-        let error = crate::error::with_causes(&error);
-        tracing::warn!(request_id = call.head.request_id, %blob, error, "bytes of a deleted image are left for the sweep");
+/// What the rows have given up is gone for clients, whether or not the bytes can be deleted right now: what stays behind
+/// is swept later.
+pub async fn delete_bytes(cx: &Context, freed: impl IntoIterator<Item = Place>) {
+    for place in freed {
+        if let Err(error) = sweep_images::delete(&cx.state.db, &cx.state.stores, &place).await {
+            let error = crate::error::with_causes(&error);
+            tracing::warn!(blob = %place.blob, store = place.store, error, "bytes are left for the sweep");
+        }
     }
 }
 

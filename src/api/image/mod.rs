@@ -1,25 +1,35 @@
 //! Glance's API, version 2: images, their bytes, tags and members.
 //!
-//! What isn't served says so the way upstream does where it isn't set up: no import methods, one store without a name.
-//! Tasks and metadata definitions answer 501. Start reading at [`rows`]; what may be seen and done is decided in
+//! What isn't set up says so the way upstream does: one store has no name, an import method that is off is unknown.
+//! Metadata definitions answer 501. Start reading at [`rows`]; what may be seen and done is decided in
 //! [`seen`].
 
 mod create;
 mod data;
 mod discovery;
 mod images;
+#[cfg(test)]
+mod import_tests;
+mod imports;
 mod members;
 mod patch;
 mod range;
 mod schemas;
 pub mod seed;
 mod seen;
+mod settings;
+mod stores;
+#[cfg(test)]
+mod stores_tests;
 mod tags;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod update;
 mod versions;
 mod views;
+
+pub use settings::ImageSettings;
 
 use super::Row;
 use super::faults::GLANCE;
@@ -37,8 +47,10 @@ pub fn rows() -> Vec<Row> {
         get("/v2/schemas/images", schemas::show_images).rule("get_images"),
         get("/v2/schemas/member", schemas::show_member).rule("get_images"),
         get("/v2/schemas/members", schemas::show_members).rule("get_images"),
-        get("/v2/info/import", discovery::import_methods).rule("get_images"),
-        get("/v2/info/stores", discovery::stores).rule("get_images"),
+        get("/v2/info/import", imports::methods).rule("get_images"),
+        get("/v2/info/stores", stores::list).rule("get_images"),
+        get("/v2/info/stores/detail", stores::list_detail).rule("stores_info_detail"),
+        delete("/v2/stores/{store_id}/{image_id}", stores::remove_image).rule("delete_image_location"),
         get("/v2/info/usage", discovery::usage).rule("get_images"),
         get("/v2/images", images::list).rule("get_images"),
         post("/v2/images", create::create).rule("add_image"),
@@ -47,9 +59,9 @@ pub fn rows() -> Vec<Row> {
         delete("/v2/images/{image_id}", images::remove).rule("delete_image"),
         get("/v2/images/{image_id}/file", data::download).rule("download_image").streams(),
         put("/v2/images/{image_id}/file", data::upload).rule("upload_image").streams(),
-        put("/v2/images/{image_id}/stage", discovery::stage).rule("modify_image").streams(),
-        post("/v2/images/{image_id}/import", discovery::import).rule("modify_image"),
-        get("/v2/images/{image_id}/tasks", discovery::image_tasks).rule("get_image"),
+        put("/v2/images/{image_id}/stage", data::stage).rule("modify_image").streams(),
+        post("/v2/images/{image_id}/import", imports::import).rule("modify_image"),
+        get("/v2/images/{image_id}/tasks", tasks::of_image).rule("get_image"),
         post("/v2/images/{image_id}/actions/deactivate", images::deactivate).rule("deactivate"),
         post("/v2/images/{image_id}/actions/reactivate", images::reactivate).rule("reactivate"),
         put("/v2/images/{image_id}/tags/{tag}", tags::add).rule("modify_image"),
@@ -61,9 +73,12 @@ pub fn rows() -> Vec<Row> {
         delete("/v2/images/{image_id}/members/{member_id}", members::remove).rule("delete_member"),
         get("/v2/images/{image_id}/locations", discovery::locations).rule("get_image").unbuilt(),
         post("/v2/images/{image_id}/locations", discovery::locations).rule("modify_image").unbuilt(),
-        get("/v2/tasks", discovery::tasks).rule("tasks_api_access").unbuilt(),
-        post("/v2/tasks", discovery::tasks).rule("tasks_api_access").unbuilt(),
-        get("/v2/tasks/{task_id}", discovery::tasks).rule("tasks_api_access").unbuilt(),
+        get("/v2/tasks", tasks::list).rule("tasks_api_access"),
+        post("/v2/tasks", tasks::create).rule("tasks_api_access"),
+        get("/v2/tasks/{task_id}", tasks::show).rule("tasks_api_access"),
+        delete("/v2/tasks/{task_id}", tasks::remove).rule("tasks_api_access"),
+        get("/v2/schemas/task", tasks::schema).rule("get_images"),
+        get("/v2/schemas/tasks", tasks::list_schema).rule("get_images"),
         get("/v2/schemas/{kind}", discovery::other_schemas).rule("get_images"),
         get("/v2/schemas/metadefs/{kind}", discovery::metadefs).rule("get_metadef_namespaces").unbuilt(),
         get("/v2/metadefs/{*path}", discovery::metadefs).rule("get_metadef_namespaces").unbuilt(),

@@ -83,6 +83,10 @@ fn image() -> Value {
             "min_disk": {"type": "integer", "description": "Amount of disk space (in GB) required to boot image."},
             "self": read_only(json!({"type": "string"})),
             "file": read_only(json!({"type": "string"})),
+            "stores": read_only(json!({
+                "type": "string",
+                "description": "Names of the stores that have the image's data; only where there are several stores.",
+            })),
             "schema": read_only(json!({"type": "string"})),
         },
         "additionalProperties": {"type": "string"},
@@ -112,7 +116,7 @@ fn member() -> Value {
     })
 }
 
-fn list_of(name: &str, item: Value) -> Value {
+pub fn list_of(name: &str, item: Value) -> Value {
     let mut schema = json!({
         "name": name,
         "properties": {

@@ -3,7 +3,7 @@
 use super::create::rule_of;
 use super::patch;
 use super::seen::{self, Seen};
-use super::views::ImageView;
+use super::views::{self, ImageView};
 use crate::api::{Call, Context};
 use crate::cloud::image::Visibility;
 use crate::cloud::image::change::{Change, Operation, apply, check_whole};
@@ -26,10 +26,10 @@ pub async fn update(call: Call<Bytes>) -> Result<Reply<ImageView>> {
             seen.image.updated_at = now;
             images::update(tx, &seen.image, now)?;
         }
-        Ok(seen.image)
+        Ok(views::shown(cx, seen.image))
     })
     .await?;
-    Ok(Reply::ok(image.into()))
+    Ok(Reply::ok(image))
 }
 
 /// Some fields have a rule of their own.

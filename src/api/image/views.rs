@@ -1,5 +1,6 @@
 //! Images and members as JSON. Links are relative to the service, as upstream writes them.
 
+use crate::api::Context;
 use crate::cloud::image::{Image, Member};
 use crate::http::json::Map;
 use crate::versioned;
@@ -28,7 +29,9 @@ versioned! {
         "updated_at"       => updated_at: String,
         "self"             => itself: String,
         "file"             => file: String,
-        "schema"           => schema: &'static str
+        "schema"           => schema: &'static str,
+        /// Where its bytes are, by name; only where stores have names.
+        "stores" optional  => stores: Option<String>
         ; flatten => properties
     }
 }
@@ -65,34 +68,36 @@ pub fn path_of(image: &Image) -> String {
     format!("/v2/images/{}", image.id)
 }
 
-impl From<Image> for ImageView {
-    fn from(image: Image) -> Self {
-        let itself = path_of(&image);
-        Self {
-            id: image.id.to_string(),
-            status: image.status.word(),
-            visibility: image.visibility.word(),
-            owner: image.owner.map(|owner| owner.0),
-            size: image.size,
-            virtual_size: image.virtual_size,
-            min_disk: image.min_disk,
-            min_ram: image.min_ram,
-            protected: image.protected,
-            os_hidden: image.os_hidden,
-            name: image.name,
-            container_format: image.container_format,
-            disk_format: image.disk_format,
-            checksum: image.checksum,
-            os_hash_algo: image.os_hash_algo,
-            os_hash_value: image.os_hash_value,
-            tags: image.tags.into_iter().collect(),
-            created_at: image.created_at.to_seconds_z(),
-            updated_at: image.updated_at.to_seconds_z(),
-            file: format!("{itself}/file"),
-            itself,
-            schema: "/v2/schemas/image",
-            properties: image.properties.into_iter().map(|(name, value)| (name, value.into())).collect::<Map>(),
-        }
+/// An image as this caller sees it.
+pub fn shown(cx: &Context, image: Image) -> ImageView {
+    let itself = path_of(&image);
+    let names = image.places.iter().map(|place| place.store.as_str());
+    let stores = cx.state.stores.are_named().then(|| names.collect::<Vec<_>>().join(","));
+    ImageView {
+        id: image.id.to_string(),
+        status: image.status.word(),
+        visibility: image.visibility.word(),
+        owner: image.owner.map(|owner| owner.0),
+        size: image.size,
+        virtual_size: image.virtual_size,
+        min_disk: image.min_disk,
+        min_ram: image.min_ram,
+        protected: image.protected,
+        os_hidden: image.os_hidden,
+        name: image.name,
+        container_format: image.container_format,
+        disk_format: image.disk_format,
+        checksum: image.checksum,
+        os_hash_algo: image.os_hash_algo,
+        os_hash_value: image.os_hash_value,
+        tags: image.tags.into_iter().collect(),
+        created_at: image.created_at.to_seconds_z(),
+        updated_at: image.updated_at.to_seconds_z(),
+        file: format!("{itself}/file"),
+        itself,
+        schema: "/v2/schemas/image",
+        stores: stores.filter(|names| !names.is_empty()),
+        properties: image.properties.into_iter().map(|(name, value)| (name, value.into())).collect::<Map>(),
     }
 }
 

@@ -136,7 +136,8 @@ pub fn set(image: &mut Image, field: &str, value: &Value) -> Result<()> {
 /// # Errors
 /// `TooLarge` with upstream's words.
 pub fn check_whole(image: &Image) -> Result<()> {
-    let limits = [("properties", image.properties.len(), PROPERTY_LIMIT), ("tags", image.tags.len(), TAG_LIMIT)];
+    let properties = image.properties.keys().filter(|name| !name.starts_with(RESERVED_PREFIX)).count();
+    let limits = [("properties", properties, PROPERTY_LIMIT), ("tags", image.tags.len(), TAG_LIMIT)];
     for (what, count, limit) in limits {
         if count > limit {
             return Err(Error::TooLarge(format!(

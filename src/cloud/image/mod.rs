@@ -2,33 +2,15 @@
 //!
 //! ```text
 //!  queued ─► saving ─► active ◄─► deactivated
-//!    ▲          │
-//!    └──────────┘  an upload that failed, was cut off or was refused
+//!    ▲          │        ▲
+//!    ├──────────┘        │   back: an upload that failed, was cut off or was refused
+//!    ├─► uploading ─► importing   staged first, imported later; or fetched by the import itself
+//!    └───────┴────────────┘   back: as for an upload
 //! ```
 //! An image names bytes only once all of them are stored and checked; `saving` names the bytes that are on their way, so
 //! that a late upload can't finish what an earlier one began. Who sees an image depends on its visibility: *public* and
 //! *community* everybody, *private* its owner, *shared* its owner and the projects it is shared with. A community image is
 //! found by its id, and listed only when asked for. The store renders that rule as one WHERE (`store/images.rs`).
-
-pub mod change;
-pub mod list;
-
-use crate::clock::Timestamp;
-use crate::cloud::policy::Target;
-use crate::error::{Error, Result};
-use crate::ids::{BlobId, ImageId, ProjectId};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Most extra properties, tags and members of one image.
-pub const PROPERTY_LIMIT: usize = 128;
-pub const TAG_LIMIT: usize = 128;
-pub const MEMBER_LIMIT: usize = 128;
-
-/// What a `disk_format` may say, but for nothing.
-pub const DISK_FORMATS: [&str; 11] =
-    ["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"];
-/// What a `container_format` may say, but for nothing.
-pub const CONTAINER_FORMATS: [&str; 8] = ["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"];
 
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($variant:ident $word:literal),* $(,)? }) => {
@@ -51,14 +33,50 @@ macro_rules! words {
     };
 }
 
+pub mod change;
+pub mod import;
+pub mod inspect;
+pub mod list;
+
+use crate::clock::Timestamp;
+use crate::cloud::policy::Target;
+use crate::error::{Error, Kind, Result};
+use crate::ids::{BlobId, ImageId, ProjectId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most extra properties, tags and members of one image.
+pub const PROPERTY_LIMIT: usize = 128;
+pub const TAG_LIMIT: usize = 128;
+pub const MEMBER_LIMIT: usize = 128;
+
+/// What a `disk_format` may say, but for nothing.
+pub const DISK_FORMATS: [&str; 11] =
+    ["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"];
+/// What a `container_format` may say, but for nothing.
+pub const CONTAINER_FORMATS: [&str; 8] = ["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"];
+
 words! {
-    Status { Queued "queued", Saving "saving", Active "active", Deactivated "deactivated" }
+    Status {
+        Queued "queued",
+        Saving "saving",
+        Uploading "uploading",
+        Importing "importing",
+        Active "active",
+        Deactivated "deactivated",
+    }
 }
 words! {
     Visibility { Public "public", Community "community", Shared "shared", Private "private" }
 }
 words! {
     MemberStatus { Pending "pending", Accepted "accepted", Rejected "rejected" }
+}
+
+/// Bytes, and the name of the store they are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub store: String,
+    pub blob: BlobId,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,8 +100,10 @@ pub struct Image {
     pub checksum: Option<String>,
     pub os_hash_algo: Option<String>,
     pub os_hash_value: Option<String>,
-    /// The bytes; while `saving`, those on their way.
+    /// The bytes; while `saving`, `uploading` or `importing`, those on their way.
     pub blob: Option<BlobId>,
+    /// Where all whole copies of the bytes are; those that `blob` names first.
+    pub places: Vec<Place>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub properties: BTreeMap<String, String>,
@@ -121,6 +141,7 @@ impl Image {
             os_hash_algo: None,
             os_hash_value: None,
             blob: None,
+            places: Vec::new(),
             created_at: now,
             updated_at: now,
             properties: BTreeMap::new(),
@@ -135,6 +156,33 @@ impl Image {
             .with_option("owner", self.owner.as_ref())
             .with("visibility", self.visibility.word())
             .with_option("member_id", member)
+    }
+
+    /// Has it bytes that clients are promised?
+    pub fn has_bytes(&self) -> bool {
+        matches!(self.status, Status::Active | Status::Deactivated)
+    }
+
+    /// May its bytes leave this store?
+    ///
+    /// # Errors
+    /// `Conflict` while it isn't active, `Forbidden` for the last copy, `NotFound` where it has none.
+    pub fn may_leave(&self, store: &str) -> Result<()> {
+        if self.status != Status::Active {
+            return Err(Error::conflict(
+                "It's not allowed to remove image data from store if image status is not 'active'",
+            ));
+        }
+        if self.places.len() == 1 {
+            return Err(Error::Forbidden(
+                "Cannot delete image data from the only store containing it. Consider deleting the image instead."
+                    .to_owned(),
+            ));
+        }
+        if !self.places.iter().any(|place| place.store == store) {
+            return Err(Error::not_found(Kind::Part, format!("Image {} is not stored in store {store}.", self.id)));
+        }
+        Ok(())
     }
 
     /// May bytes be uploaded now?
@@ -176,7 +224,7 @@ impl Image {
     pub fn may_switch(&self, to: Status) -> Result<()> {
         match self.status {
             Status::Active | Status::Deactivated => Ok(()),
-            Status::Queued | Status::Saving => {
+            Status::Queued | Status::Saving | Status::Uploading | Status::Importing => {
                 let verb = if to == Status::Active { "reactivate" } else { "deactivate" };
                 let status = self.status.word();
                 Err(Error::Forbidden(format!("Not allowed to {verb} image in status '{status}'")))
@@ -216,9 +264,22 @@ mod tests {
         queued.disk_format = Some("raw".into());
         queued.container_format = Some("bare".into());
         assert!(queued.may_upload().is_ok());
-        for status in [Status::Saving, Status::Active, Status::Deactivated] {
+        for status in [Status::Saving, Status::Uploading, Status::Importing, Status::Active, Status::Deactivated] {
             assert!(matches!(image(status).may_upload(), Err(Error::Conflict(_))));
         }
+    }
+
+    #[test]
+    fn bytes_leave_a_store_only_where_another_has_them() {
+        let place = |store: &str| Place { store: store.into(), blob: BlobId::random() };
+        let mut image = image(Status::Active);
+        image.places = vec![place("fast")];
+        assert!(matches!(image.may_leave("fast"), Err(Error::Forbidden(_))));
+        image.places.push(place("slow"));
+        assert!(image.may_leave("fast").is_ok() && image.may_leave("slow").is_ok());
+        assert!(image.may_leave("other").is_err_and(|error| error.is_not_found()));
+        image.status = Status::Deactivated;
+        assert!(matches!(image.may_leave("fast"), Err(Error::Conflict(_))));
     }
 
     #[test]

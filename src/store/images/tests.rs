@@ -40,6 +40,10 @@ async fn sees(db: &Db, reach: &Reach, id: ImageId) -> bool {
     db.read(move |tx| get(tx, &reach, id)).await.is_ok()
 }
 
+fn place() -> Place {
+    Place { store: "default".to_owned(), blob: BlobId::random() }
+}
+
 store_test! {
     async fn each_visibility_is_seen_and_listed_by_whom_it_says(db: Db) {
         let mut ids = HashMap::new();
@@ -93,27 +97,67 @@ store_test! {
 
     async fn an_upload_given_up_for_dead_cannot_finish_what_came_after_it(db: Db) {
         let id = add(&db, &of("a", "x", Visibility::Private)).await;
-        let (dead, live) = (BlobId::random(), BlobId::random());
+        let (dead, live) = (place(), place());
         let data = Data { size: 5, virtual_size: None, md5: "m".into(), sha512: "s".into() };
-        db.write(move |tx| begin_upload(tx, id, dead, NOW)).await.unwrap();
-        assert_eq!(db.write(move |tx| abandon_upload(tx, id, dead, NOW)).await.unwrap(), Some(dead));
-        db.write(move |tx| begin_upload(tx, id, live, NOW)).await.unwrap();
+        let begun = dead.clone();
+        db.write(move |tx| begin_upload(tx, id, &begun, NOW)).await.unwrap();
+        let freed = db.write({ let dead = dead.blob; move |tx| abandon_upload(tx, id, dead, NOW) }).await.unwrap();
+        assert_eq!(freed, Some(dead.clone()));
+        let begun = live.clone();
+        db.write(move |tx| begin_upload(tx, id, &begun, NOW)).await.unwrap();
         let late = data.clone();
+        let (dead, live, gone) = (dead.blob, live.blob, dead);
         assert!(!db.write(move |tx| finish_upload(tx, id, dead, &late, NOW)).await.unwrap());
         assert!(db.write(move |tx| finish_upload(tx, id, live, &data, NOW)).await.unwrap());
         assert_eq!(db.write(move |tx| abandon_upload(tx, id, live, NOW)).await.unwrap(), None);
         let image = db.read(move |tx| get(tx, &Reach::Cloud, id)).await.unwrap();
         assert_eq!((image.status, image.blob, image.size), (Status::Active, Some(live), Some(5)));
-        assert_eq!(db.read(blobs::unused).await.unwrap(), [dead]);
+        assert_eq!(db.read(blobs::unused).await.unwrap(), [gone]);
     }
 
     async fn deleting_an_image_gives_up_its_bytes(db: Db) {
         let id = add(&db, &of("a", "x", Visibility::Private)).await;
-        let blob = BlobId::random();
-        db.write(move |tx| begin_upload(tx, id, blob, NOW)).await.unwrap();
-        assert_eq!(db.write(move |tx| delete(tx, id, NOW)).await.unwrap(), Some(blob));
-        db.write(move |tx| blobs::forget(tx, blob)).await.unwrap();
+        let (own, copy) = (place(), Place { store: "slow".into(), ..place() });
+        let bytes = [own.clone(), copy.clone()];
+        db.write(move |tx| {
+            begin_upload(tx, id, &own, NOW)?;
+            image_copies::begin(tx, id, &copy, NOW)
+        }).await.unwrap();
+        assert_eq!(db.write(move |tx| delete(tx, id, NOW)).await.unwrap(), bytes);
+        db.write(move |tx| bytes.iter().try_for_each(|place| blobs::forget(tx, place.blob))).await.unwrap();
         assert!(db.read(blobs::known).await.unwrap().is_empty());
+    }
+
+    async fn bytes_in_another_store_take_the_place_of_those_that_leave(db: Db) {
+        let id = add(&db, &of("a", "x", Visibility::Private)).await;
+        let (own, copy) = (place(), Place { store: "slow".into(), ..place() });
+        let data = Data { size: 5, virtual_size: None, md5: "m".into(), sha512: "s".into() };
+        let (first, second) = (own.clone(), copy.clone());
+        db.write(move |tx| {
+            begin_upload(tx, id, &first, NOW)?;
+            finish_upload(tx, id, first.blob, &data, NOW)?;
+            image_copies::begin(tx, id, &second, NOW)?;
+            image_copies::finish(tx, id, &second, &data)
+        }).await.unwrap();
+        let image = db.read(move |tx| get(tx, &Reach::Cloud, id)).await.unwrap();
+        assert_eq!(image.places, [own.clone(), copy.clone()]);
+        let freed = db.write(move |tx| leave(tx, &image, "default", NOW)).await.unwrap();
+        assert_eq!(freed, Some(own));
+        let image = db.read(move |tx| get(tx, &Reach::Cloud, id)).await.unwrap();
+        assert_eq!((image.blob, image.places.as_slice()), (Some(copy.blob), [copy].as_slice()));
+        assert!(db.write(move |tx| leave(tx, &image, "slow", NOW)).await.is_err(), "the last copy stays");
+    }
+
+    async fn a_copy_that_a_dead_copier_left_is_given_up_by_the_next(db: Db) {
+        let id = add(&db, &of("a", "x", Visibility::Private)).await;
+        let (dead, live) = (place(), place());
+        let (first, second) = (dead.clone(), live.clone());
+        assert_eq!(db.write(move |tx| image_copies::begin(tx, id, &first, NOW)).await.unwrap(), None);
+        assert_eq!(db.write(move |tx| image_copies::begin(tx, id, &second, NOW)).await.unwrap(), Some(dead.clone()));
+        let data = Data { size: 5, virtual_size: None, md5: "m".into(), sha512: "s".into() };
+        let late = data.clone();
+        assert!(!db.write(move |tx| image_copies::finish(tx, id, &dead, &late)).await.unwrap());
+        assert!(db.write(move |tx| image_copies::finish(tx, id, &live, &data)).await.unwrap());
     }
 
     async fn pages_follow_each_other_whatever_the_order(db: Db) {

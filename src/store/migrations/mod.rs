@@ -29,6 +29,8 @@ pub(super) const ALL: &[Migration] = &[
     ("0030_identity_lists", include_str!("../schema/0030_identity_lists.sql")),
     ("0031_logins", include_str!("../schema/0031_logins.sql")),
     ("0040_identity_indexes", include_str!("../schema/0040_identity_indexes.sql")),
+    ("0050_image_copies", include_str!("../schema/0050_image_copies.sql")),
+    ("0051_image_tasks", include_str!("../schema/0051_image_tasks.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";

@@ -153,6 +153,19 @@ const ROWS: &[(&str, &[&str])] = &[
     ("0030_identity_lists", &[]),
     ("0031_logins", &["INSERT INTO nobodys_logins (slot, failed_logins) VALUES (100, 1)"]),
     ("0040_identity_indexes", &[]),
+    (
+        "0050_image_copies",
+        &[
+            "INSERT INTO blobs (id, store, location, size, md5, sha512, refcount, created_at)
+             VALUES ('c', 'slow', 'c', 3, 'm', 's', 1, 1)",
+            "INSERT INTO image_copies (image_id, store, blob_id, is_whole, created_at) VALUES ('i', 'slow', 'c', 1, 1)",
+        ],
+    ),
+    (
+        "0051_image_tasks",
+        &["INSERT INTO image_tasks (id, type, status, input, result, message, created_at, updated_at)
+           VALUES ('t', 'api_image_import', 'pending', '{}', 'null', '', 1, 1)"],
+    ),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

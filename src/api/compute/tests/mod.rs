@@ -117,7 +117,7 @@ pub async fn image(cloud: &Cloud, bytes: &'static [u8]) -> ImageId {
     let (blob, id) = (BlobId::random(), ImageId::random());
     let stream = futures::stream::once(async move { Ok(bytes::Bytes::from_static(bytes)) });
     let wish = crate::blobs::Wish::default();
-    cloud.state.blobs.put(blob, stream, &wish, Box::new(|_| Ok(()))).await.unwrap();
+    cloud.state.stores.default_store().blobs.put(blob, stream, &wish, Box::new(|_| Ok(()))).await.unwrap();
     let sha512 = hex::encode(Sha512::digest(bytes));
     let size = bytes.len() as u64;
     let insert = move |tx: &mut crate::store::Tx| {

@@ -1,0 +1,31 @@
+//! What operators decide about images.
+
+use crate::cloud::image::import::{ImportRules, Method};
+use crate::cloud::web_source::Filter;
+
+/// How much of what an image and a project may have, and how images are imported.
+#[derive(Debug, Clone)]
+pub struct ImageSettings {
+    /// The largest image, in bytes; 0: no bound.
+    pub size_limit: u64,
+    pub import_methods: Vec<Method>,
+    /// What may be fetched from the web.
+    pub import_filter: Filter,
+}
+
+impl Default for ImageSettings {
+    fn default() -> Self {
+        Self {
+            size_limit: 0,
+            import_methods: vec![Method::GlanceDirect, Method::CopyImage],
+            import_filter: Filter::default(),
+        }
+    }
+}
+
+impl ImageSettings {
+    /// What the work of importing goes by.
+    pub fn imports(&self) -> ImportRules {
+        ImportRules { filter: self.import_filter.clone(), size_limit: self.size_limit }
+    }
+}

@@ -1,0 +1,185 @@
+//! Settings of images: where their bytes are kept, and how much of what a project may have.
+
+use crate::api::ImageSettings;
+use crate::blobs::{Blobs, Store, Stores};
+use crate::cloud::image::import::Method;
+use crate::cloud::web_source::Filter;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Images {
+    /// `file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`; empty: `images` in the state directory.
+    pub store: String,
+    /// Options of the store as `object_store` names them (`aws_endpoint`, `aws_access_key_id`, …).
+    pub store_options: BTreeMap<String, String>,
+    /// Several stores by name, in place of `store`.
+    pub stores: BTreeMap<String, StoreSetting>,
+    /// Which of `stores` takes bytes unless somebody says otherwise; empty: the only one.
+    pub default_store: String,
+    /// The largest image, in bytes; 0: no bound.
+    pub size_limit: u64,
+    /// `glance-direct`, `copy-image`, `web-download`.
+    pub import_methods: Vec<String>,
+    /// What `web-download` may fetch.
+    pub web_download: Filter,
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        let rules = ImageSettings::default();
+        Self {
+            store: String::new(),
+            store_options: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            default_store: String::new(),
+            size_limit: rules.size_limit,
+            import_methods: rules.import_methods.iter().map(|method| method.word().to_owned()).collect(),
+            web_download: rules.import_filter,
+        }
+    }
+}
+
+/// A store among several: its URL, or that and more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StoreSetting {
+    Url(String),
+    Whole(WholeStore),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WholeStore {
+    pub url: String,
+    /// What clients read about it.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Added to `store_options`, over what stands there.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+impl StoreSetting {
+    fn url(&self) -> &str {
+        match self {
+            Self::Url(url) => url,
+            Self::Whole(whole) => &whole.url,
+        }
+    }
+}
+
+impl Images {
+    /// Fills what follows from other settings, and refuses what contradicts itself.
+    pub(super) fn complete(&mut self, state: &Path) -> Result<()> {
+        if self.stores.is_empty() {
+            if !self.default_store.is_empty() {
+                return Err(Error::bad_request("images.default_store names one of images.stores, and there are none"));
+            }
+            if self.store.is_empty() {
+                self.store = format!("file://{}", state.join("images").display());
+            }
+            return Ok(());
+        }
+        if !self.store.is_empty() {
+            return Err(Error::bad_request(
+                "images.store and images.stores are given in place of each other; to keep what is in images.store, list \
+                 it in images.stores under the name default",
+            ));
+        }
+        if self.default_store.is_empty() {
+            let mut names = self.stores.keys();
+            match (names.next(), names.next()) {
+                (Some(only), None) => self.default_store = only.clone(),
+                _ => return Err(Error::bad_request("images.default_store must say which of images.stores is it")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The URL of every store.
+    pub fn store_urls(&self) -> Vec<&str> {
+        if self.stores.is_empty() { vec![&self.store] } else { self.stores.values().map(StoreSetting::url).collect() }
+    }
+
+    /// Opens every store.
+    ///
+    /// # Errors
+    /// What can't be opened, in a sentence for the operator.
+    pub fn open_stores(&self) -> Result<Stores> {
+        let open = |url: &str, more: Option<&BTreeMap<String, String>>| {
+            let mut options = self.store_options.clone();
+            options.extend(more.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+            Blobs::open(url, &options.into_iter().collect::<Vec<_>>())
+        };
+        if self.stores.is_empty() {
+            return Ok(Stores::single(open(&self.store, None)?));
+        }
+        let stores = self.stores.iter().map(|(name, setting)| {
+            let (description, more) = match setting {
+                StoreSetting::Url(_) => (None, None),
+                StoreSetting::Whole(whole) => (whole.description.clone(), Some(&whole.options)),
+            };
+            Ok(Store { name: name.clone(), description, blobs: open(setting.url(), more)? })
+        });
+        Stores::named(stores.collect::<Result<_>>()?, &self.default_store)
+    }
+
+    /// What handlers go by.
+    ///
+    /// # Errors
+    /// `BadRequest` for what can't be understood, in a sentence for the operator.
+    pub fn rules(&self) -> Result<ImageSettings> {
+        let method = |word: &String| {
+            Method::of(word).ok_or_else(|| {
+                let known = Method::ALL.iter().map(|method| method.word()).collect::<Vec<_>>().join(", ");
+                Error::bad_request(format!("images.import_methods: {word:?} is none of {known}"))
+            })
+        };
+        Ok(ImageSettings {
+            size_limit: self.size_limit,
+            import_methods: self.import_methods.iter().map(method).collect::<Result<_>>()?,
+            import_filter: self.web_download.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Images> {
+        let mut images: Images = toml::from_str(text).expect("the test's settings can be read");
+        images.complete(Path::new("/state")).map(|()| images)
+    }
+
+    #[test]
+    fn one_store_has_no_name_and_several_have_theirs() {
+        assert_eq!(of("").unwrap().store, "file:///state/images");
+        let one = of("store = 'memory:///'").unwrap().open_stores().unwrap();
+        assert!(!one.are_named());
+        let two = of(
+            "default_store = 'slow'\n[stores]\nfast = 'memory:///'\n[stores.slow]\nurl = 'memory:///'\ndescription = 'disks'",
+        );
+        let two = two.unwrap().open_stores().unwrap();
+        assert_eq!((two.are_named(), two.names()), (true, vec!["fast".to_owned(), "slow".to_owned()]));
+        assert_eq!(two.default_store().description.as_deref(), Some("disks"));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for text in [
+            "store = 'memory:///'\n[stores]\nfast = 'memory:///'",
+            "[stores]\nfast = 'memory:///'\nslow = 'memory:///'",
+            "default_store = 'fast'",
+        ] {
+            assert!(of(text).is_err(), "{text}");
+        }
+        assert!(of("import_methods = ['ftp']").unwrap().rules().is_err());
+        let wrong = of("default_store = 'x'\n[stores]\nfast = 'memory:///'").unwrap();
+        assert!(wrong.open_stores().is_err());
+    }
+}

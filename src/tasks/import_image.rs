@@ -1,0 +1,319 @@
+//! Imports an image: bytes that were staged, are fetched from the web, or are in another store already, into one or
+//! several stores.
+//!
+//! ```text
+//!  Begin ─► Fetch ─► Inspect ─► Copy 0 ─► Copy 1 ─► … ─► Finish ─► done      web-download
+//!  Begin ──────────► Inspect ─► Copy 0 ─► …                                   glance-direct
+//!  Begin ─────────────────────► Copy 0 ─► …                                   copy-image
+//! ```
+//! Bytes are written under a fresh id each time a step is tried, announced by a row first: a try that died is found by the
+//! next and cleared away. What a step has stored is recorded in a transaction of its own, so a step that is taken again
+//! finds it and goes on. An image becomes active with the last store, or with the first where not all must succeed. Backing
+//! out leaves a queued image without bytes, or the active one that is copied as it was; the client tries again.
+
+use super::fetch;
+use super::sweep_images::delete;
+use super::{Cx, Next, Record, Why, Workflow};
+use crate::blobs::{Judge, Stored, Stores, Wish};
+use crate::cloud::image::Place;
+use crate::cloud::image::import::{ImportRules, ImportTask, Method, TaskStatus};
+use crate::cloud::image::inspect::inspect;
+use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
+use crate::error::{Error, Kind, Result};
+use crate::ids::{BlobId, ImageId, TaskId};
+use crate::store::images::Data;
+use crate::store::tasks::NewTask;
+use crate::store::{Tx, image_copies, image_imports, image_tasks};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub task: TaskId,
+    pub method: Method,
+    pub uri: Option<String>,
+    /// In this order.
+    pub stores: Vec<String>,
+    pub all_must_succeed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    Begin(Order),
+    Fetch(Order),
+    Inspect(Order),
+    /// To the store of this number.
+    Copy {
+        order: Order,
+        at: usize,
+        virtual_size: Option<u64>,
+        failed: Vec<String>,
+    },
+    Finish {
+        order: Order,
+        virtual_size: Option<u64>,
+        failed: Vec<String>,
+    },
+}
+
+impl Step {
+    const fn order(&self) -> &Order {
+        match self {
+            Self::Begin(order) | Self::Fetch(order) | Self::Inspect(order) => order,
+            Self::Copy { order, .. } | Self::Finish { order, .. } => order,
+        }
+    }
+}
+
+pub struct ImportImage {
+    pub stores: Stores,
+    pub rules: ImportRules,
+}
+
+/// Records the import in the transaction of the request that wants it.
+pub fn order(tx: &mut Tx, image: ImageId, task: &ImportTask, order: Order) -> Result<()> {
+    image_tasks::insert(tx, task)?;
+    let subject = image.to_string();
+    let wish = NewTask { subject: &subject, request_id: task.request_id.as_deref(), now: task.created_at };
+    super::insert::<ImportImage>(tx, &wish, &Step::Begin(order)).map(drop)
+}
+
+#[async_trait]
+impl Workflow for ImportImage {
+    type Step = Step;
+    const KIND: &'static str = "import_image";
+    /// Somebody waits for it, and can ask again.
+    const PATIENCE: u32 = 3;
+
+    async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        let image = image_id(cx)?;
+        match step {
+            Step::Begin(order) => {
+                let (task, now) = (order.task, cx.clock.now());
+                let next = match order.method {
+                    Method::WebDownload => Step::Fetch(order.clone()),
+                    Method::GlanceDirect => Step::Inspect(order.clone()),
+                    Method::CopyImage => copy_of(order.clone(), 0, None, Vec::new()),
+                };
+                Ok(Next::step(next).recording(move |tx| image_tasks::begin(tx, task, now)))
+            }
+            Step::Fetch(order) => {
+                self.fetch(cx, image, order).await?;
+                Ok(Next::step(Step::Inspect(order.clone())))
+            }
+            Step::Inspect(order) => {
+                let virtual_size = self.inspect(cx, image).await?;
+                Ok(Next::step(copy_of(order.clone(), 0, virtual_size, Vec::new())))
+            }
+            Step::Copy { order, at, virtual_size, failed } => {
+                let Some(store) = order.stores.get(*at) else {
+                    let (order, failed) = (order.clone(), failed.clone());
+                    return Ok(Next::step(Step::Finish { order, virtual_size: *virtual_size, failed }));
+                };
+                let mut failed = failed.clone();
+                let mut refused = Vec::new();
+                match self.copy(cx, image, store).await {
+                    Ok(()) if order.all_must_succeed => {}
+                    Ok(()) => self.activate(cx, image, order, &failed, *virtual_size).await?,
+                    Err(error) if order.all_must_succeed || error.is_not_found() => return Err(error),
+                    Err(error) => {
+                        let error = crate::error::with_causes(&error);
+                        tracing::warn!(%image, store, error, "an image could not be brought to a store");
+                        refused.push(store.clone());
+                        failed.push(store.clone());
+                    }
+                }
+                let settled = vec![store.clone()];
+                Ok(Next::step(copy_of(order.clone(), at + 1, *virtual_size, failed))
+                    .recording(move |tx| image_imports::settle(tx, image, &settled, &refused)))
+            }
+            Step::Finish { order, virtual_size, failed } => {
+                if order.method != Method::CopyImage {
+                    if failed.len() == order.stores.len() {
+                        return Err(Error::bad_request("None of the uploads finished!"));
+                    }
+                    self.activate(cx, image, order, failed, *virtual_size).await?;
+                }
+                let (task, now) = (order.task, cx.clock.now());
+                Ok(Next::done().recording(move |tx| image_tasks::end(tx, task, TaskStatus::Success, "", now)))
+            }
+        }
+    }
+
+    async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
+        let (image, order, now) = (image_id(cx)?, step.order().clone(), cx.clock.now());
+        let undone = order.clone();
+        let freed = cx.db.write(move |tx| undo(tx, image, &undone, now)).await?;
+        self.clear(cx, freed).await;
+        let failed = match step {
+            Step::Copy { order, at, failed, .. } => {
+                let mut failed = failed.clone();
+                failed.extend(order.stores.get(*at).cloned());
+                failed
+            }
+            Step::Finish { failed, .. } => failed.clone(),
+            Step::Begin(_) | Step::Fetch(_) | Step::Inspect(_) => order.stores.clone(),
+        };
+        let why = why.to_string();
+        Ok(Some(Box::new(move |tx| {
+            image_imports::settle(tx, image, &order.stores, &failed)?;
+            image_tasks::end(tx, order.task, TaskStatus::Failure, &why, now)
+        })))
+    }
+}
+
+fn copy_of(order: Order, at: usize, virtual_size: Option<u64>, failed: Vec<String>) -> Step {
+    Step::Copy { order, at, virtual_size, failed }
+}
+
+fn image_id(cx: &Cx) -> Result<ImageId> {
+    ImageId::parse(&cx.subject).ok_or_else(|| Error::internal("a task is about no image", cx.subject.clone()))
+}
+
+/// Gives up what the import has stored. Where each store counts for itself, what is whole stays.
+fn undo(tx: &mut Tx, image: ImageId, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<Place>> {
+    if order.method != Method::CopyImage {
+        return image_imports::undo(tx, image, now);
+    }
+    let mut freed = Vec::new();
+    for copy in image_copies::all(tx, image)? {
+        let is_ours = order.stores.contains(&copy.store);
+        if is_ours && (order.all_must_succeed || !image_copies::is_whole(tx, image, &copy.store)?) {
+            freed.extend(image_copies::abandon(tx, image, &copy.store)?);
+        }
+    }
+    Ok(freed)
+}
+
+impl ImportImage {
+    /// The URI's bytes become the image's own, in the first store.
+    async fn fetch(&self, cx: &Cx, image: ImageId, order: &Order) -> Result<()> {
+        let store =
+            order.stores.first().ok_or_else(|| Error::internal("an import names no store", cx.subject.clone()))?;
+        let uri = order.uri.as_deref().unwrap_or_default();
+        let place = Place { store: store.clone(), blob: BlobId::random() };
+        let (begun, now) = (place.clone(), cx.clock.now());
+        let left = cx.db.write(move |tx| image_imports::begin_fetch(tx, image, &begun, now)).await?;
+        self.clear(cx, left).await;
+        let fetched = fetch::open(uri, &self.rules.filter).await?;
+        let at_most = (self.rules.size_limit > 0).then_some(self.rules.size_limit);
+        let wish = Wish { size: fetched.length, at_most, head: 0, tail: 0 };
+        let data = self.put(cx, &place, fetched.bytes, &wish, Box::new(|_| Ok(()))).await?;
+        let (now, blob) = (cx.clock.now(), place.blob);
+        let held = cx.db.write(move |tx| image_imports::finish_fetch(tx, image, blob, &data, now)).await?;
+        if held {
+            return Ok(());
+        }
+        self.clear(cx, Some(place)).await;
+        Err(Error::not_found(Kind::Image, image))
+    }
+
+    /// The size a guest would see, of bytes that are what they were declared to be.
+    async fn inspect(&self, cx: &Cx, image: ImageId) -> Result<Option<u64>> {
+        let (image, places, data) = cx.db.read(move |tx| image_imports::source(tx, image)).await?;
+        let head = self.read(&places, 0..data.size.min(HEAD_BYTES as u64)).await?;
+        let tail = self.read(&places, data.size.saturating_sub(TAIL_BYTES as u64)..data.size).await?;
+        inspect(&image, &head, &tail, data.size)
+    }
+
+    async fn read(&self, places: &[Place], range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+        let places = places.iter().map(|place| (place.store.as_str(), place.blob));
+        let pieces: Vec<Bytes> = self.stores.get(places, Some(range)).await?.try_collect().await?;
+        Ok(pieces.concat())
+    }
+
+    /// The image's bytes are in this store too, the same to the last bit; there already is fine.
+    async fn copy(&self, cx: &Cx, image: ImageId, store: &str) -> Result<()> {
+        let (_, places, data) = cx.db.read(move |tx| image_imports::source(tx, image)).await?;
+        if places.iter().any(|place| place.store == store) {
+            return Ok(());
+        }
+        let place = Place { store: store.to_owned(), blob: BlobId::random() };
+        let (begun, now) = (place.clone(), cx.clock.now());
+        let left = cx.db.write(move |tx| image_copies::begin(tx, image, &begun, now)).await?;
+        self.clear(cx, left).await;
+        let bytes = self.stores.get(places.iter().map(|place| (place.store.as_str(), place.blob)), None).await?;
+        let wish = Wish { size: Some(data.size), ..Wish::default() };
+        let expected = data.sha512.clone();
+        let judge = move |stored: &Stored| {
+            if stored.sha512 == expected {
+                return Ok(());
+            }
+            Err(Error::internal("An image's bytes are not what they were", format!("hash {}", stored.sha512)))
+        };
+        self.put(cx, &place, bytes, &wish, Box::new(judge)).await?;
+        let written = place.clone();
+        let held = cx.db.write(move |tx| image_copies::finish(tx, image, &written, &data)).await?;
+        if held {
+            return Ok(());
+        }
+        self.clear(cx, Some(place)).await;
+        Err(Error::not_found(Kind::Image, image))
+    }
+
+    /// The image has its bytes in the stores that have not failed.
+    async fn activate(
+        &self,
+        cx: &Cx,
+        image: ImageId,
+        order: &Order,
+        failed: &[String],
+        virtual_size: Option<u64>,
+    ) -> Result<()> {
+        if order.method == Method::CopyImage {
+            return Ok(());
+        }
+        let stores: Vec<_> = order.stores.iter().filter(|store| !failed.contains(store)).cloned().collect();
+        let now = cx.clock.now();
+        let freed = cx.db.write(move |tx| image_imports::activate(tx, image, &stores, virtual_size, now)).await?;
+        self.clear(cx, freed).await;
+        Ok(())
+    }
+
+    /// Writes bytes where a row has announced them. A wish to cancel ends the stream.
+    async fn put(
+        &self,
+        cx: &Cx,
+        place: &Place,
+        bytes: BoxStream<'static, Result<Bytes>>,
+        wish: &Wish,
+        judge: Judge<'_>,
+    ) -> Result<Data> {
+        let bytes = until_cancelled(cx.clone(), bytes);
+        let stored = self.stores.of(&place.store)?.put(place.blob, bytes, wish, judge).await?;
+        Ok(Data { size: stored.size, virtual_size: None, md5: stored.md5, sha512: stored.sha512 })
+    }
+
+    /// Bytes that rows have given up. What can't be deleted now is swept later.
+    async fn clear(&self, cx: &Cx, freed: impl IntoIterator<Item = Place> + Send) {
+        for place in freed.into_iter().collect::<Vec<_>>() {
+            if let Err(error) = delete(&cx.db, &self.stores, &place).await {
+                let error = crate::error::with_causes(&error);
+                tracing::warn!(blob = %place.blob, store = place.store, error, "bytes are left for the sweep");
+            }
+        }
+    }
+}
+
+/// How much comes between two looks for a wish to cancel.
+const ROUND: u64 = 64 << 20;
+
+fn until_cancelled(cx: Cx, bytes: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
+    let state = (cx, bytes, 0_u64);
+    futures::stream::try_unfold(state, |(cx, mut bytes, mut since)| async move {
+        let Some(piece) = bytes.try_next().await? else { return Ok(None) };
+        since += piece.len() as u64;
+        if since >= ROUND {
+            since = 0;
+            if cx.is_cancelled().await? {
+                return Err(Error::conflict("cancelled"));
+            }
+        }
+        Ok(Some((piece, (cx, bytes, since))))
+    })
+    .boxed()
+}
