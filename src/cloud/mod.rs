@@ -14,6 +14,7 @@ pub mod image;
 pub mod image_format;
 pub mod limit;
 pub mod listing;
+pub mod metadef;
 pub mod multi_factor;
 pub mod password;
 pub mod placement;

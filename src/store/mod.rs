@@ -83,6 +83,7 @@ pub mod image_tasks;
 pub mod images;
 pub mod instance_actions;
 pub mod keypairs;
+pub mod metadefs;
 pub mod network_quotas;
 pub mod networks;
 pub mod ports;

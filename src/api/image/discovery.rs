@@ -35,8 +35,3 @@ pub async fn locations(_: Call) -> Result<RawReply> {
 pub async fn other_schemas(call: Call) -> Result<RawReply> {
     Err(Error::not_found(Kind::Page, call.path("kind")))
 }
-
-/// `/v2/metadefs` and its schemas.
-pub async fn metadefs(_: Call) -> Result<RawReply> {
-    Err(Error::NotImplemented("Gapura does not serve metadata definitions.".to_owned()))
-}

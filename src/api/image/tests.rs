@@ -150,7 +150,7 @@ async fn nothing_is_unused(cloud: &Cloud) -> bool {
 }
 
 /// An upload whose body is a stream of our own.
-async fn upload_stream(
+pub(super) async fn upload_stream(
     cloud: &Cloud,
     client: &Client,
     id: &str,

@@ -31,6 +31,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0040_identity_indexes", include_str!("../schema/0040_identity_indexes.sql")),
     ("0050_image_copies", include_str!("../schema/0050_image_copies.sql")),
     ("0051_image_tasks", include_str!("../schema/0051_image_tasks.sql")),
+    ("0052_metadefs", include_str!("../schema/0052_metadefs.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";

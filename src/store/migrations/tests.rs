@@ -166,6 +166,17 @@ const ROWS: &[(&str, &[&str])] = &[
         &["INSERT INTO image_tasks (id, type, status, input, result, message, created_at, updated_at)
            VALUES ('t', 'api_image_import', 'pending', '{}', 'null', '', 1, 1)"],
     ),
+    (
+        "0052_metadefs",
+        &[
+            "INSERT INTO metadef_namespaces (id, name, visibility, protected, owner, created_at, updated_at)
+             VALUES ('m', 'N', 'public', 0, 'p', 1, 1)",
+            "INSERT INTO metadef_items (namespace_id, kind, name, name_key, definition, created_at, updated_at)
+             VALUES ('m', 'tag', 'T', 't', '{}', 1, 1)",
+            "INSERT INTO metadef_resource_types (name, created_at) VALUES ('OS::Glance::Image', 1)",
+            "INSERT INTO metadef_associations (namespace_id, resource_type, created_at) VALUES ('m', 'OS::Glance::Image', 1)",
+        ],
+    ),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {
