@@ -298,3 +298,40 @@ fn a_state_directory_that_can_t_be_made_is_said_in_a_sentence() {
     let said = refusal(&cloud, &["init"]);
     assert!(said.starts_with("gapura: can't make the state directory /proc/gapura"), "{said}");
 }
+
+#[test]
+fn images_are_verified_byte_by_byte_and_orphans_are_not_deleted_on_a_guess() {
+    let mut cloud = Cloud::new();
+    with_image(&mut cloud);
+    assert!(cloud.run(&["init"]).status.success());
+    let folder = cloud.state_dir().join("images");
+    let Some(blob) = std::fs::read_dir(&folder).unwrap().next() else {
+        return eprintln!("SKIPPED: there is no image to verify");
+    };
+    let blob = blob.unwrap().path();
+    let verified = cloud.run(&["images", "verify"]);
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.status.success() && said.contains("of 1 blobs; 0 are not what they were"), "{said}");
+
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes[1 << 10] ^= 1;
+    std::fs::write(&blob, &bytes).unwrap();
+    let verified = cloud.run(&["images", "verify"]);
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(!verified.status.success() && said.contains("has other bytes than it was given"), "{said}");
+
+    // As old as can be, and named by no row: what is known is deleted around, what is unknown as a whole is not.
+    let orphan = folder.join("0a0a0a0a-0000-4000-8000-000000000001");
+    std::fs::write(&orphan, "nobody's").unwrap();
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1);
+    std::fs::File::options().write(true).open(&orphan).unwrap().set_modified(long_ago).unwrap();
+    let swept = cloud.run(&["images", "gc"]);
+    let said = String::from_utf8(swept.stdout).unwrap();
+    assert!(swept.status.success() && said.starts_with("deleted 1 orphans"), "{said}");
+    assert!(!orphan.exists() && blob.exists());
+
+    cloud.set("DATABASE_URL", &format!("sqlite:{}", cloud.folder().join("empty.db").display()));
+    std::fs::File::options().write(true).open(&blob).unwrap().set_modified(long_ago).unwrap();
+    let refused = cloud.run(&["images", "gc"]);
+    assert!(!refused.status.success() && blob.exists(), "an empty database costs no image its bytes");
+}

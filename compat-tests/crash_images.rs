@@ -82,6 +82,46 @@ fn a_deletion_killed_between_an_image_s_row_and_its_bytes_ends_with_the_bytes_go
     }
 }
 
+#[test]
+fn an_import_killed_at_any_step_ends_with_the_image_in_every_store_and_no_byte_more() {
+    // Begin, inspect, a copy to each of two stores, and the end.
+    for step in 0..5 {
+        let mut cloud = Cloud::new();
+        let folder = cloud.folder().to_owned();
+        for store in ["fast", "slow"] {
+            cloud.set(
+                &format!("IMAGES__STORES__{}", store.to_uppercase()),
+                &format!("file://{}/{store}", folder.display()),
+            );
+        }
+        cloud.set("IMAGES__DEFAULT_STORE", "fast");
+        cloud.init();
+        cloud.variable("CRASH_POINT", &format!("import_image:{step}"));
+        cloud.start();
+        let token = cloud.admin();
+        let body = json!({"name": "split", "disk_format": "raw", "container_format": "bare"});
+        let id = cloud.ask("POST", "/image/v2/images", &token, &body).json()["id"].as_str().unwrap().to_owned();
+        let path = format!("/image/v2/images/{id}");
+        let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
+        assert_eq!(cloud.send("PUT", &format!("{path}/stage"), &headers, b"bytes").status, 204);
+        let body = json!({"method": {"name": "glance-direct"}, "all_stores": true});
+        let imported = cloud.ask("POST", &format!("{path}/import"), &token, &body);
+        assert_eq!(imported.status, 202, "{}", imported.text());
+        eventually("it stands still", || cloud.log().contains("standing still at the crash point").then_some(()));
+        cloud.kill();
+        cloud.unset("CRASH_POINT");
+        cloud.start();
+        let image = eventually("the import ends", || {
+            let image = cloud.get(&path, &token).json();
+            (image["status"] == "active").then_some(image)
+        });
+        assert_eq!(image["stores"], "fast,slow", "step {step}");
+        assert_eq!(cloud.get(&format!("{path}/file"), &token).body, b"bytes");
+        let bytes = ["fast", "slow"].map(|store| bytes_in(&folder.join(store)));
+        assert_eq!(bytes, [5, 5], "step {step}");
+    }
+}
+
 fn bytes_in(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     entries

@@ -168,6 +168,8 @@ impl Default for AuditSettings {
 pub struct Init {
     /// A qcow2 file to register as the public image `gapura-test`; empty: none.
     pub image: PathBuf,
+    /// A folder of metadata definitions, a JSON file a namespace; empty: those the program brings along.
+    pub metadefs: PathBuf,
 }
 
 impl Config {

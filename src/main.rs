@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use gapura::config::Config;
 use gapura::error::{Result, with_causes};
 use gapura::program::Program;
+use gapura::tasks::{sweep_images, verify_images};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +35,11 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// The bytes of images in their stores.
+    Images {
+        #[command(subcommand)]
+        command: ImagesCommand,
+    },
     /// Write what is served as OpenAPI documents, one a service.
     Spec {
         #[arg(default_value = "api-specs")]
@@ -50,6 +56,14 @@ enum KeysCommand {
     /// Sign and seal with new keys from now on: tokens signed with the old one stay valid until they expire, credentials
     /// are sealed anew.
     Rotate,
+}
+
+#[derive(Subcommand)]
+enum ImagesCommand {
+    /// Read every image whole and compare it with what it was when it was taken. Changes nothing; fails if one is wrong.
+    Verify,
+    /// Delete bytes that no image needs: what crashes left, once it is a day old. Refuses when the rows look wrong.
+    Gc,
 }
 
 fn main() -> ExitCode {
@@ -100,6 +114,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 let (key, count) = Program::rotate_credential_keys(&config).await?;
                 say(&format!("credentials are sealed with {key} from now on; {count} were sealed anew"));
             }
+            Command::Images { command } => return images(config, command).await,
             Command::Doctor => {
                 let report = gapura::doctor::examine(&config).await;
                 say(&report.to_string());
@@ -109,6 +124,25 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn images(config: Config, command: ImagesCommand) -> Result<ExitCode> {
+    let state = Program::open(config).await?.state;
+    match command {
+        ImagesCommand::Verify => {
+            let verified = verify_images::verify(&state.db, &state.stores).await?;
+            verified.findings.iter().for_each(|finding| say(&finding.to_string()));
+            let (blobs, bytes, wrong) = (verified.blobs, verified.bytes, verified.findings.len());
+            say(&format!("read {bytes} bytes of {blobs} blobs; {wrong} are not what they were"));
+            Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        ImagesCommand::Gc => {
+            let swept = sweep_images::sweep(&state.db, &state.stores, state.clock.now()).await?;
+            let (deleted, staged, kept) = (swept.deleted, swept.staged, swept.kept);
+            say(&format!("deleted {deleted} orphans and {staged} unfinished uploads, kept {kept} blobs"));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 fn say(text: &str) {

@@ -19,6 +19,7 @@
 mod digests;
 mod flush;
 mod read;
+mod rehash;
 mod stores;
 mod sweep;
 #[cfg(test)]

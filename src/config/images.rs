@@ -3,11 +3,13 @@
 use crate::api::ImageSettings;
 use crate::blobs::{Blobs, Store, Stores};
 use crate::cloud::image::import::Method;
+use crate::cloud::image::limits::{Limits, bytes_of};
+use crate::cloud::image::protection::Protections;
 use crate::cloud::web_source::Filter;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +24,14 @@ pub struct Images {
     pub default_store: String,
     /// The largest image, in bytes; 0: no bound.
     pub size_limit: u64,
+    /// The bytes of all images of a project in all stores: `0`, `500MB`, `2TB`.
+    pub user_storage_quota: String,
+    /// The most of one image; negative: no bound.
+    pub member_quota: i64,
+    pub property_quota: i64,
+    pub tag_quota: i64,
+    /// Which roles may do what with which properties; empty: everybody all.
+    pub property_protection_file: PathBuf,
     /// `glance-direct`, `copy-image`, `web-download`.
     pub import_methods: Vec<String>,
     /// What `web-download` may fetch.
@@ -37,6 +47,11 @@ impl Default for Images {
             stores: BTreeMap::new(),
             default_store: String::new(),
             size_limit: rules.size_limit,
+            user_storage_quota: rules.limits.storage.to_string(),
+            member_quota: rules.limits.members,
+            property_quota: rules.limits.properties,
+            tag_quota: rules.limits.tags,
+            property_protection_file: PathBuf::new(),
             import_methods: rules.import_methods.iter().map(|method| method.word().to_owned()).collect(),
             web_download: rules.import_filter,
         }
@@ -139,11 +154,32 @@ impl Images {
                 Error::bad_request(format!("images.import_methods: {word:?} is none of {known}"))
             })
         };
+        let quota = &self.user_storage_quota;
+        let storage = bytes_of(quota).ok_or_else(|| {
+            Error::bad_request(format!(
+                "images.user_storage_quota = {quota:?} is no number of bytes, with B, KB, MB, GB or TB after it"
+            ))
+        })?;
+        let (members, properties, tags) = (self.member_quota, self.property_quota, self.tag_quota);
         Ok(ImageSettings {
             size_limit: self.size_limit,
+            limits: Limits { members, properties, tags, storage },
+            protections: self.protections()?,
             import_methods: self.import_methods.iter().map(method).collect::<Result<_>>()?,
             import_filter: self.web_download.clone(),
         })
+    }
+
+    fn protections(&self) -> Result<Protections> {
+        let file = &self.property_protection_file;
+        if file.as_os_str().is_empty() {
+            return Ok(Protections::default());
+        }
+        let unusable = |error: &dyn std::fmt::Display| {
+            Error::bad_request(format!("images.property_protection_file {}: {error}", file.display()))
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| unusable(&error))?;
+        Protections::parse(&text).map_err(|error| unusable(&error))
     }
 }
 
@@ -178,7 +214,12 @@ mod tests {
         ] {
             assert!(of(text).is_err(), "{text}");
         }
-        assert!(of("import_methods = ['ftp']").unwrap().rules().is_err());
+        for text in
+            ["import_methods = ['ftp']", "user_storage_quota = 'much'", "property_protection_file = '/nowhere/at/all'"]
+        {
+            assert!(of(text).unwrap().rules().is_err(), "{text}");
+        }
+        assert_eq!(of("user_storage_quota = '2GB'").unwrap().rules().unwrap().limits.storage, 2 << 30);
         let wrong = of("default_store = 'x'\n[stores]\nfast = 'memory:///'").unwrap();
         assert!(wrong.open_stores().is_err());
     }

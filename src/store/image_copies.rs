@@ -51,6 +51,15 @@ pub fn is_whole(tx: &mut Tx, image: ImageId, store: &str) -> Result<bool> {
     Ok(tx.query_one(sql, args![image, store])?.is_some())
 }
 
+/// The images that a blob is part of.
+pub fn images_of(tx: &mut Tx, blob: BlobId) -> Result<Vec<ImageId>> {
+    let rows = tx.query(
+        "SELECT id FROM images WHERE blob_id = ?1 UNION SELECT image_id FROM image_copies WHERE blob_id = ?1 ORDER BY 1",
+        args![blob],
+    )?;
+    rows.into_iter().map(|mut row| row.next()).collect()
+}
+
 /// Every copy of an image, those on their way too.
 pub fn all(tx: &mut Tx, image: ImageId) -> Result<Vec<Place>> {
     let rows = tx.query("SELECT store, blob_id FROM image_copies WHERE image_id = ?1 ORDER BY store", args![image])?;

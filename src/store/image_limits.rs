@@ -30,9 +30,7 @@ pub fn used(tx: &mut Tx, resource: &str, project: &ProjectId) -> Result<i64> {
             "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) / 1048576 FROM images
               WHERE owner = ?1 AND status IN ('uploading', 'importing')"
         }
-        UPLOADING => {
-            "SELECT COUNT(*) FROM images WHERE owner = ?1 AND status IN ('saving', 'uploading', 'importing')"
-        }
+        UPLOADING => "SELECT COUNT(*) FROM images WHERE owner = ?1 AND status IN ('saving', 'uploading', 'importing')",
         _ => return Ok(0),
     };
     tx.query(sql, args![project])?.remove(0).next()

@@ -281,6 +281,17 @@ fn column<T: FromValue>(rows: Vec<Row>) -> Result<Vec<T>> {
     rows.into_iter().map(|mut row| row.next()).collect()
 }
 
+/// How many bytes a project's images have in all stores, staged ones too, but for one image.
+pub fn bytes_of(tx: &mut Tx, owner: Option<&ProjectId>, but: Option<ImageId>) -> Result<u64> {
+    let row = tx.query_one(
+        "SELECT CAST(COALESCE(SUM(i.size * (1 + (SELECT COUNT(*) FROM image_copies c
+                                                  WHERE c.image_id = i.id AND c.is_whole = 1))), 0) AS BIGINT)
+           FROM images i WHERE i.owner = ?1 AND (i.id <> ?2 OR ?2 IS NULL) AND i.size > 0",
+        args![owner, but],
+    )?;
+    row.map_or(Ok(0), |mut row| row.next())
+}
+
 /// The id of every image of a project: what its deletion is about.
 pub fn of_project(tx: &mut Tx, project: &ProjectId) -> Result<Vec<ImageId>> {
     column(tx.query("SELECT id FROM images WHERE owner = ?1 ORDER BY id", args![project])?)

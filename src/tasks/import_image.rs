@@ -18,12 +18,14 @@ use crate::blobs::{Judge, Stored, Stores, Wish};
 use crate::cloud::image::Place;
 use crate::cloud::image::import::{ImportRules, ImportTask, Method, TaskStatus};
 use crate::cloud::image::inspect::inspect;
+use crate::cloud::image::limits::Limits;
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
+use crate::cloud::policy::Reach;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BlobId, ImageId, TaskId};
 use crate::store::images::Data;
 use crate::store::tasks::NewTask;
-use crate::store::{Tx, image_copies, image_imports, image_tasks};
+use crate::store::{Tx, image_copies, image_imports, image_tasks, images};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -150,16 +152,19 @@ impl Workflow for ImportImage {
         let freed = cx.db.write(move |tx| undo(tx, image, &undone, now)).await?;
         self.clear(cx, freed).await;
         let failed = match step {
-            Step::Copy { order, at, failed, .. } => {
-                let mut failed = failed.clone();
-                failed.extend(order.stores.get(*at).cloned());
-                failed
+            Step::Copy { order, at, failed, .. } if *at < order.stores.len() => {
+                failed.iter().chain(order.stores.get(*at)).cloned().collect()
             }
-            Step::Finish { failed, .. } => failed.clone(),
-            Step::Begin(_) | Step::Fetch(_) | Step::Inspect(_) => order.stores.clone(),
+            // No store alone is to blame, and none has the bytes.
+            _ => order.stores.clone(),
         };
         let why = why.to_string();
         Ok(Some(Box::new(move |tx| {
+            // What was imported before the trouble came is imported.
+            if order.method != Method::CopyImage && is_active(tx, image)? {
+                image_imports::settle(tx, image, &order.stores, &[])?;
+                return image_tasks::end(tx, order.task, TaskStatus::Success, "", now);
+            }
             image_imports::settle(tx, image, &order.stores, &failed)?;
             image_tasks::end(tx, order.task, TaskStatus::Failure, &why, now)
         })))
@@ -189,6 +194,30 @@ fn undo(tx: &mut Tx, image: ImageId, order: &Order, now: crate::clock::Timestamp
     Ok(freed)
 }
 
+fn is_active(tx: &mut Tx, image: ImageId) -> Result<bool> {
+    match images::get(tx, &Reach::Cloud, image) {
+        Ok(image) => Ok(image.has_bytes()),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many bytes the quota of the image's owner leaves, beside those of all images `but` one.
+fn room(
+    tx: &mut Tx,
+    limits: &Limits,
+    image: ImageId,
+    but: Option<ImageId>,
+    wanted: Option<u64>,
+) -> Result<Option<u64>> {
+    if limits.storage == 0 {
+        return Ok(None);
+    }
+    let owner = images::get(tx, &Reach::Cloud, image)?.owner;
+    let used = images::bytes_of(tx, owner.as_ref(), but)?;
+    limits.room(used, wanted)
+}
+
 impl ImportImage {
     /// The URI's bytes become the image's own, in the first store.
     async fn fetch(&self, cx: &Cx, image: ImageId, order: &Order) -> Result<()> {
@@ -200,7 +229,9 @@ impl ImportImage {
         let left = cx.db.write(move |tx| image_imports::begin_fetch(tx, image, &begun, now)).await?;
         self.clear(cx, left).await;
         let fetched = fetch::open(uri, &self.rules.filter).await?;
-        let at_most = (self.rules.size_limit > 0).then_some(self.rules.size_limit);
+        let (limits, length) = (self.rules.limits, fetched.length);
+        let room = cx.db.read(move |tx| room(tx, &limits, image, Some(image), length)).await?;
+        let at_most = (self.rules.size_limit > 0).then_some(self.rules.size_limit).into_iter().chain(room).min();
         let wish = Wish { size: fetched.length, at_most, head: 0, tail: 0 };
         let data = self.put(cx, &place, fetched.bytes, &wish, Box::new(|_| Ok(()))).await?;
         let (now, blob) = (cx.clock.now(), place.blob);
@@ -233,8 +264,12 @@ impl ImportImage {
             return Ok(());
         }
         let place = Place { store: store.to_owned(), blob: BlobId::random() };
-        let (begun, now) = (place.clone(), cx.clock.now());
-        let left = cx.db.write(move |tx| image_copies::begin(tx, image, &begun, now)).await?;
+        let (begun, now, limits, size) = (place.clone(), cx.clock.now(), self.rules.limits, data.size);
+        let begin = move |tx: &mut Tx| {
+            room(tx, &limits, image, None, Some(size))?;
+            image_copies::begin(tx, image, &begun, now)
+        };
+        let left = cx.db.write(begin).await?;
         self.clear(cx, left).await;
         let bytes = self.stores.get(places.iter().map(|place| (place.store.as_str(), place.blob)), None).await?;
         let wish = Wish { size: Some(data.size), ..Wish::default() };

@@ -43,6 +43,7 @@ pub mod sweep_images;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod verify_images;
 
 pub use crate::store::tasks::Why;
 pub use cx::{Cx, Host, Hosts};

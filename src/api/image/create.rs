@@ -4,7 +4,8 @@ use super::imports;
 use super::schemas::NewImage;
 use super::views::{self, ImageView, path_of};
 use crate::api::{Call, Context};
-use crate::cloud::image::change::{check_whole, check_writable, set};
+use crate::cloud::image::change::{check_writable, is_property, set};
+use crate::cloud::image::protection::Action;
 use crate::cloud::image::{Image, Visibility};
 use crate::error::{Error, Result};
 use crate::http::json::Map;
@@ -48,9 +49,12 @@ pub fn read(cx: &Context, body: &Map) -> Result<Image> {
     let mut image = Image::new(id, owner, cx.state.clock.now());
     for (field, value) in body.iter().filter(|(field, _)| *field != "id") {
         check_writable(field)?;
+        if is_property(field) {
+            cx.state.images.protections.check(Action::Create, field, &cx.credentials().roles)?;
+        }
         set(&mut image, field, value)?;
     }
-    check_whole(&image)?;
+    cx.state.images.limits.check(&image)?;
     Ok(image)
 }
 

@@ -6,6 +6,7 @@ use crate::api::{Call, State};
 use crate::blobs::{Stored, Wish};
 use crate::cloud::image::import::Method;
 use crate::cloud::image::inspect::inspect;
+use crate::cloud::image::limits::full;
 use crate::cloud::image::{Image, Place, Status};
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
 use crate::error::{Error, Result, with_causes};
@@ -22,18 +23,19 @@ pub async fn upload(call: Call<BodyStream>) -> Result<Empty> {
     let mut wish = wish(&call)?;
     let place = Place { store: stores::chosen(&call.cx, &call.head)?.name.clone(), blob: BlobId::random() };
     let (begun, announced, now) = (place.clone(), wish.size, call.cx.state.clock.now());
-    let (image, unified) = seen::write(&call, move |tx, cx, seen: Seen| {
+    let (image, room, unified) = seen::write(&call, move |tx, cx, seen: Seen| {
         seen.allow(cx, "upload_image")?;
         seen.image.may_upload()?;
         let unified = unified_room(tx, &cx.state, &seen.image, image_limits::SIZE, announced)?;
+        let room = room(tx, &cx.state, &seen.image, announced)?;
         images::begin_upload(tx, seen.image.id, &begun, now)?;
         unified_count(tx, &cx.state, &seen.image)?;
-        Ok((seen.image, unified))
+        Ok((seen.image, room, unified))
     })
     .await?;
     // Who does not say how much there will be is held to the limit all the same.
-    wish.at_most = least(wish.at_most, unified);
-    let upload = Upload { state: call.cx.state.clone(), image, place, aim: Aim::Use, is_settled: false };
+    wish.at_most = least(wish.at_most, least(room, unified));
+    let upload = Upload { state: call.cx.state.clone(), image, place, room, aim: Aim::Use, is_settled: false };
     upload.run(call.body, &wish).await?;
     Ok(Empty::no_content())
 }
@@ -44,17 +46,18 @@ pub async fn stage(call: Call<BodyStream>) -> Result<Empty> {
     let mut wish = Wish { head: 0, tail: 0, ..wish(&call)? };
     let place = Place { store: call.cx.state.stores.default_store().name.clone(), blob: BlobId::random() };
     let (begun, announced, now) = (place.clone(), wish.size, call.cx.state.clock.now());
-    let (image, unified) = seen::write(&call, move |tx, cx, seen: Seen| {
+    let (image, room, unified) = seen::write(&call, move |tx, cx, seen: Seen| {
         seen.allow(cx, "modify_image")?;
         seen.image.may_stage()?;
         let unified = unified_room(tx, &cx.state, &seen.image, image_limits::STAGED, announced)?;
+        let room = room(tx, &cx.state, &seen.image, announced)?;
         image_imports::begin_stage(tx, seen.image.id, &begun, now)?;
         unified_count(tx, &cx.state, &seen.image)?;
-        Ok((seen.image, unified))
+        Ok((seen.image, room, unified))
     })
     .await?;
-    wish.at_most = least(wish.at_most, unified);
-    let upload = Upload { state: call.cx.state.clone(), image, place, aim: Aim::Stage, is_settled: false };
+    wish.at_most = least(wish.at_most, least(room, unified));
+    let upload = Upload { state: call.cx.state.clone(), image, place, room, aim: Aim::Stage, is_settled: false };
     upload.run(call.body, &wish).await?;
     Ok(Empty::no_content())
 }
@@ -81,6 +84,16 @@ fn unified_count(tx: &mut Tx, state: &State, image: &Image) -> Result<()> {
     image_limits::check(tx, region, image_limits::UPLOADING, owner, 0)
 }
 
+/// How many bytes the owner's quota leaves for the image.
+fn room(tx: &mut Tx, state: &State, image: &Image, wanted: Option<u64>) -> Result<Option<u64>> {
+    // Identity's limits take the quota's place where images are held to them, as upstream's do.
+    if state.images.limits.storage == 0 || state.unified_limits {
+        return Ok(None);
+    }
+    let used = images::bytes_of(tx, image.owner.as_ref(), Some(image.id))?;
+    state.images.limits.room(used, wanted)
+}
+
 /// The smaller of two bounds, either of which may be none.
 fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     one.into_iter().chain(other).min()
@@ -94,7 +107,7 @@ pub async fn fill(state: &Arc<State>, image: Image, body: BodyStream, wish: &Wis
     let place = Place { store: state.stores.default_store().name.clone(), blob: BlobId::random() };
     let (id, begun, now) = (image.id, place.clone(), state.clock.now());
     state.db.write(move |tx| images::begin_upload(tx, id, &begun, now)).await?;
-    Upload { state: state.clone(), image, place, aim: Aim::Use, is_settled: false }.run(body, wish).await
+    Upload { state: state.clone(), image, place, room: None, aim: Aim::Use, is_settled: false }.run(body, wish).await
 }
 
 fn wish<B>(call: &Call<B>) -> Result<Wish> {
@@ -140,6 +153,8 @@ struct Upload {
     state: Arc<State>,
     image: Image,
     place: Place,
+    /// How many bytes the owner's quota left when it began.
+    room: Option<u64>,
     aim: Aim,
     is_settled: bool,
 }
@@ -154,13 +169,26 @@ impl Upload {
             Ok(())
         };
         let blobs = self.state.stores.of(&self.place.store)?;
-        let stored = blobs.put(self.place.blob, body, wish, Box::new(judge)).await?;
+        let stored = blobs.put(self.place.blob, body, wish, Box::new(judge)).await;
+        let stored = stored.map_err(|error| match (error, self.room) {
+            // A full disk is too small as well, but no quota's doing.
+            (Error::TooLarge(text), Some(room))
+                if wish.at_most == Some(room) && text.starts_with("The image exceeds") =>
+            {
+                full("None", room)
+            }
+            (error, _) => error,
+        })?;
         let data = images::Data { size: stored.size, virtual_size, md5: stored.md5, sha512: stored.sha512 };
         let (id, blob, now) = (self.image.id, self.place.blob, self.state.clock.now());
-        let aim = self.aim;
-        let finish = move |tx: &mut Tx| match aim {
-            Aim::Use => images::finish_upload(tx, id, blob, &data, now),
-            Aim::Stage => image_imports::finish_stage(tx, id, blob, &data, now),
+        let (aim, state, image) = (self.aim, self.state.clone(), self.image.clone());
+        let finish = move |tx: &mut Tx| {
+            // Asked again: others may have filled the quota meanwhile.
+            room(tx, &state, &image, Some(data.size))?;
+            match aim {
+                Aim::Use => images::finish_upload(tx, id, blob, &data, now),
+                Aim::Stage => image_imports::finish_stage(tx, id, blob, &data, now),
+            }
         };
         let finished = self.state.db.write(finish).await?;
         if !finished {

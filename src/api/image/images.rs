@@ -3,7 +3,8 @@
 use super::seen::{self, Seen};
 use super::views::{self, ImageList, ImageView};
 use crate::api::{Call, Context};
-use crate::cloud::image::list::Listing;
+use crate::cloud::image::list::{Filter, Listing};
+use crate::cloud::image::protection::Action;
 use crate::cloud::image::{Place, Status};
 use crate::error::Result;
 use crate::http::reply::{Empty, Reply};
@@ -16,13 +17,19 @@ pub async fn list(call: Call) -> Result<Reply<ImageList>> {
     let listing = Listing::of(&pairs)?;
     let limit = listing.limit;
     let cx = call.cx.clone();
+    let (protections, roles) = (&cx.state.images.protections, &cx.credentials().roles);
+    let guesses = listing
+        .filters
+        .iter()
+        .any(|filter| matches!(filter, Filter::Property(name, _) if !protections.allow(Action::Read, name, roles)));
     let mine = cx.caller()?.project_id().cloned();
     let (found, last) = call
         .cx
         .state
         .db
         .read(move |tx| {
-            let images = images::list(tx, &cx.reach, mine.as_ref(), &listing)?;
+            // Who may not read a property shall not learn its value by asking for images that have it.
+            let images = if guesses { Vec::new() } else { images::list(tx, &cx.reach, mine.as_ref(), &listing)? };
             let last = images.last().map(|image| image.id);
             let full = images.len() == limit;
             let mut shown = Vec::with_capacity(images.len());

@@ -3,26 +3,21 @@
 
 use super::ImageSettings;
 use super::tests::{OCTETS, active, create, download, show, text, upload};
-use crate::api::State;
 use crate::api::testing::{Client, Cloud, Reply};
 use crate::cloud::image::import::Method as ImportMethod;
 use crate::cloud::web_source::Filter;
 use crate::ids::BlobId;
 use crate::store::blobs;
 use crate::tasks::fetch::testing::{Server, ok, redirect};
-use crate::tasks::import_image::ImportImage;
-use crate::tasks::testing::{FailAfter, Twice};
-use crate::tasks::{AnyWorkflow, Runner, RunnerSettings};
 use http::Method;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
-async fn three_stores() -> Cloud {
+pub(super) async fn three_stores() -> Cloud {
     Cloud::with_images(&["fast", "slow", "tape"], ImageSettings::default()).await
 }
 
 /// A cloud that fetches from one port of this machine.
-async fn fetching(port: u16, stores: &[&str]) -> Cloud {
+pub(super) async fn fetching(port: u16, stores: &[&str]) -> Cloud {
     let import_filter = Filter {
         allowed_ports: vec![port],
         private_ranges: vec!["127.0.0.1/32".parse().unwrap()],
@@ -32,11 +27,11 @@ async fn fetching(port: u16, stores: &[&str]) -> Cloud {
     Cloud::with_images(stores, ImageSettings { import_methods, import_filter, ..ImageSettings::default() }).await
 }
 
-async fn stage(client: &Client, id: &str, bytes: &[u8]) -> Reply {
+pub(super) async fn stage(client: &Client, id: &str, bytes: &[u8]) -> Reply {
     client.send(Method::PUT, &format!("/image/v2/images/{id}/stage"), &OCTETS, bytes.to_vec()).await
 }
 
-async fn import(client: &Client, id: &str, body: Value) -> Reply {
+pub(super) async fn import(client: &Client, id: &str, body: Value) -> Reply {
     client.post(&format!("/image/v2/images/{id}/import"), body).await
 }
 
@@ -44,14 +39,14 @@ fn by(method: &str) -> Value {
     json!({"method": {"name": method}})
 }
 
-async fn tasks_of(client: &Client, id: &str) -> Vec<Value> {
+pub(super) async fn tasks_of(client: &Client, id: &str) -> Vec<Value> {
     let reply = client.get(&format!("/image/v2/images/{id}/tasks")).await;
     assert_eq!(reply.status, 200);
     reply.json()["tasks"].as_array().unwrap().clone()
 }
 
 /// `store: how many`, of the rows and of what the stores really hold.
-async fn kept(cloud: &Cloud) -> Vec<String> {
+pub(super) async fn kept(cloud: &Cloud) -> Vec<String> {
     let mut kept = Vec::new();
     for place in cloud.state.db.read(blobs::known).await.unwrap() {
         let size = cloud.state.stores.of(&place.store).unwrap().size(place.blob).await.unwrap();
@@ -60,17 +55,6 @@ async fn kept(cloud: &Cloud) -> Vec<String> {
     }
     kept.sort();
     kept
-}
-
-/// Does the due work by another workflow than the cloud's own.
-async fn work_by(cloud: &Cloud, workflow: Box<dyn AnyWorkflow>) {
-    let State { db, clock, hosts, .. } = &*cloud.state;
-    let settings = RunnerSettings::default();
-    Runner::new(db.clone(), clock.clone(), hosts.clone(), vec![workflow], settings).drain().await.unwrap();
-}
-
-fn importer(cloud: &Cloud) -> ImportImage {
-    ImportImage { stores: cloud.state.stores.clone(), rules: cloud.state.images.imports() }
 }
 
 #[tokio::test]
@@ -105,6 +89,10 @@ async fn a_staged_image_is_imported_and_tells_how_far_it_is() {
     assert_eq!((&task["status"], &task["type"]), (&json!("success"), &json!("api_image_import")));
     assert_eq!((&task["result"], &task["owner"]), (&json!({"image_id": id}), &json!(alice.project_id)));
     assert_eq!(kept(&cloud).await, ["default"], "the staged bytes are the image's own");
+    let public = json!([{"op": "replace", "path": "/visibility", "value": "community"}]);
+    assert_eq!(super::tests::patch(&alice, &id, public).await.status, 200);
+    let bob = cloud.member("bob").await;
+    assert!(tasks_of(&bob, &id).await.is_empty(), "nobody else hears from where it came");
 }
 
 #[tokio::test]
@@ -200,7 +188,7 @@ async fn an_image_is_copied_to_further_stores_while_it_is_used() {
     assert_eq!((&after["stores"], &after["os_glance_importing_to_stores"]), (&json!("fast,slow,tape"), &json!("")));
     assert_eq!(kept(&cloud).await, ["fast", "slow", "tape"]);
     assert_eq!(import(&admin, &id, everywhere).await.status, 202, "everywhere already is done");
-    assert_eq!(tasks_of(&alice, &id).await.len(), 1);
+    assert_eq!(tasks_of(&admin, &id).await.len(), 1);
 }
 
 #[tokio::test]
@@ -218,60 +206,6 @@ async fn bytes_that_are_not_what_they_were_declared_to_be_are_not_imported() {
     assert!(task["message"].as_str().unwrap().contains("qcow2"), "{task}");
     assert!(kept(&cloud).await.is_empty());
     assert_eq!(stage(&alice, &id, b"again").await.status, 204, "and it can be tried again");
-}
-
-#[tokio::test]
-async fn each_step_of_an_import_may_run_twice() {
-    for (method, body) in [
-        ("glance-direct", json!({"method": {"name": "glance-direct"}, "stores": ["slow", "tape"]})),
-        ("copy-image", json!({"method": {"name": "copy-image"}, "stores": ["slow", "tape"]})),
-    ] {
-        let cloud = three_stores().await;
-        let admin = cloud.admin().await;
-        let id = create(&admin, json!({})).await;
-        match method {
-            "copy-image" => upload(&admin, &id, b"bytes").await,
-            _ => stage(&admin, &id, b"bytes").await,
-        };
-        assert_eq!(import(&admin, &id, body).await.status, 202);
-        work_by(&cloud, Box::new(Twice(importer(&cloud)))).await;
-        let image = show(&admin, &id).await.json();
-        let expected = if method == "copy-image" { "fast,slow,tape" } else { "slow,tape" };
-        assert_eq!((&image["status"], &image["stores"]), (&json!("active"), &json!(expected)));
-        assert_eq!(kept(&cloud).await.join(","), expected);
-        assert_eq!(download(&admin, &id, &[]).await.bytes, b"bytes");
-    }
-}
-
-#[tokio::test]
-async fn a_failure_at_any_step_leaves_the_image_as_a_client_can_try_again() {
-    for method in ["glance-direct", "copy-image"] {
-        for step in 0..4 {
-            let cloud = three_stores().await;
-            let admin = cloud.admin().await;
-            let id = create(&admin, json!({})).await;
-            match method {
-                "copy-image" => upload(&admin, &id, b"bytes").await,
-                _ => stage(&admin, &id, b"bytes").await,
-            };
-            let body = json!({"method": {"name": method}, "stores": ["slow", "tape"]});
-            assert_eq!(import(&admin, &id, body.clone()).await.status, 202);
-            let failing = FailAfter { inner: importer(&cloud), step, taken: Arc::default() };
-            work_by(&cloud, Box::new(failing)).await;
-            let image = show(&admin, &id).await.json();
-            let (status, left) = if method == "copy-image" { ("active", vec!["fast"]) } else { ("queued", vec![]) };
-            assert_eq!(image["status"], status, "{method}, step {step}");
-            assert_eq!(image["os_glance_importing_to_stores"], "");
-            assert_eq!(kept(&cloud).await, left, "{method}, step {step}");
-            assert_eq!(tasks_of(&admin, &id).await[0]["status"], "failure");
-            if method == "glance-direct" {
-                stage(&admin, &id, b"bytes").await;
-            }
-            assert_eq!(import(&admin, &id, body).await.status, 202);
-            cloud.work().await;
-            assert_eq!(show(&admin, &id).await.json()["status"], "active");
-        }
-    }
 }
 
 /// Makes a store answer nothing: its blobs are all gone, and what is asked of it is not there.

@@ -6,7 +6,7 @@
 use super::seen::{self, Seen};
 use super::views::{MemberList, MemberView};
 use crate::api::{Call, Context};
-use crate::cloud::image::{MEMBER_LIMIT, Member, MemberStatus};
+use crate::cloud::image::{Member, MemberStatus};
 use crate::error::{Error, Kind, Result};
 use crate::http::reply::{Empty, Reply};
 use crate::ids::ProjectId;
@@ -37,12 +37,7 @@ pub async fn add(call: Call<Value>) -> Result<Reply<MemberView>> {
         seen.image.has_members().map_err(refused)?;
         seen.allow(cx, "add_member").map_err(refused)?;
         let attempted = image_members::list(tx, id)?.len() + 1;
-        if attempted > MEMBER_LIMIT {
-            return Err(Error::TooLarge(format!(
-                "Image member limit exceeded for image {id}: The limit has been exceeded on the number of allowed image \
-                 members for this image. Attempted: {attempted}, Maximum: {MEMBER_LIMIT}:"
-            )));
-        }
+        cx.state.images.limits.check_members(&seen.image, attempted)?;
         image_members::insert(tx, id, &project, now)
     })
     .await?;

@@ -1,7 +1,6 @@
 //! Glance's API, version 2: images, their bytes, tags and members.
 //!
-//! What isn't set up says so the way upstream does: one store has no name, an import method that is off is unknown.
-//! Metadata definitions answer 501. Start reading at [`rows`]; what may be seen and done is decided in
+//! What isn't set up says so the way upstream does: one store has no name, an import method that is off is unknown.  Start reading at [`rows`]; what may be seen and done is decided in
 //! [`seen`].
 
 mod create;
@@ -9,9 +8,16 @@ mod data;
 mod discovery;
 mod images;
 #[cfg(test)]
+pub mod import_proof;
+#[cfg(test)]
 mod import_tests;
 mod imports;
+#[cfg(test)]
+mod limits_tests;
 mod members;
+pub mod metadefs;
+#[cfg(test)]
+mod metadefs_tests;
 mod patch;
 mod range;
 mod schemas;
@@ -39,7 +45,7 @@ pub static SERVICE: Service =
     Service { name: "image", prefix: "/image", axis: None, dialect: &GLANCE, head_as_get: false };
 
 pub fn rows() -> Vec<Row> {
-    vec![
+    let mut rows = vec![
         get("", versions::choices).public(),
         get("/v2", versions::choices).public(),
         get("/versions", versions::list).public(),
@@ -80,10 +86,7 @@ pub fn rows() -> Vec<Row> {
         get("/v2/schemas/task", tasks::schema).rule("get_images"),
         get("/v2/schemas/tasks", tasks::list_schema).rule("get_images"),
         get("/v2/schemas/{kind}", discovery::other_schemas).rule("get_images"),
-        get("/v2/schemas/metadefs/{kind}", discovery::metadefs).rule("get_metadef_namespaces").unbuilt(),
-        get("/v2/metadefs/{*path}", discovery::metadefs).rule("get_metadef_namespaces").unbuilt(),
-        post("/v2/metadefs/{*path}", discovery::metadefs).rule("modify_metadef_namespace").unbuilt(),
-        put("/v2/metadefs/{*path}", discovery::metadefs).rule("modify_metadef_namespace").unbuilt(),
-        delete("/v2/metadefs/{*path}", discovery::metadefs).rule("modify_metadef_namespace").unbuilt(),
-    ]
+    ];
+    rows.extend(metadefs::rows());
+    rows
 }

@@ -2,7 +2,7 @@
 
 use super::seen;
 use crate::api::Call;
-use crate::cloud::image::change::{check_tag, check_whole};
+use crate::cloud::image::change::check_tag;
 use crate::error::{Error, Kind, Result};
 use crate::http::reply::Empty;
 use crate::store::images;
@@ -15,7 +15,7 @@ pub async fn add(call: Call) -> Result<Empty> {
     seen::write(&call, move |tx, cx, mut seen| {
         seen.allow(cx, "modify_image")?;
         if seen.image.tags.insert(tag.clone()) {
-            check_whole(&seen.image)?;
+            cx.state.images.limits.check(&seen.image)?;
             images::update(tx, &seen.image, now)?;
         }
         Ok(())

@@ -79,9 +79,18 @@ impl TaskView {
     }
 }
 
-/// `GET /v2/images/{image_id}/tasks`: in the form of upstream's rows, which is another than `/v2/tasks` has.
+/// `GET /v2/images/{image_id}/tasks`: in the form of upstream's rows, which is another than `/v2/tasks` has. Who sees an
+/// image of another project doesn't see from where that project imported it.
 pub async fn of_image(call: Call) -> Result<RawReply> {
-    let tasks = seen::read(&call, |tx, _, seen| image_tasks::of_image(tx, seen.image.id)).await?;
+    let tasks = seen::read(&call, |tx, cx, seen| {
+        let mut tasks = image_tasks::of_image(tx, seen.image.id)?;
+        if !cx.may("context_is_admin") {
+            let own = cx.caller()?.project_id();
+            tasks.retain(|task| task.owner.is_some() && task.owner.as_ref() == own);
+        }
+        Ok(tasks)
+    })
+    .await?;
     let row = |task: &ImportTask| {
         json!({
             "id": task.id.to_string(),

@@ -1,6 +1,7 @@
 //! Images and members as JSON. Links are relative to the service, as upstream writes them.
 
 use crate::api::Context;
+use crate::cloud::image::protection::Action;
 use crate::cloud::image::{Image, Member};
 use crate::http::json::Map;
 use crate::versioned;
@@ -73,6 +74,9 @@ pub fn shown(cx: &Context, image: Image) -> ImageView {
     let itself = path_of(&image);
     let names = image.places.iter().map(|place| place.store.as_str());
     let stores = cx.state.stores.are_named().then(|| names.collect::<Vec<_>>().join(","));
+    let (protections, roles) = (&cx.state.images.protections, &cx.credentials().roles);
+    let readable = image.properties.into_iter().filter(|(name, _)| protections.allow(Action::Read, name, roles));
+    let properties = readable.map(|(name, value)| (name, value.into())).collect::<Map>();
     ImageView {
         id: image.id.to_string(),
         status: image.status.word(),
@@ -97,7 +101,7 @@ pub fn shown(cx: &Context, image: Image) -> ImageView {
         itself,
         schema: "/v2/schemas/image",
         stores: stores.filter(|names| !names.is_empty()),
-        properties: image.properties.into_iter().map(|(name, value)| (name, value.into())).collect::<Map>(),
+        properties,
     }
 }
 

@@ -4,7 +4,7 @@
 //! everything else, which is a property: free text under a free name. Locations of bytes belong to nobody: an image
 //! whose bytes a client could point elsewhere is CVE-2014-9493 again.
 
-use super::{CONTAINER_FORMATS, DISK_FORMATS, Image, PROPERTY_LIMIT, Status, TAG_LIMIT, Visibility};
+use super::{CONTAINER_FORMATS, DISK_FORMATS, Image, Status, Visibility};
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
 use serde_json::Value;
@@ -28,7 +28,8 @@ const READ_ONLY: [&str; 14] = [
     "os_hash_value",
 ];
 const RESERVED: [&str; 3] = ["location", "deleted", "deleted_at"];
-const RESERVED_PREFIX: &str = "os_glance";
+/// Properties that only the service itself writes.
+pub const RESERVED_PREFIX: &str = "os_glance";
 /// Fields of the image itself that clients write.
 const OWN: [&str; 10] = [
     "name",
@@ -63,6 +64,11 @@ pub struct Change {
     pub operation: Operation,
 }
 
+/// Is it none of the fields every image has, but a property?
+pub fn is_property(field: &str) -> bool {
+    !OWN.contains(&field) && !READ_ONLY.contains(&field) && !RESERVED.contains(&field)
+}
+
 /// Is this a field that no client may write?
 ///
 /// # Errors
@@ -80,7 +86,7 @@ pub fn check_writable(field: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes one change, as if alone; limits that concern the whole are [`check_whole`]'s.
+/// Makes one change, as if alone; limits that concern the whole are [`Limits`](super::limits::Limits)'s.
 ///
 /// # Errors
 /// `BadRequest` for a value of the wrong form, `Forbidden` for a field that is no longer writable, `Conflict` for a
@@ -126,23 +132,6 @@ pub fn set(image: &mut Image, field: &str, value: &Value) -> Result<()> {
             }
             let text = value.as_str().ok_or_else(|| wrong_type(value, "'string'"))?;
             image.properties.insert(property.to_owned(), text.to_owned());
-        }
-    }
-    Ok(())
-}
-
-/// What no change alone can break: how many properties and tags there are.
-///
-/// # Errors
-/// `TooLarge` with upstream's words.
-pub fn check_whole(image: &Image) -> Result<()> {
-    let properties = image.properties.keys().filter(|name| !name.starts_with(RESERVED_PREFIX)).count();
-    let limits = [("properties", properties, PROPERTY_LIMIT), ("tags", image.tags.len(), TAG_LIMIT)];
-    for (what, count, limit) in limits {
-        if count > limit {
-            return Err(Error::TooLarge(format!(
-                "The limit has been exceeded on the number of allowed image {what}. Attempted: {count}, Maximum: {limit}"
-            )));
         }
     }
     Ok(())

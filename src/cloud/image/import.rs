@@ -8,6 +8,7 @@
 //!  copy-image      active ── to further stores, active all the while
 //! ```
 
+use super::limits::Limits;
 use super::{Image, Status};
 use crate::clock::Timestamp;
 use crate::cloud::web_source::Filter;
@@ -37,6 +38,7 @@ pub struct ImportRules {
     pub filter: Filter,
     /// The largest image, in bytes; 0: no bound.
     pub size_limit: u64,
+    pub limits: Limits,
 }
 
 /// An import as clients ask about it.

@@ -36,18 +36,15 @@ macro_rules! words {
 pub mod change;
 pub mod import;
 pub mod inspect;
+pub mod limits;
 pub mod list;
+pub mod protection;
 
 use crate::clock::Timestamp;
 use crate::cloud::policy::Target;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BlobId, ImageId, ProjectId};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Most extra properties, tags and members of one image.
-pub const PROPERTY_LIMIT: usize = 128;
-pub const TAG_LIMIT: usize = 128;
-pub const MEMBER_LIMIT: usize = 128;
 
 /// What a `disk_format` may say, but for nothing.
 pub const DISK_FORMATS: [&str; 11] =
