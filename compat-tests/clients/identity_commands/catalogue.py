@@ -38,12 +38,11 @@ def walk(shell: Shell, cast):
     shell.claim("service list --long says more", any(row["ID"] == service and row["Enabled"] is True for row in rows), rows)
 
     endpoints(shell, cast, service, name, region)
-    shell.refused(admin, "region", "delete", region, saying="409")
-    shell.order(admin, "region", "delete", below)
     shell.order(admin, "service", "delete", name)
-    shell.refused(admin, "service", "show", service, saying="No Service found")
+    shell.refused(admin, "service", "show", service, saying=f"No service with a type, name or ID of '{service}' exists.")
     shell.order(admin, "region", "delete", region)
-    shell.refused(admin, "region", "show", region, saying="No Region found")
+    for gone in (region, below):
+        shell.refused(admin, "region", "show", gone, saying="No Region found")
 
 
 def tokens(shell: Shell, cast):
@@ -84,6 +83,7 @@ def endpoints(shell: Shell, cast, service, name, region):
     project = shell.run(admin, "token", "issue").data["project_id"]
     shown = shell.run(admin, "catalog", "show", "commands-test").data
     shell.claim("the catalogue has its address with the project's id in it", f"http://127.0.0.1:9/{project}/v1" in str(shown), shown)
+    shell.refused(admin, "region", "delete", region, saying="403")
     filters(shell, cast, service, endpoint)
     shell.order(admin, "endpoint", "delete", endpoint)
     shell.refused(admin, "endpoint", "show", endpoint, saying="No Endpoint found")

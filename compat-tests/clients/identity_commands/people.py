@@ -69,7 +69,7 @@ def options(shell: Shell, cast, name):
     shell.claim("user set takes them back, and sets rules of several factors",
                 (held.get("lock_password"), held.get("multi_factor_auth_enabled"), held.get("multi_factor_auth_rules"))
                 == (False, True, [["password", "totp"]]), held)
-    shell.refused(mine, "token", "issue", saying="HTTP 401")
+    shell.refused(mine, "token", "issue", saying="Not all required auth rules were satisfied: [['password', 'totp']]")
     shell.order(admin, "user", "set", "--disable-multi-factor-auth", name)
     shell.run(mine, "token", "issue")
 

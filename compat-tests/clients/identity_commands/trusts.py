@@ -27,5 +27,5 @@ def walk(shell: Shell, cast):
     shell.refused(trustee["cloud"], "trust", "delete", made["id"], saying="403")
     shell.order(trustor["cloud"], "trust", "delete", made["id"])
     shell.refused(by_trust, "token", "issue", saying="HTTP 40")
-    shell.refused(trustor["cloud"], "trust", "show", made["id"], saying="No Trust found")
+    shell.refused(cast.admin, "trust", "show", made["id"], saying="No Trust found")
     cast.dismiss(trustor, trustee)
