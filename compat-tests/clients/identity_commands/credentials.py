@@ -84,7 +84,7 @@ def stored(shell: Shell, cast, mine):
     shell.show(admin, "credential", "show", made, fields=STORED, given={"blob": "a blob"})
     shell.show(mine["cloud"], "credential", "show", made, fields=STORED, given={"blob": "a blob"})
     shell.order(admin, "credential", "delete", made)
-    shell.refused(admin, "credential", "show", made, saying="404")
+    shell.refused(admin, "credential", "show", made, saying="No Credential found")
 
 
 def ec2(shell: Shell, cast, mine):
