@@ -1,6 +1,6 @@
 //! Services and endpoints of the catalogue: `/v3/services`, `/v3/endpoints`.
 
-use super::answer::{done, extra_of, listed, merged, permitted, shown, unchanged};
+use super::answer::{done, extra_of, invalid, listed, merged, permitted, shown, unchanged};
 use super::login::expecting;
 use crate::api::{Call, Row};
 use crate::cloud::endpoint_url;
@@ -247,10 +247,8 @@ async fn endpoint_of_path<B>(call: &Call<B>) -> Result<Endpoint> {
 async fn list_endpoints(call: Call) -> Result<RawReply> {
     call.cx.permit(&Target::new())?;
     if let Some(asked) = call.query().get("interface").filter(|asked| !Interfaces::WORDS.contains(asked)) {
-        let asked = python_repr(&json!(asked));
-        let text =
-            format!("Invalid input for field 'interface': {asked} is not one of ['admin', 'internal', 'public']");
-        return Err(Error::bad_request(text));
+        let reason = format!("{} is not one of ['admin', 'internal', 'public']", python_repr(&json!(asked)));
+        return Err(invalid("interface", &json!(asked), &reason));
     }
     let found = call.cx.state.db.read(catalog::endpoints).await?;
     let items = found.iter().map(|endpoint| endpoint_view(endpoint, &call.cx.state.public_url)).collect();

@@ -162,7 +162,7 @@ async fn policies_are_kept_as_documents_and_found_by_type() {
     let lacking = admin.post("/v3/policies", json!({"policy": {"type": "x"}})).await;
     assert_eq!(
         (lacking.status, lacking.message().as_str()),
-        (400, "Invalid input for field 'policy': 'blob' is a required property")
+        (400, "Invalid input for field/attribute policy. Value: {'type': 'x'}. 'blob' is a required property")
     );
     assert_eq!(alice.get(&path).await.status, 403);
     assert_eq!(admin.delete(&path).await.status, 204);
@@ -228,14 +228,14 @@ async fn endpoints_and_services_that_can_t_be_are_refused_in_upstreams_words() {
         ),
         (
             endpoint(json!(null), &service, "x"),
-            "Invalid input for field 'url': 'x' does not match '^[a-zA-Z0-9+.-]+:.+'".to_owned(),
+            "Invalid input for field/attribute url. Value: x. 'x' does not match '^[a-zA-Z0-9+.-]+:.+'".to_owned(),
         ),
     ] {
         let reply = admin.post("/v3/endpoints", body).await;
         assert_eq!((reply.status, reply.message()), (400, message));
     }
     let reply = admin.get("/v3/endpoints?interface=secret").await;
-    let sentence = "Invalid input for field 'interface': 'secret' is not one of ['admin', 'internal', 'public']";
+    let sentence = "Invalid input for field/attribute interface. Value: secret. 'secret' is not one of ['admin', 'internal', 'public']";
     assert_eq!((reply.status, reply.message().as_str()), (400, sentence));
     let id = make(&admin, "/v3/endpoints", "endpoint", endpoint(json!(null), &service, "http://x")["endpoint"].clone())
         .await;

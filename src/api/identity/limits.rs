@@ -3,7 +3,7 @@
 //! Anybody may list; what they see depends on their scope: the system and admins everything, a domain its own and its
 //! projects', a project its own.
 
-use super::answer::{done, link, listed, permitted, shown};
+use super::answer::{done, invalid, link, listed, permitted, shown};
 use super::login::expecting;
 use crate::api::{Call, Row};
 use crate::cloud::limit::{Limit, MOST, Owner, UNLIMITED};
@@ -217,7 +217,7 @@ async fn create(call: Call<LimitsCreate>) -> Result<RawReply> {
     call.cx.permit(&Target::new())?;
     let new = call.body.limits.clone();
     if new.is_empty() {
-        return Err(Error::bad_request("Invalid input for field 'limits': [] should be non-empty"));
+        return Err(invalid("limits", &json!([]), "[] should be non-empty"));
     }
     for limit in &new {
         let verdict = match (limit.project_id.as_ref(), limit.domain_id.as_ref()) {

@@ -91,19 +91,19 @@ async fn what_can_t_be_a_limit_is_refused() {
             "/v3/registered_limits",
             registered(json!({"service_id": compute, "resource_name": "a", "default_limit": -2})),
             400,
-            "Invalid input for field 'default_limit': -2 is less than the minimum of -1".to_owned(),
+            "Invalid input for field/attribute default_limit. Value: -2. -2 is less than the minimum of -1".to_owned(),
         ),
         (
             "/v3/registered_limits",
             registered(json!({"service_id": compute, "resource_name": "a", "default_limit": "1"})),
             400,
-            "Invalid input for field 'default_limit': '1' is not of type 'integer'".to_owned(),
+            "Invalid input for field/attribute default_limit. Value: 1. '1' is not of type 'integer'".to_owned(),
         ),
         (
             "/v3/registered_limits",
             json!({"registered_limits": []}),
             400,
-            "Invalid input for field 'registered_limits': [] should be non-empty".to_owned(),
+            "Invalid input for field/attribute registered_limits. Value: []. [] should be non-empty".to_owned(),
         ),
         (
             "/v3/limits",

@@ -2,7 +2,7 @@
 //!
 //! One that projects have their own limits in place of can't be changed or deleted before those are gone.
 
-use super::answer::{done, listed, permitted, shown};
+use super::answer::{done, invalid, listed, permitted, shown};
 use super::limits::{Amount, made};
 use super::login::expecting;
 use crate::api::{Call, Row};
@@ -113,7 +113,7 @@ fn taken() -> String {
 async fn create(call: Call<RegisteredLimitsCreate>) -> Result<RawReply> {
     call.cx.permit(&Target::new())?;
     if call.body.registered_limits.is_empty() {
-        return Err(Error::bad_request("Invalid input for field 'registered_limits': [] should be non-empty"));
+        return Err(invalid("registered_limits", &json!([]), "[] should be non-empty"));
     }
     let new = call.body.registered_limits.iter().cloned().map(|new| RegisteredLimit {
         id: uuid::Uuid::new_v4().simple().to_string(),
