@@ -26,6 +26,7 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
         domain_id: None,
         project_id: Some("p".into()),
         application_credential_id: None,
+        trust_id: None,
         issued_at: Timestamp(1),
     };
     let token = ring.sign(&claims).expect("it can sign");
