@@ -239,9 +239,11 @@ async fn a_user_s_ec2_credentials_are_made_listed_shown_and_deleted() {
     assert_eq!(bob.get(&own).await.status, 403);
     assert_eq!(bob.get(&format!("{own}/{access}")).await.status, 403);
     let others = format!("/v3/users/{}/credentials/OS-EC2", bob.user_id);
-    for client in [&bob, &admin] {
-        assert_eq!(client.get(&format!("{others}/{access}")).await.status, 404);
-        assert_eq!(client.delete(&format!("{others}/{access}")).await.status, 404);
+    assert_eq!(bob.get(&format!("{others}/{access}")).await.status, 403, "whose it is it says itself");
+    assert_eq!(bob.delete(&format!("{others}/{access}")).await.status, 403);
+    assert_eq!(admin.get(&format!("{others}/{access}")).await.status, 200);
+    for client in [&alice, &bob, &admin] {
+        assert_eq!(client.get(&format!("{others}/none")).await.status, 404, "as upstream");
     }
     assert_eq!(admin.post(&others, json!({"tenant_id": "none"})).await.status, 404);
     assert_eq!(admin.post(&own, json!({"tenant_id": bob.project_id})).await.status, 201);

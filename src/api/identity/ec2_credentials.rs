@@ -2,7 +2,7 @@
 //! us and shown in another form.
 
 use super::answer::{done, link, listed_at};
-use super::credentials::{self as rows, EC2, check_role, ec2_id, open, sealed, target};
+use super::credentials::{EC2, check_role, ec2_id, open, sealed, target};
 use super::delegation::check_is_primary;
 use crate::api::{Call, Row};
 use crate::cloud::policy::Target;
@@ -94,14 +94,17 @@ async fn create(call: Call<Ec2Create>) -> Result<RawReply> {
     Ok(RawReply::json(StatusCode::CREATED, &json!({"credential": view(&call, &credential)?})))
 }
 
-/// The credential with the access key of the path, which must be that of the user of the path.
+/// The credential with the access key of the path, if the row's rule holds for its owner: whose it is it says itself,
+/// whatever user the path names. As upstream, one that isn't there is 404 to everybody.
 async fn of_path(call: &Call) -> Result<Credential> {
-    let user = owner(call).await?;
     let id = ec2_id(call.path("credential_id"));
     let wanted = id.clone();
     let found = call.cx.state.db.read(move |tx| credentials::get(tx, &wanted)).await?;
-    let is_it = |credential: &Credential| credential.user_id == user && credential.kind.eq_ignore_ascii_case(rows::EC2);
-    found.filter(is_it).ok_or_else(|| Error::not_found(Kind::Credential, &id))
+    let found = found.filter(|credential| credential.kind.eq_ignore_ascii_case(EC2));
+    let credential = found.ok_or_else(|| Error::not_found(Kind::Credential, &id))?;
+    call.cx.permit(&target(&credential.user_id, credential.project_id.as_ref()))?;
+    check_is_primary(call)?;
+    Ok(credential)
 }
 
 async fn show(call: Call) -> Result<RawReply> {
