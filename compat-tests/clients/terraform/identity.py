@@ -15,7 +15,7 @@ CHANGES = [
     ("default_limit = 10", "default_limit = 20"),
     ("resource_limit = 5", "resource_limit = 7"),
 ]
-RESOURCES, CHANGED = 17, 8
+RESOURCES, CHANGED = 18, 8
 
 
 def walk(terraform):

@@ -109,9 +109,16 @@ resource "openstack_identity_endpoint_v3" "endpoint" {
   url             = "http://127.0.0.1:9/before"
 }
 
+# Keystone refuses to change one that a limit of a project refers to, so what is changed is the other.
 resource "openstack_identity_registered_limit_v3" "limit" {
   service_id    = openstack_identity_service_v3.service.id
   resource_name = "widgets"
+  default_limit = 30
+}
+
+resource "openstack_identity_registered_limit_v3" "free" {
+  service_id    = openstack_identity_service_v3.service.id
+  resource_name = "gadgets"
   default_limit = 10
 }
 
