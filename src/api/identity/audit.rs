@@ -163,7 +163,8 @@ fn target_ids(cx: &Context, head: &Head, operation: &Operation, reply: &RawReply
     }
     let RawBody::Bytes(bytes) = &reply.body else { return Vec::new() };
     let Ok(Value::Object(body)) = serde_json::from_slice(bytes) else { return Vec::new() };
-    let id = |made: &Value| made.get("id").and_then(Value::as_str).map(str::to_owned);
+    // An EC2 credential is known by its access key.
+    let id = |made: &Value| made.get("id").or(made.get("access")).and_then(Value::as_str).map(str::to_owned);
     body.values()
         .flat_map(|made| match made {
             Value::Array(all) => all.iter().filter_map(id).collect(),

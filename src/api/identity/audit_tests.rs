@@ -151,6 +151,7 @@ async fn every_row_that_changes_something_leaves_exactly_one_event() {
     let path = "/v3/users/{user_id}/credentials/OS-EC2";
     let (made, event) = w.call(&admin, M::POST, path, &of_user, json!({"tenant_id": project})).await;
     assert_eq!(event["action"], "created.credential");
+    assert_eq!(event["target"]["id"], made["credential"]["access"]);
     let params = [("user_id", user.as_str()), ("credential_id", made["credential"]["access"].as_str().unwrap())];
     w.call(&admin, M::DELETE, "/v3/users/{user_id}/credentials/OS-EC2/{credential_id}", &params, none()).await;
     let trust = json!({"trust": {"trustor_user_id": user, "trustee_user_id": admin.user_id, "impersonation": false,

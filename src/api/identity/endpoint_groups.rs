@@ -71,7 +71,9 @@ fn check_filters(filters: &Map) -> Result<()> {
             _ => false,
         };
         if !is_right {
-            let text = format!("Invalid input for field '{name}': {value} is not what an endpoint can have there");
+            let text = format!(
+                "Invalid input for field/attribute {name}. Value: {value}. {value} is not what endpoints have there"
+            );
             return Err(Error::bad_request(text));
         }
     }
