@@ -16,6 +16,8 @@ pub mod ids;
 /// Rules without I/O.
 #[path = "../../src/cloud"]
 pub mod cloud {
+    pub mod access_rules;
+    pub mod identity;
     pub mod image_format;
     pub mod policy;
     pub mod token;
