@@ -4,7 +4,7 @@
 //! be changed: who owns it, what it is for and what it is stay what they were (CVE-2020-12691). EC2 credentials are kept
 //! and shown; there is no place to exchange them for a token (CVE-2025-65073).
 
-use super::answer::{done, listed, permitted, shown};
+use super::answer::{done, invalid, listed, permitted, shown};
 use super::delegation::check_is_primary;
 use crate::api::{Call, Row};
 use crate::clock::Timestamp;
@@ -209,7 +209,9 @@ async fn create(call: Call<CredentialCreate>) -> Result<RawReply> {
     let is_ec2 = new.kind.0.eq_ignore_ascii_case(EC2);
     let id = if is_ec2 { ec2_id(&access_of(&new.blob)?) } else { uuid::Uuid::new_v4().simple().to_string() };
     if is_ec2 && project.is_none() {
-        return Err(Error::bad_request("Invalid input for field 'credential': 'project_id' is a required property"));
+        // Without its blob, which is a secret.
+        let shown = json!({"user_id": user, "type": new.kind.0});
+        return Err(invalid("credential", &shown, "'project_id' is a required property"));
     }
     let mut extra = new.extra;
     extra.retain(|key, _| !matches!(key.as_str(), "id" | "links"));

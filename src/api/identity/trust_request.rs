@@ -1,5 +1,6 @@
 //! What `POST /v3/OS-TRUST/trusts` takes.
 
+use super::answer::invalid;
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{Invalid, Map, Parse, Path};
 use crate::http::microversion::Microversion;
@@ -101,8 +102,8 @@ impl NewTrust {
     pub fn check_redelegation(&self) -> Result<()> {
         let depth = self.redelegation_count.unwrap_or(0);
         if depth < 0 {
-            let text = format!("Invalid input for field 'redelegation_count': {depth} is less than the minimum of 0");
-            return Err(Error::bad_request(text));
+            let why = format!("{depth} is less than the minimum of 0");
+            return Err(invalid("redelegation_count", &json!(depth), &why));
         }
         if !self.allow_redelegation.unwrap_or(false) || self.redelegation_count == Some(0) {
             return Ok(());
