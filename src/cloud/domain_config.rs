@@ -1,7 +1,7 @@
 //! What may be configured for a single domain, and what it is where nobody says.
 //!
 //! Keystone lets a domain have its own driver for users and groups, if the operator turns that on; without, it keeps what
-//! is configured and never reads it. Gapura has one driver, `sql`. Naming another is refused, for an answer of success
+//! is configured and never reads it. Gapura has one driver, `sql`, and reads `list_limit`. Naming another driver is refused, for an answer of success
 //! would promise an LDAP server that is never asked; an operator may have such options kept all the same.
 
 use crate::error::{Error, Result};

@@ -19,8 +19,8 @@ const OUTPUT: usize = 32;
 /// So a working area is reserved this large, of which only the part that is used ever becomes memory.
 const RESERVED: usize = 33 << 20;
 
-/// The memory that a hash is computed in. To get it from the system and to give it back takes a sixth of the time, so one
-/// that computes many in a row keeps it; what is left in it is of no use to anybody but the next.
+/// The memory that a hash is computed in. To get it from the system and to give it back takes a good part of the time that
+/// a hash takes, so one that computes many in a row keeps it; what is left in it is of no use to anybody but the next.
 #[derive(Default)]
 pub struct Area(Vec<Block>);
 

@@ -92,6 +92,7 @@ async fn of_path<B>(call: &Call<B>) -> Result<Group> {
 
 async fn list(call: Call) -> Result<RawReply> {
     let listing = pages::in_own_domain(&call, pages::asked(&call, ATTRIBUTES)?, "domain_id");
+    let listing = pages::bounded_by_domain(&call, listing).await?;
     let wanted = listing.clone();
     let found = call.cx.state.db.read(move |tx| groups::page(tx, &wanted)).await?;
     let items = found.items.iter().filter(|group| call.cx.permits(&targets::group(group))).map(view).collect();

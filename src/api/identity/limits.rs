@@ -225,9 +225,8 @@ async fn create(call: Call<LimitsCreate>) -> Result<RawReply> {
             (None, None) => "is not valid under any of the given schemas",
             _ => continue,
         };
-        return Err(Error::bad_request(format!(
-            "Invalid input for field 'limits': a limit is a project's or a domain's: what was given {verdict}"
-        )));
+        let reason = format!("A limit is a project's or a domain's: what was given {verdict}");
+        return Err(invalid("limits", &json!([]), &reason));
     }
     let insert = move |tx: &mut Tx| new.iter().map(|limit| place(tx, limit)).collect::<Result<Vec<_>>>();
     let found = call.cx.state.db.write(insert).await?;

@@ -114,7 +114,7 @@ pub static SERVICE: Service =
 
 /// Rules that are asked only about what is there: what is missing answers 404 to whoever has a token. Everywhere else
 /// what is missing looks like what is forbidden. The difference is upstream's, and clients see it.
-const LOOK_FIRST: [&str; 10] = [
+const LOOK_FIRST: [&str; 12] = [
     "identity:update_domain",
     "identity:delete_domain",
     "identity:delete_group",
@@ -125,6 +125,8 @@ const LOOK_FIRST: [&str; 10] = [
     "identity:get_implied_role",
     "identity:create_implied_role",
     "identity:delete_implied_role",
+    "identity:ec2_get_credential",
+    "identity:ec2_delete_credential",
 ];
 
 /// Is what the rule is about looked for before the rule is asked?

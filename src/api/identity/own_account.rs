@@ -1,6 +1,6 @@
 //! What belongs to a user: their projects, groups, and the change of their own password.
 
-use super::answer::{done, listed, shows_domain};
+use super::answer::{done, invalid, listed, shows_domain};
 use super::login::{WantedUser, prove_password};
 use super::{compliance, groups, projects, users as user_rows};
 use crate::api::authenticate::required;
@@ -13,7 +13,7 @@ use crate::http::table::{get, post};
 use crate::ids::UserId;
 use crate::store::revocations::Revoked;
 use crate::store::{Tx, groups as group_store, projects as project_store, revocations, users};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub fn rows() -> Vec<Row> {
@@ -60,7 +60,7 @@ fn passwords(body: &PasswordChange) -> Result<(String, String)> {
     let given = body.user.clone().unwrap_or_default();
     let text = |name: &str| match given.get(name) {
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(_) => Err(Error::bad_request(format!("Invalid input for field '{name}': it is not of type 'string'"))),
+        Some(_) => Err(invalid(name, &json!("***"), "it is not of type 'string'")),
         None => Err(Error::bad_request(format!("'{name}' is a required property"))),
     };
     let found = (text("original_password")?, text("password")?);

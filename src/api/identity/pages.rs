@@ -7,10 +7,13 @@
 use super::answer::{here, invalid, link};
 use crate::api::Call;
 use crate::clock::Timestamp;
+use crate::cloud::domain_config::Place;
 use crate::cloud::listing::{Listing, Page, Relation, Test, is_true};
 use crate::error::{Error, Result};
 use crate::http::query::Query;
 use crate::http::reply::RawReply;
+use crate::ids::DomainId;
+use crate::store::domain_config;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -158,6 +161,27 @@ pub fn in_own_domain<B>(call: &Call<B>, listing: Listing, attribute: &'static st
         Some(domain) => listing.with(attribute, Test::Is(domain.clone())),
         None => listing,
     }
+}
+
+/// Where the list is one domain's and the query names no number, the domain's own `[identity] list_limit` bounds it, as
+/// upstream's does users and groups.
+///
+/// # Errors
+/// `BadRequest` for a limit that is no number, and what the database says.
+pub async fn bounded_by_domain<B>(call: &Call<B>, mut listing: Listing) -> Result<Listing> {
+    let domain = listing.tests.iter().find_map(|(name, test)| match test {
+        Test::Is(domain) if *name == "domain_id" => Some(DomainId::from(domain.as_str())),
+        _ => None,
+    });
+    let Some(domain) = domain.filter(|_| matches!(limit(call.query()), Ok(None))) else { return Ok(listing) };
+    let place = Place::Option("identity".to_owned(), "list_limit".to_owned());
+    let config = call.cx.state.db.read(move |tx| domain_config::get(tx, &domain, &place)).await?;
+    let own = config.get("identity").and_then(|options| options.get("list_limit")).and_then(Value::as_u64);
+    if let Some(own) = own.and_then(|own| usize::try_from(own).ok()).filter(|own| *own > 0) {
+        let most = call.cx.state.identity.settings.max_db_limit;
+        listing.limit = if most > 0 { own.min(most) } else { own };
+    }
+    Ok(listing)
 }
 
 /// A page, each item with the link to its own place, and the link to the next page if there is one.

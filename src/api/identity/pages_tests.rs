@@ -91,6 +91,28 @@ async fn projects_are_found_by_every_filter_and_by_their_tags() {
 }
 
 #[tokio::test]
+async fn a_domains_own_list_limit_bounds_its_users_and_groups_and_no_others() {
+    let cloud = Cloud::new().await;
+    let admin = cloud.admin().await;
+    let other = make(&admin, "/v3/domains", "domain", json!({"name": "Other"})).await;
+    for name in ["a", "b", "c"] {
+        make(&admin, "/v3/users", "user", json!({"name": name, "domain_id": other})).await;
+        make(&admin, "/v3/groups", "group", json!({"name": name, "domain_id": other})).await;
+    }
+    let config = json!({"config": {"identity": {"list_limit": 2}}});
+    assert_eq!(admin.put(&format!("/v3/domains/{other}/config"), config).await.status, 201);
+    for kind in ["users", "groups"] {
+        let seen = async |query: &str| {
+            let reply = admin.get(&format!("/v3/{kind}{query}")).await.json();
+            (reply[kind].as_array().map_or(0, Vec::len), reply["truncated"] == json!(true))
+        };
+        assert_eq!(seen(&format!("?domain_id={other}")).await, (2, true), "{kind}");
+        assert_eq!(seen(&format!("?domain_id={other}&limit=3")).await, (3, false), "what is asked counts more");
+        assert!(seen("").await.0 >= 3, "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn groups_roles_and_domains_are_found_by_every_filter() {
     let cloud = Cloud::new().await;
     let admin = cloud.admin().await;

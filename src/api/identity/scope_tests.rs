@@ -93,6 +93,10 @@ async fn what_is_missing_is_told_to_all_where_upstream_looks_first_and_else_to_n
     assert_eq!(alice.patch("/v3/domains/nothing", json!({"domain": {"enabled": false}})).await.status, 404);
     assert_eq!(alice.delete("/v3/domains/default").await.status, 403);
     assert_eq!(alice.delete("/v3/groups/nothing").await.status, 404);
+    // A domain's token, which no EC2 credential belongs to, is told as well.
+    let (_, boss) = in_domain(&cloud, &admin, "Other", "admin").await;
+    let none = format!("/v3/users/{}/credentials/OS-EC2/nothing", alice.user_id);
+    assert_eq!((boss.get(&none).await.status, boss.delete(&none).await.status), (404, 404));
     for path in ["/v3/groups/nothing", "/v3/users/nothing", "/v3/projects/nothing", "/v3/domains/nothing"] {
         assert_eq!(alice.get(path).await.status, 403, "{path}");
     }

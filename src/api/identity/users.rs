@@ -150,6 +150,7 @@ pub async fn of_path<B>(call: &Call<B>) -> Result<User> {
 
 async fn list(call: Call) -> Result<RawReply> {
     let listing = pages::in_own_domain(&call, pages::asked(&call, ATTRIBUTES)?, "domain_id");
+    let listing = pages::bounded_by_domain(&call, listing).await?;
     if FEDERATED.iter().any(|filter| call.query().has(filter)) {
         return Ok(listed::<_, User>(&call, "users", &[], None));
     }
