@@ -89,7 +89,7 @@ crate::versioned! {
     }
 }
 
-fn view(LimitInPlace { limit, registered, .. }: &LimitInPlace) -> Map {
+pub fn view(LimitInPlace { limit, registered, .. }: &LimitInPlace) -> Map {
     let (project, domain) = match &limit.owner {
         Owner::Project(id) => (Some(id), None),
         Owner::Domain(id) => (None, Some(id)),

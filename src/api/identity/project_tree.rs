@@ -1,17 +1,20 @@
 //! The tree of projects: what stands above and below one, and what a place in the tree forbids.
 
 use super::answer::{Change, asks, link, mutable};
+use super::limits::view as limits_view;
 use super::projects::view;
 use crate::api::Call;
 use crate::cloud::identity::Project;
+use crate::cloud::limit::Owner;
 use crate::error::{Error, Kind, Result};
 use crate::http::json::Map;
 use crate::ids::ProjectId;
-use crate::store::{Tx, projects};
+use crate::store::{Tx, limits, projects};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// Adds `parents` and `subtree` in the form that the query asks for. Lists hold only projects the caller has a role on.
+/// Adds `parents` and `subtree` in the form that the query asks for. Lists hold only projects the caller has a role on,
+/// with `?include_limits` each with the limits that are its own.
 pub async fn extend(call: &Call, project: &Project, view: &mut Map) -> Result<()> {
     let query = call.query();
     for (list, ids) in [("parents_as_list", "parents_as_ids"), ("subtree_as_list", "subtree_as_ids")] {
@@ -25,15 +28,24 @@ pub async fn extend(call: &Call, project: &Project, view: &mut Map) -> Result<()
         return Ok(());
     }
     let (id, user) = (project.id.clone(), call.cx.user_id()?.clone());
+    let wants_limits = asks(query, "include_limits");
     let read = move |tx: &mut Tx| {
         let parents = if wants_parents { projects::ancestors(tx, &id)? } else { Vec::new() };
         let below = if wants_subtree { projects::subtree(tx, &id)? } else { Vec::new() };
-        Ok((parents, below, projects::ids_of_user(tx, &user)?))
+        let set = if wants_limits { limits::list(tx)? } else { Vec::new() };
+        Ok((parents, below, projects::ids_of_user(tx, &user)?, set))
     };
-    let (parents, below, mine) = call.cx.state.db.read(read).await?;
-    let seen = |all: &[Project]| -> Value {
-        all.iter().filter(|one| mine.contains(&one.id)).map(|one| json!({"project": with_link(call, one)})).collect()
+    let (parents, below, mine, set) = call.cx.state.db.read(read).await?;
+    let set: Vec<_> = set.iter().map(|limit| (&limit.limit.owner, limits_view(limit))).collect();
+    let shown = |one: &Project| {
+        let mut view = with_link(call, one);
+        if wants_limits {
+            let own = set.iter().filter(|(owner, _)| matches!(owner, Owner::Project(id) if *id == one.id));
+            view.insert("limits".to_owned(), own.map(|(_, limit)| json!(limit)).collect());
+        }
+        json!({ "project": view })
     };
+    let seen = |all: &[Project]| -> Value { all.iter().filter(|one| mine.contains(&one.id)).map(shown).collect() };
     if asks(query, "parents_as_list") {
         view.insert("parents".to_owned(), seen(&parents));
     } else if asks(query, "parents_as_ids") {

@@ -47,6 +47,7 @@ pub fn rows() -> Vec<Row> {
         ]),
         post("/v3/projects", create).rule("identity:create_project"),
         get("/v3/projects/{project_id}", show).rule("identity:get_project").query(&[
+            "include_limits",
             "parents_as_ids",
             "parents_as_list",
             "subtree_as_ids",

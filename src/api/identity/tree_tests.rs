@@ -114,6 +114,15 @@ async fn parents_and_subtrees_are_shown_as_ids_whole_and_as_lists_of_ones_own() 
     assert_eq!(list[0]["project"]["links"]["self"], link);
     let list = show(&left, "parents_as_list").await.json()["project"]["parents"].clone();
     assert_eq!((list.as_array().unwrap().len(), &list[0]["project"]["name"]), (1, &json!("top")));
+    let service = make(&admin, "/v3/services", "service", json!({"type": "shelf"})).await;
+    let registered = json!({"service_id": service, "resource_name": "books", "default_limit": 9});
+    admin.post("/v3/registered_limits", json!({"registered_limits": [registered]})).await;
+    let limit = json!({"service_id": service, "project_id": left, "resource_name": "books", "resource_limit": 3});
+    assert_eq!(admin.post("/v3/limits", json!({"limits": [limit]})).await.status, 201);
+    let list = show(&top, "subtree_as_list&include_limits").await.json()["project"]["subtree"].clone();
+    assert_eq!(list[0]["project"]["limits"][0]["resource_limit"], 3, "{list}");
+    let list = show(&left, "parents_as_list&include_limits").await.json()["project"]["parents"].clone();
+    assert_eq!(list[0]["project"]["limits"], json!([]));
     assert_eq!(show(&left, "subtree_as_ids").await.json()["project"]["subtree"], json!(null));
     assert_eq!(show(&left, "subtree_as_list=0").await.json()["project"].get("subtree"), None);
     for side in ["parents", "subtree"] {
