@@ -9,7 +9,7 @@ use crate::cloud::password::Recipe;
 use crate::error::Result;
 use crate::ids::{DomainId, ProjectId, RoleId, UserId};
 use crate::store::{Db, Tx, assignments, catalog, projects, roles, users};
-use serde_json::Map;
+use serde_json::{Map, json};
 
 pub const DOMAIN: &str = "default";
 
@@ -100,6 +100,7 @@ fn project(tx: &mut Tx, name: &str, now: Timestamp) -> Result<ProjectId> {
     Ok(project.id)
 }
 
+/// A role that policies name. As upstream's bootstrap makes them, such roles are not to be changed or deleted by mistake.
 fn role(tx: &mut Tx, name: &str, now: Timestamp) -> Result<RoleId> {
     if let Some(role) = roles::by_name(tx, name)? {
         return Ok(role.id);
@@ -109,7 +110,7 @@ fn role(tx: &mut Tx, name: &str, now: Timestamp) -> Result<RoleId> {
         domain_id: None,
         name: name.to_owned(),
         description: None,
-        options: Map::new(),
+        options: Map::from_iter([("immutable".to_owned(), json!(true))]),
         extra: Map::new(),
     };
     roles::insert(tx, &role, now)?;

@@ -162,6 +162,18 @@ async fn what_is_immutable_changes_only_by_being_freed() {
 }
 
 #[tokio::test]
+async fn the_roles_that_policies_name_are_not_deleted_by_mistake() {
+    let cloud = Cloud::new().await;
+    let admin = cloud.admin().await;
+    let roles = admin.get("/v3/roles").await.json()["roles"].clone();
+    for name in ["admin", "manager", "member", "reader", "service"] {
+        let role = roles.as_array().unwrap().iter().find(|role| role["name"] == name).unwrap();
+        assert_eq!(role["options"], json!({"immutable": true}), "{name}");
+        assert_eq!(admin.delete(&format!("/v3/roles/{}", role["id"].as_str().unwrap())).await.status, 403, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_domain_with_something_immutable_in_it_stays() {
     let cloud = Cloud::new().await;
     let admin = cloud.admin().await;
