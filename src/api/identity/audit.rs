@@ -7,7 +7,7 @@
 //! Keystone's notifications in their `cadf` format, read with pycadf.
 
 use super::login::{AuthRequest, WantedUser};
-use super::sessions::Session;
+use crate::api::identity::tokens::sessions::Session;
 use crate::api::{Call, Context, Row, State};
 use crate::error::Error;
 use crate::http::call::Head;

@@ -1,11 +1,11 @@
 //! What the identity service keeps in memory between requests.
 
-use super::catalogs::Catalogs;
-use super::failures::Failures;
-use super::hashing::Hashing;
-use super::recall::Recall;
-use super::sessions::Sessions;
 use super::settings::IdentitySettings;
+use crate::api::identity::catalog::catalogs::Catalogs;
+use crate::api::identity::login::failures::Failures;
+use crate::api::identity::login::hashing::Hashing;
+use crate::api::identity::login::recall::Recall;
+use crate::api::identity::tokens::sessions::Sessions;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::vault::Vault;

@@ -4,7 +4,8 @@ use super::answer::{done, extra_of, merged, own_domain, permitted, shown, unchan
 use super::fields::{IdText, Name, NonEmpty};
 use super::listing::listed;
 use super::pages::{self, Attribute};
-use super::{targets, users as user_rows};
+use super::targets;
+use super::users as user_rows;
 use crate::api::{Call, Row};
 use crate::cloud::identity::{Group, User};
 use crate::cloud::policy::Target;

@@ -1,8 +1,11 @@
 //! What belongs to a user: their projects, groups, and the change of their own password.
 
 use super::answer::{done, invalid, listed, shows_domain};
+use super::compliance;
+use super::groups;
 use super::login::{WantedUser, prove_password};
-use super::{compliance, groups, projects, users as user_rows};
+use super::projects;
+use super::users as user_rows;
 use crate::api::authenticate::required;
 use crate::api::{Call, Row, State};
 use crate::cloud::compliance::has;

@@ -1,10 +1,11 @@
 //! Users: `/v3/users`.
 
 use super::answer::{done, extra_of, merged, own_domain, permitted, shown, unchanged};
+use super::compliance;
 use super::fields::{IdText, Name, NonEmpty, UserOptions};
 use super::listing::{Entry, listed, map_of};
 use super::pages::{self, Attribute};
-use super::{compliance, targets};
+use super::targets;
 use crate::api::{Call, Row};
 use crate::cloud::identity::User;
 use crate::cloud::policy::Target;
