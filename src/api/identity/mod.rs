@@ -1,8 +1,10 @@
 //! The identity service: Keystone v3.
 //!
 //! Identity's rows belong to no project, so no `Reach` bounds them: every handler loads what it is about and asks the
-//! row's own rule about exactly that (`call.cx.permit(&target)`), and lists ask about each item. Start reading at
-//! `tokens` for logins.
+//! row's own rule about exactly that (`call.cx.permit(&target)`), and lists ask about each item. A folder for each
+//! subject: `login` (methods and what guards them), `tokens` (scope, revocation, offline verifying), `delegation`
+//! (application credentials, trusts), `projects` (and domains), `roles` (and who holds them), `catalog`, `limits`. What all
+//! share (`answer`, `fields`, `pages`, `targets`) stands beside them. Start reading at `tokens`.
 
 mod answer;
 #[cfg(test)]
