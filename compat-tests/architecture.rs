@@ -114,6 +114,27 @@ fn sql_is_written_in_the_store_alone() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// An operator stops at the first byte that differs, and its time tells where that is.
+#[test]
+fn cve_2014_3517_nothing_secret_is_compared_with_an_operator() {
+    let secret = r"(secret|digest|hash|passcode|signature|password|hmac)(\.as_\w+\(\)|\(\))?";
+    let compared = Regex::new(&format!(r"\b\w*{secret} (==|!=) [^0-9]|(==|!=) [&*]?(\w+\.)*{secret}\b")).unwrap();
+    assert!(compared.is_match("if given == account.secret {") && compared.is_match("own_digest != theirs"));
+    let found: Vec<String> = sources()
+        .iter()
+        .filter(|(name, _)| {
+            name.starts_with("cloud/") || name.starts_with("api/identity/") || name.starts_with("store/")
+        })
+        .flat_map(|(name, text)| {
+            text.lines()
+                .filter(|line| compared.is_match(line))
+                .map(|line| format!("{name}: {line}"))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn behaviour_by_version_has_a_name() {
     let bare = Regex::new(r"Microversion\(\d+\)|[^_]version(\(\))?(\.0)?\s*(<|>|<=|>=|==|!=)\s*\d").unwrap();

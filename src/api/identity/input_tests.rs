@@ -24,6 +24,30 @@ const COLLECTIONS: [(&str, &str, usize); 5] = [
     ("domains", "domain", 64),
 ];
 
+/// A text that says no would be taken for a yes by whoever asks only whether it is empty.
+#[tokio::test]
+async fn ossa_2026_007_enabled_is_true_or_false_and_nothing_that_resembles_it() {
+    let cloud = Cloud::new().await;
+    let admin = cloud.admin().await;
+    for (collection, key) in
+        [("users", "user"), ("projects", "project"), ("domains", "domain"), ("services", "service")]
+    {
+        let path = format!("/v3/{collection}");
+        let body = |enabled: Value| match key {
+            "service" => json!({"service": {"type": "shelf", "enabled": enabled}}),
+            _ => json!({ key: {"name": "x", "enabled": enabled} }),
+        };
+        for enabled in [json!("False"), json!("false"), json!(0), json!(1), json!(""), json!([]), json!({})] {
+            assert_eq!(admin.post(&path, body(enabled.clone())).await.status, 400, "{collection}: {enabled}");
+        }
+        let made = admin.post(&path, body(json!(false))).await;
+        assert_eq!((made.status, &made.json()[key]["enabled"]), (201, &json!(false)), "{collection}");
+        let one = format!("{path}/{}", made.json()[key]["id"].as_str().unwrap());
+        assert_eq!(admin.patch(&one, json!({ key: {"enabled": "True"} })).await.status, 400, "{collection}");
+        assert_eq!(admin.get(&one).await.json()[key]["enabled"], json!(false), "{collection}");
+    }
+}
+
 #[tokio::test]
 async fn names_are_refused_that_no_name_can_be() {
     let cloud = Cloud::new().await;
