@@ -19,8 +19,6 @@ pub mod multi_factor;
 pub mod password;
 pub mod placement;
 pub mod policy;
-#[cfg(test)]
-mod policy_properties;
 pub mod policy_rules;
 pub mod quota;
 pub mod server;

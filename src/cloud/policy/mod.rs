@@ -9,6 +9,8 @@
 mod asked;
 mod language;
 #[cfg(test)]
+mod properties_tests;
+#[cfg(test)]
 mod tests;
 
 pub use asked::{Credentials, ScopeKind, Target};

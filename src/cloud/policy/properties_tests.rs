@@ -1,6 +1,6 @@
 //! The policy language against a naive evaluator: any rule, written out as an operator would, means what its parts mean.
 
-use super::policy::{Credentials, Policy, Target};
+use super::{Credentials, Policy, Target};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -138,7 +138,7 @@ proptest! {
         // What is turned away before there is a target would have been turned away with any.
         prop_assert!(!holds || policy.might_allow("rule", &who), "{:?}", overrides);
         // And what reaches the whole cloud holds where nothing is known.
-        let reaches_all = policy.reach("rule", &who) == Some(super::policy::Reach::Cloud);
+        let reaches_all = policy.reach("rule", &who) == Some(super::Reach::Cloud);
         prop_assert_eq!(reaches_all, rule.holds(&who, &HashMap::new()), "{:?}", overrides);
     }
 }
