@@ -126,7 +126,7 @@ impl Program {
         };
         let runner = tokio::spawn(self.runner.clone().run(until(stopped.clone())));
         let (db, stores, clock) = (self.state.db.clone(), self.state.stores.clone(), self.state.clock.clone());
-        let sweeper = tokio::spawn(sweep_images::every_hour(db, stores, clock, until(stopped.clone())));
+        let sweeper = tokio::spawn(sweep_images::run(db, stores, clock, until(stopped.clone())));
         let forgetter = tokio::spawn(api::identity::forget_old_logins(self.state.clone(), until(stopped.clone())));
         let reconciler = tokio::spawn(self.reconciler().run(until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");

@@ -236,6 +236,11 @@ impl Cloud {
         self.state.runner.drain().await.unwrap();
     }
 
+    /// Lets the sweep clear away what images have given up, as it does soon after they did.
+    pub async fn clear_images(&self) {
+        crate::tasks::sweep_images::clear(&self.state.db, &self.state.stores).await.unwrap();
+    }
+
     /// Looks at every host once.
     pub async fn reconcile(&self) {
         let State { db, clock, hosts, runner, .. } = &*self.state;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// What rows call the store where only one is set.
 pub const UNNAMED: &str = "default";
@@ -33,13 +34,14 @@ struct Inner {
     stores: Vec<Store>,
     default: usize,
     are_named: bool,
+    given_up: Notify,
 }
 
 impl Stores {
     /// The one store there is, without a name.
     pub fn single(blobs: Blobs) -> Self {
         let store = Store { name: UNNAMED.to_owned(), description: None, blobs };
-        Self { inner: Arc::new(Inner { stores: vec![store], default: 0, are_named: false }) }
+        Self { inner: Arc::new(Inner { stores: vec![store], default: 0, are_named: false, given_up: Notify::new() }) }
     }
 
     /// Several, one of them the default.
@@ -59,7 +61,17 @@ impl Stores {
         let default = stores.iter().position(|store| store.name == default).ok_or_else(|| {
             Error::bad_request(format!("images.default_store = {default:?} is none of the stores in images.stores"))
         })?;
-        Ok(Self { inner: Arc::new(Inner { stores, default, are_named: true }) })
+        Ok(Self { inner: Arc::new(Inner { stores, default, are_named: true, given_up: Notify::new() }) })
+    }
+
+    /// Says that rows have given up bytes, so that whoever sweeps looks soon. Nobody waits for it.
+    pub fn say_given_up(&self) {
+        self.inner.given_up.notify_one();
+    }
+
+    /// Waits until somebody has said so since the last look.
+    pub async fn given_up(&self) {
+        self.inner.given_up.notified().await;
     }
 
     /// Do clients hear names of stores?

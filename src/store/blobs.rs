@@ -2,6 +2,19 @@
 //!
 //! A row comes before its bytes and goes after them, so what a store holds without a row here is an orphan, and a row that
 //! nobody counts on names bytes that may be deleted.
+//!
+//! # The same bytes are kept once
+//!
+//! When bytes are whole, [`describe`] looks for a blob of the same store that has the same size, MD5 and SHA-512; if there is
+//! one, whoever brought the new bytes counts on that one instead, and the new ones are nobody's. Only what this program has
+//! hashed itself is compared, after the last byte was stored: what a client *says* the bytes are opens no door to them.
+//! No count ever rises from 0, so bytes on their way out are never given to anybody; and an upload and a deletion of the
+//! same bytes that meet are in some order, because both write the same row in serialisable transactions.
+//!
+//! A tenant shall not learn from this what others keep. So [`describe`] runs the same statements over as many rows whether
+//! or not it finds something, and nothing that a client waits for deletes bytes: neither a duplicate after its upload nor
+//! the last use at an image's deletion. Both are left to [`tasks::sweep_images`](crate::tasks::sweep_images). Sizes, quotas
+//! and checksums are columns of images, which know nothing of counts. `SECURITY.md` says what is left to see.
 
 use super::images::Data;
 use super::{Row, Tx, args};
@@ -20,13 +33,70 @@ pub fn announce(tx: &mut Tx, place: &Place, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// They are whole.
-pub fn describe(tx: &mut Tx, id: BlobId, data: &Data) -> Result<()> {
+/// They are whole. Answers the blob to count on instead: an older one with the same bytes, or this one.
+///
+/// Each statement runs in either case; one that is only run for what was there already would tell that by its time.
+pub fn describe(tx: &mut Tx, id: BlobId, data: &Data) -> Result<BlobId> {
+    let row = tx.query_one(
+        "SELECT k.id FROM blobs k
+          WHERE k.sha512 = ?2 AND k.md5 = ?3 AND k.size = ?4 AND k.refcount > 0
+            AND k.store = (SELECT b.store FROM blobs b WHERE b.id = ?1) AND k.id <> ?1
+          ORDER BY k.created_at, k.id LIMIT 1",
+        args![id, &data.sha512, &data.md5, data.size],
+    )?;
+    let kept = row.map_or(Ok(id), |mut row| row.next())?;
     tx.execute(
-        "UPDATE blobs SET size = ?2, md5 = ?3, sha512 = ?4 WHERE id = ?1",
+        "UPDATE blobs SET size = ?2, md5 = ?3, sha512 = ?4, refcount = refcount - 1 WHERE id = ?1",
         args![id, data.size, &data.md5, &data.sha512],
     )?;
+    tx.execute("UPDATE blobs SET refcount = refcount + 1 WHERE id = ?1", args![kept])?;
+    Ok(kept)
+}
+
+/// Whoever counts on `from` counts on `to`, which has the same bytes.
+pub fn hand_over(tx: &mut Tx, from: BlobId, to: BlobId) -> Result<()> {
+    tx.execute("UPDATE images SET blob_id = ?2 WHERE blob_id = ?1", args![from, to])?;
+    tx.execute("UPDATE image_copies SET blob_id = ?2 WHERE blob_id = ?1", args![from, to])?;
+    tx.execute(
+        "UPDATE blobs SET refcount = refcount + (SELECT b.refcount FROM blobs b WHERE b.id = ?1) WHERE id = ?2",
+        args![from, to],
+    )?;
+    tx.execute("UPDATE blobs SET refcount = 0 WHERE id = ?1", args![from])?;
     Ok(())
+}
+
+/// Makes one of what a store has several times: for bytes that came before they were compared. How many are nobody's now.
+pub fn fold(tx: &mut Tx) -> Result<usize> {
+    let rows = tx.query(
+        "SELECT d.id, k.id FROM blobs d
+           JOIN blobs k ON k.store = d.store AND k.sha512 = d.sha512 AND k.md5 = d.md5 AND k.size = d.size
+                       AND (k.created_at < d.created_at OR (k.created_at = d.created_at AND k.id < d.id))
+          WHERE d.sha512 <> '' AND d.refcount > 0 AND k.refcount > 0
+          ORDER BY d.id, k.created_at, k.id",
+        &[],
+    )?;
+    let mut folded = std::collections::BTreeMap::new();
+    for mut row in rows {
+        // The oldest of them all comes first.
+        let (newer, oldest): (BlobId, BlobId) = (row.next()?, row.next()?);
+        folded.entry(newer.to_string()).or_insert((newer, oldest));
+    }
+    for (newer, oldest) in folded.values() {
+        hand_over(tx, *newer, *oldest)?;
+    }
+    Ok(folded.len())
+}
+
+/// The blob that took the place of one that nobody counts on, and how many bytes it should have.
+pub fn twin(tx: &mut Tx, id: BlobId) -> Result<Option<(BlobId, u64)>> {
+    let row = tx.query_one(
+        "SELECT k.id, k.size FROM blobs d
+           JOIN blobs k ON k.store = d.store AND k.sha512 = d.sha512 AND k.md5 = d.md5 AND k.size = d.size
+          WHERE d.id = ?1 AND d.sha512 <> '' AND d.refcount = 0 AND k.refcount > 0
+          ORDER BY k.created_at, k.id LIMIT 1",
+        args![id],
+    )?;
+    row.map(|mut row| Ok((row.next()?, row.next()?))).transpose()
 }
 
 /// What was described. `None` while they are on their way, or when nobody announced them.
@@ -94,3 +164,6 @@ pub fn forget(tx: &mut Tx, id: BlobId) -> Result<()> {
 fn place(mut row: Row) -> Result<Place> {
     Ok(Place { store: row.next()?, blob: row.next()? })
 }
+
+#[cfg(test)]
+mod tests;

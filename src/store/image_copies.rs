@@ -28,7 +28,11 @@ pub fn finish(tx: &mut Tx, image: ImageId, place: &Place, data: &Data) -> Result
         args![image, &place.store, place.blob],
     )?;
     if changed == 1 {
-        blobs::describe(tx, place.blob, data)?;
+        let kept = blobs::describe(tx, place.blob, data)?;
+        tx.execute(
+            "UPDATE image_copies SET blob_id = ?3 WHERE image_id = ?1 AND store = ?2",
+            args![image, &place.store, kept],
+        )?;
     }
     Ok(changed == 1)
 }

@@ -126,7 +126,7 @@ fn hold(tx: &mut Tx, id: ImageId, blob: BlobId, data: &Data, status: &str, now: 
         args![id, blob, data.size, now, status],
     )?;
     if changed == 1 {
-        blobs::describe(tx, blob, data)?;
+        images::take_whole(tx, id, blob, data)?;
     }
     Ok(changed == 1)
 }

@@ -181,9 +181,16 @@ pub fn finish_upload(tx: &mut Tx, id: ImageId, blob: BlobId, data: &Data, now: T
         args![id, blob, data.size, data.virtual_size, &data.md5, &data.sha512, now],
     )?;
     if changed == 1 {
-        blobs::describe(tx, blob, data)?;
+        take_whole(tx, id, blob, data)?;
     }
     Ok(changed == 1)
+}
+
+/// The bytes that an image names are whole; from now on it names those that are kept of them.
+pub(super) fn take_whole(tx: &mut Tx, id: ImageId, blob: BlobId, data: &Data) -> Result<()> {
+    let kept = blobs::describe(tx, blob, data)?;
+    tx.execute("UPDATE images SET blob_id = ?2 WHERE id = ?1", args![id, kept])?;
+    Ok(())
 }
 
 /// Saving becomes queued again. Answers the bytes to delete, if there was this upload to give up.

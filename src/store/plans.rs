@@ -163,3 +163,59 @@ async fn users_are_listed_in_the_order_of_an_index() {
         assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}\n{steps:#?}");
     }
 }
+
+/// What an upload's last step asks of the database tells by its time and its work nothing of what others keep.
+#[tokio::test]
+async fn the_end_of_an_upload_asks_the_same_whether_or_not_others_have_its_bytes() {
+    use super::{blobs, images};
+    use crate::cloud::image::{Image, Place};
+    use crate::ids::{BlobId, ImageId};
+
+    let db: Db = testing::sqlite().await;
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let (id, place) = (ImageId::random(), Place { store: "default".to_owned(), blob: BlobId::random() });
+        let begun = place.clone();
+        db.write(move |tx| {
+            images::insert(tx, &Image::new(id, None, Timestamp(1)))?;
+            images::begin_upload(tx, id, &begun, Timestamp(1))
+        })
+        .await
+        .unwrap();
+        let data = images::Data { size: 4, virtual_size: None, md5: "m".to_owned(), sha512: "s".to_owned() };
+        let counted = db.write(move |tx| {
+            let mut counted = Counted { tx, statements: Vec::new() };
+            Tx::run(&mut counted, &|tx| images::finish_upload(tx, id, place.blob, &data, Timestamp(2)))?;
+            Ok(counted.statements)
+        });
+        asked.push(counted.await.unwrap());
+    }
+    assert_eq!(db.read(blobs::unused).await.unwrap().len(), 2, "the second and the third found the first");
+    assert!(asked[0].len() >= 5);
+    // The statements and how many rows each changed; what the look-up found is no part of it.
+    assert_eq!(asked[0], asked[1]);
+    assert_eq!(asked[1], asked[2]);
+}
+
+/// A transaction that notes what is asked, and how many rows each statement changed.
+struct Counted<'t, 'db> {
+    tx: &'t mut Tx<'db>,
+    statements: Vec<(String, u64)>,
+}
+
+impl Statements for Counted<'_, '_> {
+    fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64> {
+        let changed = self.tx.execute(sql, args)?;
+        self.statements.push((sql.to_owned(), changed));
+        Ok(changed)
+    }
+
+    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+        self.statements.push((sql.to_owned(), 0));
+        self.tx.query(sql, args)
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<()> {
+        self.tx.batch(sql)
+    }
+}

@@ -149,8 +149,8 @@ impl Workflow for ImportImage {
     async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
         let (image, order, now) = (image_id(cx)?, step.order().clone(), cx.clock.now());
         let undone = order.clone();
-        let freed = cx.db.write(move |tx| undo(tx, image, &undone, now)).await?;
-        self.clear(cx, freed).await;
+        cx.db.write(move |tx| undo(tx, image, &undone, now)).await?;
+        self.clear();
         let failed = match step {
             Step::Copy { order, at, failed, .. } if *at < order.stores.len() => {
                 failed.iter().chain(order.stores.get(*at)).cloned().collect()
@@ -226,8 +226,7 @@ impl ImportImage {
         let uri = order.uri.as_deref().unwrap_or_default();
         let place = Place { store: store.clone(), blob: BlobId::random() };
         let (begun, now) = (place.clone(), cx.clock.now());
-        let left = cx.db.write(move |tx| image_imports::begin_fetch(tx, image, &begun, now)).await?;
-        self.clear(cx, left).await;
+        cx.db.write(move |tx| image_imports::begin_fetch(tx, image, &begun, now)).await?;
         let fetched = fetch::open(uri, &self.rules.filter).await?;
         let (limits, length) = (self.rules.limits, fetched.length);
         let room = cx.db.read(move |tx| room(tx, &limits, image, Some(image), length)).await?;
@@ -236,10 +235,12 @@ impl ImportImage {
         let data = self.put(cx, &place, fetched.bytes, &wish, Box::new(|_| Ok(()))).await?;
         let (now, blob) = (cx.clock.now(), place.blob);
         let held = cx.db.write(move |tx| image_imports::finish_fetch(tx, image, blob, &data, now)).await?;
+        self.clear();
         if held {
             return Ok(());
         }
-        self.clear(cx, Some(place)).await;
+        // The row may have been swept while the bytes were still coming.
+        delete(&cx.db, &self.stores, &place).await?;
         Err(Error::not_found(Kind::Image, image))
     }
 
@@ -269,8 +270,7 @@ impl ImportImage {
             room(tx, &limits, image, None, Some(size))?;
             image_copies::begin(tx, image, &begun, now)
         };
-        let left = cx.db.write(begin).await?;
-        self.clear(cx, left).await;
+        cx.db.write(begin).await?;
         let bytes = self.stores.get(places.iter().map(|place| (place.store.as_str(), place.blob)), None).await?;
         let wish = Wish { size: Some(data.size), ..Wish::default() };
         let expected = data.sha512.clone();
@@ -283,10 +283,12 @@ impl ImportImage {
         self.put(cx, &place, bytes, &wish, Box::new(judge)).await?;
         let written = place.clone();
         let held = cx.db.write(move |tx| image_copies::finish(tx, image, &written, &data)).await?;
+        self.clear();
         if held {
             return Ok(());
         }
-        self.clear(cx, Some(place)).await;
+        // The row may have been swept while the bytes were still coming.
+        delete(&cx.db, &self.stores, &place).await?;
         Err(Error::not_found(Kind::Image, image))
     }
 
@@ -304,8 +306,8 @@ impl ImportImage {
         }
         let stores: Vec<_> = order.stores.iter().filter(|store| !failed.contains(store)).cloned().collect();
         let now = cx.clock.now();
-        let freed = cx.db.write(move |tx| image_imports::activate(tx, image, &stores, virtual_size, now)).await?;
-        self.clear(cx, freed).await;
+        cx.db.write(move |tx| image_imports::activate(tx, image, &stores, virtual_size, now)).await?;
+        self.clear();
         Ok(())
     }
 
@@ -323,14 +325,10 @@ impl ImportImage {
         Ok(Data { size: stored.size, virtual_size: None, md5: stored.md5, sha512: stored.sha512 })
     }
 
-    /// Bytes that rows have given up. What can't be deleted now is swept later.
-    async fn clear(&self, cx: &Cx, freed: impl IntoIterator<Item = Place> + Send) {
-        for place in freed.into_iter().collect::<Vec<_>>() {
-            if let Err(error) = delete(&cx.db, &self.stores, &place).await {
-                let error = crate::error::with_causes(&error);
-                tracing::warn!(blob = %place.blob, store = place.store, error, "bytes are left for the sweep");
-            }
-        }
+    /// Bytes that rows have given up are swept when the import is over for who waits for it: whether some had to be deleted
+    /// tells whether others have the same.
+    fn clear(&self) {
+        self.stores.say_given_up();
     }
 }
 

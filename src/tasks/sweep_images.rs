@@ -1,6 +1,10 @@
 //! Bytes of images that nobody needs: those whose image was deleted while the store was away, and what crashes left. An
 //! upload whose process died is given up here too, so that it can be tried again.
 //!
+//! This is also where bytes go whose image was deleted or that were there before: soon after the fact, but never while a
+//! client waits, because how long that takes would tell whether others have the same bytes. Before a duplicate is deleted,
+//! the store is asked whether the one that is kept is still there whole; if it isn't, the duplicate takes its place.
+//!
 //! Not a workflow, because there is nothing to resume: each run looks at what is there. It reads the rows before it lists
 //! the store and leaves alone whatever is younger than a day, so an upload under way is never taken for an orphan. When the
 //! rows look wrong (see [`Blobs::sweep`]) it deletes nothing and says so.
@@ -19,6 +23,9 @@ use std::time::Duration;
 /// An upload may take a day; what nobody has claimed by then, nobody will.
 const AGE: Duration = Duration::from_secs(24 * 3600);
 const PAUSE: Duration = Duration::from_secs(3600);
+/// Bytes that were just given up may be about to be read by whoever asked where they are before; and what a client does
+/// right after its answer shall not meet their deletion.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Deletes what nobody needs, once, in every store. A store that is away or looks wrong keeps what it has; the others are
 /// swept all the same, and then its error is answered.
@@ -27,15 +34,11 @@ pub async fn sweep(db: &Db, stores: &Stores, now: Timestamp) -> Result<Swept> {
     db.write(move |tx| {
         image_tasks::purge(tx, now)?;
         image_imports::abandon_stages(tx, a_day_ago, now)?;
-        images::abandon_uploads(tx, a_day_ago, now)
+        images::abandon_uploads(tx, a_day_ago, now)?;
+        blobs::fold(tx)
     })
     .await?;
-    let mut failed = None;
-    for place in db.read(blobs::unused).await? {
-        if let Err(error) = delete(db, stores, &place).await {
-            failed.get_or_insert(error);
-        }
-    }
+    let mut failed = clear(db, stores).await.err();
     let known = db.read(blobs::known).await?;
     let mut swept = Swept::default();
     for store in stores.iter() {
@@ -51,6 +54,35 @@ pub async fn sweep(db: &Db, stores: &Stores, now: Timestamp) -> Result<Swept> {
     failed.map_or(Ok(swept), Err)
 }
 
+/// Deletes what rows have given up, however young. Bytes that can't be deleted are left; the first error is answered.
+pub async fn clear(db: &Db, stores: &Stores) -> Result<()> {
+    let mut failed = None;
+    for place in db.read(blobs::unused).await? {
+        let cleared = match replaced(db, stores, &place).await {
+            Ok(true) => Ok(()),
+            Ok(false) => delete(db, stores, &place).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = cleared {
+            failed.get_or_insert(error);
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Did unused bytes take the place of those that were kept in theirs, and aren't there any more?
+async fn replaced(db: &Db, stores: &Stores, place: &Place) -> Result<bool> {
+    let unused = place.blob;
+    let Some((kept, size)) = db.read(move |tx| blobs::twin(tx, unused)).await? else { return Ok(false) };
+    let blobs = stores.of(&place.store)?;
+    if blobs.size(kept).await? == Some(size) || blobs.size(unused).await? != Some(size) {
+        return Ok(false);
+    }
+    tracing::warn!(lost = %kept, by = %unused, store = place.store, "bytes that were lost have come again");
+    db.write(move |tx| blobs::hand_over(tx, kept, unused)).await?;
+    Ok(true)
+}
+
 /// Deletes bytes that nobody needs, and then their row. Already gone is done.
 ///
 /// # Errors
@@ -62,18 +94,27 @@ pub async fn delete(db: &Db, stores: &Stores, place: &Place) -> Result<()> {
     db.write(move |tx| blobs::forget(tx, blob)).await
 }
 
-/// Sweeps every hour until told to stop.
-pub async fn every_hour(db: Db, stores: Stores, clock: Clock, stop: impl Future<Output = ()>) {
+/// Sweeps every hour, and clears away soon what has been given up, until told to stop.
+pub async fn run(db: Db, stores: Stores, clock: Clock, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
+    let mut rounds = tokio::time::interval(PAUSE);
     loop {
-        match sweep(&db, &stores, clock.now()).await {
-            Ok(swept) if swept.deleted + swept.staged == 0 => {}
-            Ok(swept) => tracing::info!(deleted = swept.deleted, staged = swept.staged, "swept the image store"),
-            Err(error) => tracing::warn!(error = with_causes(&error), "the image store was not swept"),
-        }
         tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
             () = &mut stop => return,
+            _ = rounds.tick() => match sweep(&db, &stores, clock.now()).await {
+                Ok(swept) if swept.deleted + swept.staged == 0 => {}
+                Ok(swept) => tracing::info!(deleted = swept.deleted, staged = swept.staged, "swept the image store"),
+                Err(error) => tracing::warn!(error = with_causes(&error), "the image store was not swept"),
+            },
+            () = stores.given_up() => {
+                tokio::select! {
+                    () = &mut stop => return,
+                    () = tokio::time::sleep(SETTLE) => {}
+                }
+                if let Err(error) = clear(&db, &stores).await {
+                    tracing::warn!(error = with_causes(&error), "bytes are left for the next sweep");
+                }
+            }
         }
     }
 }
@@ -118,7 +159,7 @@ mod tests {
             image.container_format = Some("bare".into());
             images::insert(tx, &image)?;
             images::begin_upload(tx, id, &written, NOW)?;
-            let data = Data { size: 5, virtual_size: None, md5: String::new(), sha512: String::new() };
+            let data = Data { size: 5, virtual_size: None, md5: String::new(), sha512: written.blob.to_string() };
             images::finish_upload(tx, id, written.blob, &data, NOW)
         })
         .await
@@ -140,6 +181,50 @@ mod tests {
         assert_eq!(size(&store, &orphan).await, None);
         assert_eq!(size(&store, &kept).await, Some(5));
         assert_eq!(db.read(blobs::known).await.unwrap(), [kept]);
+    }
+
+    /// An image with the same bytes as every other of these.
+    async fn same(db: &Db, stores: &Stores) -> (ImageId, Place) {
+        let (id, place) = (ImageId::random(), put(stores).await);
+        let written = place.clone();
+        db.write(move |tx| {
+            images::insert(tx, &Image::new(id, None, NOW))?;
+            images::begin_upload(tx, id, &written, NOW)?;
+            let data = Data { size: 5, virtual_size: None, md5: "m".to_owned(), sha512: "s".to_owned() };
+            images::finish_upload(tx, id, written.blob, &data, NOW)
+        })
+        .await
+        .unwrap();
+        (id, place)
+    }
+
+    #[tokio::test]
+    async fn a_duplicate_goes_and_what_is_kept_of_it_stays_until_its_last_image_is_deleted() {
+        let (db, stores) = (Db::memory().await, single());
+        let ((one, kept), (two, duplicate)) = (same(&db, &stores).await, same(&db, &stores).await);
+        clear(&db, &stores).await.unwrap();
+        assert_eq!((size(&stores, &kept).await, size(&stores, &duplicate).await), (Some(5), None));
+        db.write(move |tx| images::delete(tx, one, NOW)).await.unwrap();
+        clear(&db, &stores).await.unwrap();
+        assert_eq!(size(&stores, &kept).await, Some(5), "the other image has it");
+        db.write(move |tx| images::delete(tx, two, NOW)).await.unwrap();
+        clear(&db, &stores).await.unwrap();
+        assert_eq!(size(&stores, &kept).await, None);
+        assert!(db.read(blobs::known).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn bytes_that_were_lost_and_come_again_serve_every_image_that_had_them() {
+        let (db, stores) = (Db::memory().await, single());
+        let (one, lost) = same(&db, &stores).await;
+        stores.of("default").unwrap().delete(lost.blob).await.unwrap();
+        let (_, again) = same(&db, &stores).await;
+        clear(&db, &stores).await.unwrap();
+        clear(&db, &stores).await.unwrap();
+        let image = db.read(move |tx| images::get(tx, &Reach::Cloud, one)).await.unwrap();
+        assert_eq!(image.places, std::slice::from_ref(&again));
+        assert_eq!(size(&stores, &again).await, Some(5));
+        assert_eq!(db.read(blobs::known).await.unwrap(), [again]);
     }
 
     #[tokio::test]

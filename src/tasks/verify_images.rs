@@ -110,9 +110,9 @@ mod tests {
         Data { size: stored.size, virtual_size: None, md5: stored.md5, sha512: stored.sha512 }
     }
 
-    async fn image(db: &Db, stores: &Stores) -> (ImageId, BlobId) {
+    async fn image(db: &Db, stores: &Stores, bytes: &'static [u8]) -> (ImageId, BlobId) {
         let (id, blob) = (ImageId::random(), BlobId::random());
-        let data = put(&stores.default_store().blobs, blob, b"bytes").await;
+        let data = put(&stores.default_store().blobs, blob, bytes).await;
         let place = Place { store: "default".to_owned(), blob };
         db.write(move |tx| {
             images::insert(tx, &Image::new(id, None, NOW))?;
@@ -129,8 +129,8 @@ mod tests {
         let db = Db::memory().await;
         let stores = Stores::single(Blobs::open("memory:///", &[]).unwrap());
         let mut images = Vec::new();
-        for _ in 0..4 {
-            images.push(image(&db, &stores).await);
+        for bytes in [b"bytes", b"other", b"third", b"forth"] {
+            images.push(image(&db, &stores, bytes).await);
         }
         let verified = verify(&db, &stores).await.unwrap();
         assert_eq!((verified.blobs, verified.bytes, verified.findings), (4, 20, vec![]));

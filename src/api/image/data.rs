@@ -14,7 +14,7 @@ use crate::http::call::{BodyStream, Head};
 use crate::http::reply::{Empty, RawBody, RawReply};
 use crate::ids::BlobId;
 use crate::store::{Tx, blobs, image_imports, image_limits, images};
-use crate::tasks::sweep_images;
+use crate::tasks::{crash_point, sweep_images};
 use http::StatusCode;
 use std::sync::Arc;
 
@@ -190,7 +190,11 @@ impl Upload {
                 Aim::Stage => image_imports::finish_stage(tx, id, blob, &data, now),
             }
         };
+        crash_point::reached("store_image").await;
         let finished = self.state.db.write(finish).await?;
+        crash_point::reached("store_image").await;
+        // Whether or not the bytes were there before.
+        self.state.stores.say_given_up();
         if !finished {
             return Err(Error::Gone(format!(
                 "Image {id} could not be found after upload. The image may have been deleted during the upload, cleaning \

@@ -2,14 +2,14 @@
 
 use super::seen::{self, Seen};
 use super::views::{self, ImageList, ImageView};
-use crate::api::{Call, Context};
+use crate::api::Call;
+use crate::cloud::image::Status;
 use crate::cloud::image::list::{Filter, Listing};
 use crate::cloud::image::protection::Action;
-use crate::cloud::image::{Place, Status};
 use crate::error::Result;
 use crate::http::reply::{Empty, Reply};
 use crate::store::{image_members, images, tasks};
-use crate::tasks::{crash_point, sweep_images};
+use crate::tasks::crash_point;
 
 /// `GET /v2/images`: a page of what the caller sees.
 pub async fn list(call: Call) -> Result<Reply<ImageList>> {
@@ -69,10 +69,11 @@ pub async fn show(call: Call) -> Result<Reply<ImageView>> {
     seen::read(&call, |_, cx, seen| Ok(views::shown(cx, seen.image))).await.map(Reply::ok)
 }
 
-/// `DELETE /v2/images/{image_id}`: the row goes first; bytes that nobody needs any more follow.
+/// `DELETE /v2/images/{image_id}`: the row goes. Bytes that nobody needs any more follow when the client has its answer:
+/// how long their deletion takes, and whether there is one, would tell whether others have the same bytes.
 pub async fn remove(call: Call) -> Result<Empty> {
     let now = call.cx.state.clock.now();
-    let freed = seen::write(&call, move |tx, cx, seen| {
+    seen::write(&call, move |tx, cx, seen| {
         seen.allow(cx, "delete_image")?;
         seen.image.may_delete()?;
         // An import under way finds the image gone, and clears up after itself.
@@ -81,19 +82,8 @@ pub async fn remove(call: Call) -> Result<Empty> {
     })
     .await?;
     crash_point::reached("delete_image").await;
-    delete_bytes(&call.cx, freed).await;
+    call.cx.state.stores.say_given_up();
     Ok(Empty::no_content())
-}
-
-/// What the rows have given up is gone for clients, whether or not the bytes can be deleted right now: what stays behind
-/// is swept later.
-pub async fn delete_bytes(cx: &Context, freed: impl IntoIterator<Item = Place>) {
-    for place in freed {
-        if let Err(error) = sweep_images::delete(&cx.state.db, &cx.state.stores, &place).await {
-            let error = crate::error::with_causes(&error);
-            tracing::warn!(blob = %place.blob, store = place.store, error, "bytes are left for the sweep");
-        }
-    }
 }
 
 /// `POST …/actions/deactivate`: nobody but an administrator gets the bytes, and nobody boots from it.

@@ -47,6 +47,7 @@ pub(super) async fn tasks_of(client: &Client, id: &str) -> Vec<Value> {
 
 /// `store: how many`, of the rows and of what the stores really hold.
 pub(super) async fn kept(cloud: &Cloud) -> Vec<String> {
+    cloud.clear_images().await;
     let mut kept = Vec::new();
     for place in cloud.state.db.read(blobs::known).await.unwrap() {
         let size = cloud.state.stores.of(&place.store).unwrap().size(place.blob).await.unwrap();

@@ -32,6 +32,21 @@ async fn a_projects_images_fill_its_quota_and_no_others() {
 }
 
 #[tokio::test]
+async fn the_same_bytes_count_whole_for_each_project_that_has_them() {
+    let cloud = cloud_with(Limits { storage: 10, ..Limits::default() }).await;
+    let (alice, bob) = (cloud.member("alice").await, cloud.member("bob").await);
+    active(&alice, json!({}), b"12345678").await;
+    let same = active(&bob, json!({}), b"12345678").await;
+    assert_eq!(show(&bob, &same).await.json()["size"], 8);
+    let more = create(&bob, json!({})).await;
+    let refused = upload(&bob, &more, b"12345678").await;
+    assert!(refused.status == 413 && text(&refused).contains("2 bytes remaining"), "{}", text(&refused));
+    assert!(status_becomes(&bob, &more, "queued").await);
+    cloud.clear_images().await;
+    assert_eq!(cloud.state.db.read(crate::store::blobs::known).await.unwrap().len(), 1, "and they are kept once");
+}
+
+#[tokio::test]
 async fn cve_2015_5286_bytes_are_counted_while_they_come() {
     let cloud = cloud_with(Limits { storage: 10, ..Limits::default() }).await;
     let alice = cloud.member("alice").await;

@@ -61,12 +61,12 @@ pub async fn remove_image(call: Call) -> Result<Empty> {
         return Err(Error::conflict(format!("The selected store {store} is not available on this node.")));
     }
     let now = call.cx.state.clock.now();
-    let freed = seen::write(&call, move |tx, cx, Seen { image, .. }| {
+    seen::write(&call, move |tx, cx, Seen { image, .. }| {
         cx.permit(&image.target(None))?;
         images::leave(tx, &image, &store, now)
     })
     .await?;
-    super::images::delete_bytes(&call.cx, freed).await;
+    call.cx.state.stores.say_given_up();
     Ok(Empty::no_content())
 }
 

