@@ -1,11 +1,11 @@
 #!/bin/bash
 # run.sh [PART…]: measures the release build on this machine and prints the tables of benches/README.md.
-# Parts: answers identity scale footprint transfer create. The last needs root and libvirt; nothing else should run
+# Parts: answers identity scale image_lists footprint transfer create. The last needs root and libvirt; nothing else should run
 # meanwhile. PEER=FILE names a Keystone to measure `identity` beside (compat-tests/bench/sides.py says what is in the file).
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 checkout=$(readlink -f "$here/../..")
-parts=${*:-answers identity scale footprint transfer create}
+parts=${*:-answers identity scale image_lists footprint transfer create}
 cd "$checkout"
 cargo=$(etc/cargo.sh)
 "$cargo" build --release --locked --quiet

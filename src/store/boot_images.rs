@@ -1,6 +1,7 @@
 //! Images as a boot asks for them: may the project use it, what does it demand, where are its bytes.
 
 use super::{OrNotFound, Row, Tx, args};
+use crate::clock::Timestamp;
 use crate::cloud::boot::BootImage;
 use crate::error::{Kind, Result};
 use crate::ids::{BlobId, ImageId, ProjectId};
@@ -24,17 +25,19 @@ fn from_row(mut row: Row) -> Result<BootImage> {
     })
 }
 
-/// An image that a project may boot: its own, a public or community one, or one that is shared with it. `None` for a
+/// An image that a project may boot: its own, a public or community one, or one that is shared with it now. `None` for a
 /// project: any.
-pub fn get(tx: &mut Tx, project: Option<&ProjectId>, id: ImageId) -> Result<BootImage> {
+pub fn get(tx: &mut Tx, project: Option<&ProjectId>, id: ImageId, now: Timestamp) -> Result<BootImage> {
     let row = tx.query_one(
         "SELECT i.id, i.status, i.disk_format, i.container_format, i.min_disk, i.min_ram, i.size, i.virtual_size, b.id, b.sha512
            FROM images i LEFT JOIN blobs b ON b.id = i.blob_id
           WHERE i.id = ?1
             AND (i.owner = ?2 OR ?2 IS NULL OR i.visibility IN ('public', 'community')
                  OR (i.visibility = 'shared'
-                     AND EXISTS (SELECT 1 FROM image_members m WHERE m.image_id = i.id AND m.member = ?2)))",
-        args![id, project],
+                     AND EXISTS (SELECT 1 FROM image_members m
+                                  WHERE m.image_id = i.id AND m.member = ?2
+                                    AND (m.expires_at > ?3 OR m.expires_at IS NULL))))",
+        args![id, project, now],
     )?;
     let mut image = row.or_not_found(Kind::Image, id).and_then(from_row)?;
     for mut row in tx.query("SELECT name, value FROM image_properties WHERE image_id = ?1", args![id])? {

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::{BlobId, ImageId, ProjectId};
 use std::collections::HashMap;
 
-pub use list::list;
+pub use list::{Listed, list};
 
 const COLUMNS: &str = "i.id, i.owner, i.name, i.status, i.visibility, i.container_format, i.disk_format, i.min_disk, \
      i.min_ram, i.protected, i.os_hidden, i.size, i.virtual_size, i.checksum, i.os_hash_algo, i.os_hash_value, \
@@ -29,20 +29,30 @@ pub struct Data {
     pub sha512: String,
 }
 
-/// The image, if the reach includes seeing it.
+/// The image, whoever wants to know: for work that was allowed before.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub fn any(tx: &mut Tx, id: ImageId) -> Result<Image> {
+    get(tx, &Reach::Cloud, id, Timestamp(0))
+}
+
+/// The image, if the reach includes seeing it now: a share may have ended.
 ///
 /// # Errors
 /// `NotFound`, also of what the caller may not see.
-pub fn get(tx: &mut Tx, reach: &Reach, id: ImageId) -> Result<Image> {
+pub fn get(tx: &mut Tx, reach: &Reach, id: ImageId, now: Timestamp) -> Result<Image> {
     let row = tx.query_one(
         &format!(
             "SELECT {COLUMNS} FROM images i
               WHERE i.id = ?1
                 AND (i.owner = ?2 OR ?2 IS NULL OR i.owner IS NULL OR i.visibility IN ('public', 'community')
                      OR (i.visibility = 'shared'
-                         AND EXISTS (SELECT 1 FROM image_members m WHERE m.image_id = i.id AND m.member = ?2)))"
+                         AND EXISTS (SELECT 1 FROM image_members m
+                                      WHERE m.image_id = i.id AND m.member = ?2
+                                        AND (m.expires_at > ?3 OR m.expires_at IS NULL))))"
         ),
-        args![id, reach.project()?],
+        args![id, reach.project()?, now],
     )?;
     let image = row.or_not_found(Kind::Image, id).and_then(from_row)?;
     complete(tx, vec![image])?.pop().or_not_found(Kind::Image, id)

@@ -3,13 +3,19 @@
 
 use super::tx::Statements;
 use super::value::{Row, Value};
-use super::{Db, Tx, application_credentials, assignments, epoch, projects, revocations, roles, testing, users};
+use super::{
+    Db, Tx, application_credentials, assignments, blobs, epoch, image_members, images, projects, revocations, roles,
+    testing, users,
+};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Actor, Target};
+use crate::cloud::image::list::Listing as ImageListing;
+use crate::cloud::image::{Image, MemberStatus, Place, Terms};
 use crate::cloud::listing::{Listing, Test};
+use crate::cloud::policy::Reach;
 use crate::cloud::token::Claims;
 use crate::error::Result;
-use crate::ids::UserId;
+use crate::ids::{BlobId, ImageId, UserId};
 
 /// Tables that stay small.
 const SMALL: [&str; 1] = ["implied_roles"];
@@ -164,13 +170,93 @@ async fn users_are_listed_in_the_order_of_an_index() {
     }
 }
 
+/// Pages of images, newest first: what a project sees, what everybody does, from a marker on.
+#[tokio::test]
+async fn a_page_of_images_is_read_from_indexes_in_their_order() {
+    let pages =
+        [vec![], vec![("visibility", "all")], vec![("member_status", "pending")], vec![("visibility", "shared")]];
+    for pairs in pages {
+        for reach in [Reach::Project("p".into()), Reach::Cloud] {
+            let (listing, whose) = (ImageListing::of(&pairs).unwrap(), reach.clone());
+            let mine = "p".into();
+            let plans = plans(move |tx| images::list(tx, &whose, Some(&mine), &listing, Timestamp(1)).map(drop)).await;
+            let (sql, steps) = &plans[0];
+            // Only an administrator's page goes through images, in the order of an index and no further than it is long.
+            let scans: Vec<_> = scans(steps)
+                .into_iter()
+                .filter(|step| !["SCAN k", "SCAN u", "SCAN p"].contains(&step.as_str()))
+                .collect();
+            let expected: &[&str] = match reach {
+                Reach::Cloud => &["SCAN i USING INDEX images_created"],
+                _ => &[],
+            };
+            let is_narrow = pairs == [("visibility", "shared")] && expected.len() == 1;
+            assert!(scans == expected || is_narrow && scans.is_empty(), "{pairs:?} {sql}\n{steps:#?}");
+            for step in steps.iter().filter(|step| step.starts_with("SEARCH i ")) {
+                let by =
+                    ["images_owner (owner=?", "images_visibility (visibility=?", "sqlite_autoindex_images_1 (id=?"];
+                assert!(by.iter().any(|index| step.contains(index)), "{step}\n{steps:#?}");
+            }
+        }
+    }
+}
+
+/// The marker enters the index; a page far behind costs what the first does.
+#[tokio::test]
+async fn a_page_from_a_marker_on_begins_in_the_index() {
+    let id = ImageId::random();
+    let marker = id.to_string();
+    let listing = ImageListing::of(&[("marker", marker.as_str())]).unwrap();
+    let db: Db = testing::sqlite().await;
+    db.write(move |tx| images::insert(tx, &Image::new(id, Some("p".into()), Timestamp(1)))).await.unwrap();
+    let plans = db.read(move |tx| {
+        let mut explained = Explained { tx, plans: Vec::new() };
+        let reach = Reach::Project("p".into());
+        Tx::run(&mut explained, &|tx| images::list(tx, &reach, None, &listing, Timestamp(1)).map(drop))?;
+        Ok(explained.plans)
+    });
+    let plans = plans.await.unwrap();
+    let (sql, steps) = plans.iter().find(|(sql, _)| sql.contains("page_id")).unwrap();
+    let own = steps.iter().find(|step| step.contains("images_owner")).unwrap();
+    assert!(
+        own.contains("owner=? AND (created_at,id)<(?,?)") || own.contains("owner=? AND created_at<?"),
+        "{sql}\n{own}"
+    );
+}
+
+#[tokio::test]
+async fn a_page_of_images_asks_as_much_of_the_database_however_many_are_on_it() {
+    let db: Db = testing::sqlite().await;
+    let mut asked = Vec::new();
+    for count in [1, 20, 200] {
+        db.write(move |tx| {
+            for _ in 0..count {
+                let mut image = Image::new(ImageId::random(), Some("other".into()), Timestamp(1));
+                image.properties.insert("os_distro".to_owned(), "debian".to_owned());
+                images::insert(tx, &image)?;
+                let member = image_members::insert(tx, image.id, &"p".into(), &Terms::default(), Timestamp(1))?;
+                image_members::answer(tx, &member, MemberStatus::Accepted, Timestamp(1))?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let listing = ImageListing::of(&[("limit", "1000")]).unwrap();
+        let counted = db.read(move |tx| {
+            let mut counted = Counted { tx, statements: Vec::new() };
+            let (reach, mine) = (Reach::Project("p".into()), "p".into());
+            let listed = Tx::run(&mut counted, &|tx| images::list(tx, &reach, Some(&mine), &listing, Timestamp(1)))?;
+            assert!(listed.iter().all(|listed| listed.membership.is_some()));
+            Ok((listed.len(), counted.statements.len()))
+        });
+        asked.push(counted.await.unwrap());
+    }
+    assert_eq!(asked, [(1, 5), (21, 5), (221, 5)]);
+}
+
 /// What an upload's last step asks of the database tells by its time and its work nothing of what others keep.
 #[tokio::test]
 async fn the_end_of_an_upload_asks_the_same_whether_or_not_others_have_its_bytes() {
-    use super::{blobs, images};
-    use crate::cloud::image::{Image, Place};
-    use crate::ids::{BlobId, ImageId};
-
     let db: Db = testing::sqlite().await;
     let mut asked = Vec::new();
     for _ in 0..3 {

@@ -20,7 +20,6 @@ use crate::cloud::image::import::{ImportRules, ImportTask, Method, TaskStatus};
 use crate::cloud::image::inspect::inspect;
 use crate::cloud::image::limits::Limits;
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
-use crate::cloud::policy::Reach;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BlobId, ImageId, TaskId};
 use crate::store::images::Data;
@@ -195,7 +194,7 @@ fn undo(tx: &mut Tx, image: ImageId, order: &Order, now: crate::clock::Timestamp
 }
 
 fn is_active(tx: &mut Tx, image: ImageId) -> Result<bool> {
-    match images::get(tx, &Reach::Cloud, image) {
+    match images::any(tx, image) {
         Ok(image) => Ok(image.has_bytes()),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
@@ -213,7 +212,7 @@ fn room(
     if limits.storage == 0 {
         return Ok(None);
     }
-    let owner = images::get(tx, &Reach::Cloud, image)?.owner;
+    let owner = images::any(tx, image)?.owner;
     let used = images::bytes_of(tx, owner.as_ref(), but)?;
     limits.room(used, wanted)
 }

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::cloud::image::Place;
 use crate::error::{Result, with_causes};
 use crate::ids::BlobId;
-use crate::store::{Db, blobs, image_imports, image_tasks, images};
+use crate::store::{Db, blobs, image_imports, image_members, image_tasks, images};
 use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub async fn sweep(db: &Db, stores: &Stores, now: Timestamp) -> Result<Swept> {
     let a_day_ago = Timestamp(now.0 - i64::try_from(AGE.as_micros()).unwrap_or(i64::MAX));
     db.write(move |tx| {
         image_tasks::purge(tx, now)?;
+        image_members::purge(tx, now)?;
         image_imports::abandon_stages(tx, a_day_ago, now)?;
         images::abandon_uploads(tx, a_day_ago, now)?;
         blobs::fold(tx)
@@ -124,7 +125,6 @@ mod tests {
     use super::*;
     use crate::blobs::{Blobs, Wish};
     use crate::cloud::image::{Image, Status};
-    use crate::cloud::policy::Reach;
     use crate::ids::{BlobId, ImageId};
     use crate::store::images::Data;
     use bytes::Bytes;
@@ -221,7 +221,7 @@ mod tests {
         let (_, again) = same(&db, &stores).await;
         clear(&db, &stores).await.unwrap();
         clear(&db, &stores).await.unwrap();
-        let image = db.read(move |tx| images::get(tx, &Reach::Cloud, one)).await.unwrap();
+        let image = db.read(move |tx| images::any(tx, one)).await.unwrap();
         assert_eq!(image.places, std::slice::from_ref(&again));
         assert_eq!(size(&stores, &again).await, Some(5));
         assert_eq!(db.read(blobs::known).await.unwrap(), [again]);
@@ -237,7 +237,7 @@ mod tests {
         })
         .await
         .unwrap();
-        let status = async || db.read(move |tx| images::get(tx, &Reach::Cloud, id)).await.unwrap().status;
+        let status = async || db.read(move |tx| images::any(tx, id)).await.unwrap().status;
         sweep(&db, &store, NOW.plus_seconds(3600)).await.unwrap();
         assert_eq!(status().await, Status::Saving);
         sweep(&db, &store, NOW.plus_seconds(25 * 3600)).await.unwrap();

@@ -17,7 +17,7 @@ mod server_tags;
 mod server_view;
 mod servers;
 #[cfg(test)]
-mod tests;
+pub(in crate::api) mod tests;
 mod unbuilt;
 mod usage;
 pub mod versions;

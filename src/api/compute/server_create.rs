@@ -314,7 +314,7 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
         .filter(|flavor| !flavor.disabled)
         .ok_or_else(|| Error::bad_request(format!("Flavor {} could not be found.", order.flavor)))?;
     let looker = (!order.is_admin).then_some(&order.project);
-    let image = boot_images::get(tx, looker, order.image).map_err(|error| {
+    let image = boot_images::get(tx, looker, order.image, now).map_err(|error| {
         if error.is_not_found() { Error::bad_request("Can not find requested image") } else { error }
     })?;
     let base = boot::base(&flavor, &image, order.may_have_no_disk)?;

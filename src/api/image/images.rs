@@ -8,7 +8,8 @@ use crate::cloud::image::list::{Filter, Listing};
 use crate::cloud::image::protection::Action;
 use crate::error::Result;
 use crate::http::reply::{Empty, Reply};
-use crate::store::{image_members, images, tasks};
+use crate::store::images::Listed;
+use crate::store::{images, tasks};
 use crate::tasks::crash_point;
 
 /// `GET /v2/images`: a page of what the caller sees.
@@ -23,28 +24,19 @@ pub async fn list(call: Call) -> Result<Reply<ImageList>> {
         .iter()
         .any(|filter| matches!(filter, Filter::Property(name, _) if !protections.allow(Action::Read, name, roles)));
     let mine = cx.caller()?.project_id().cloned();
+    let now = cx.state.clock.now();
     let (found, last) = call
         .cx
         .state
         .db
         .read(move |tx| {
             // Who may not read a property shall not learn its value by asking for images that have it.
-            let images = if guesses { Vec::new() } else { images::list(tx, &cx.reach, mine.as_ref(), &listing)? };
-            let last = images.last().map(|image| image.id);
-            let full = images.len() == limit;
-            let mut shown = Vec::with_capacity(images.len());
-            for image in images {
-                let membership = match &mine {
-                    Some(project) if image.owner.as_ref() != Some(project) => {
-                        image_members::get(tx, image.id, project)?
-                    }
-                    _ => None,
-                };
-                let seen = Seen { image, membership };
-                if seen.may(&cx, "get_image") {
-                    shown.push(views::shown(&cx, seen.image));
-                }
-            }
+            let listed = if guesses { Vec::new() } else { images::list(tx, &cx.reach, mine.as_ref(), &listing, now)? };
+            let last = listed.last().map(|listed| listed.image.id);
+            let full = listed.len() == limit;
+            let seen = listed.into_iter().map(|Listed { image, membership }| Seen { image, membership });
+            let seen = seen.filter(|seen| seen.may(&cx, "get_image"));
+            let shown: Vec<_> = seen.map(|seen| views::shown(&cx, seen.image)).collect();
             Ok((shown, last.filter(|_| full)))
         })
         .await?;

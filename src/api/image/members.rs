@@ -2,11 +2,17 @@
 //!
 //! The owner sees every member; a member sees itself, and can't share on. Whoever may not look at members is told that
 //! the image has none to look at (404), whoever may look and not act is refused (403).
+//!
+//! Beyond Glance's, an offer may carry two members that Glance's clients neither send nor read: `gapura:expires_at`, from
+//! which time on the share is none, and `gapura:purpose`, up to 255 characters that owner and member both read. They are
+//! fixed with the offer: to change them, withdraw it and share again. What was booted from the image while it was shared
+//! goes on, for a machine has the bytes by then.
 
 use super::seen::{self, Seen};
-use super::views::{MemberList, MemberView};
+use super::views::{EXPIRES_AT, MemberList, MemberView, PURPOSE};
 use crate::api::{Call, Context};
-use crate::cloud::image::{Member, MemberStatus};
+use crate::clock::Timestamp;
+use crate::cloud::image::{Member, MemberStatus, Terms};
 use crate::error::{Error, Kind, Result};
 use crate::http::reply::{Empty, Reply};
 use crate::ids::ProjectId;
@@ -31,14 +37,15 @@ pub async fn list(call: Call) -> Result<Reply<MemberList>> {
 pub async fn add(call: Call<Value>) -> Result<Reply<MemberView>> {
     let project = project_of(&call.body)?;
     let now = call.cx.state.clock.now();
+    let terms = terms_of(&call.body, now)?;
     let member = seen::write(&call, move |tx, cx, seen| {
         let id = seen.image.id;
         let refused = |_| Error::Forbidden(format!("Not allowed to create members for image {id}."));
         seen.image.has_members().map_err(refused)?;
         seen.allow(cx, "add_member").map_err(refused)?;
-        let attempted = image_members::list(tx, id)?.len() + 1;
+        let attempted = image_members::list(tx, id, now)?.len() + 1;
         cx.state.images.limits.check_members(&seen.image, attempted)?;
-        image_members::insert(tx, id, &project, now)
+        image_members::insert(tx, id, &project, &terms, now)
     })
     .await?;
     Ok(Reply::ok(member.into()))
@@ -96,7 +103,7 @@ pub async fn remove(call: Call) -> Result<Empty> {
 fn visible(tx: &mut Tx, cx: &Context, seen: &Seen) -> Result<Vec<Member>> {
     let own = cx.caller()?.project_id();
     if cx.may("context_is_admin") || (own.is_some() && seen.image.owner.as_ref() == own) {
-        return image_members::list(tx, seen.image.id);
+        return image_members::list(tx, seen.image.id, cx.state.clock.now());
     }
     Ok(seen.membership.iter().cloned().collect())
 }
@@ -119,6 +126,22 @@ fn project_of(body: &Value) -> Result<ProjectId> {
         Value::Null | Value::String(_) => Err(Error::bad_request("Member can't be empty")),
         _ => Err(expected()),
     }
+}
+
+/// When the share ends and what it is for, if its owner says so.
+fn terms_of(body: &Value, now: Timestamp) -> Result<Terms> {
+    let text = |name: &str| match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.chars().count() <= 255 => Ok(Some(text.clone())),
+        Some(_) => Err(Error::bad_request(format!("{name} is no text of at most 255 characters"))),
+    };
+    let expires_at = text(EXPIRES_AT)?
+        .map(|text| {
+            let time = Timestamp::parse(&text).filter(|time| *time > now);
+            time.ok_or_else(|| Error::bad_request(format!("{EXPIRES_AT} is no time in the future: {text}")))
+        })
+        .transpose()?;
+    Ok(Terms { expires_at, purpose: text(PURPOSE)? })
 }
 
 /// `None` for a word that is no answer.

@@ -24,6 +24,8 @@ mod schemas;
 pub mod seed;
 mod seen;
 mod settings;
+#[cfg(test)]
+mod shares_tests;
 mod stores;
 #[cfg(test)]
 mod stores_tests;

@@ -21,9 +21,10 @@ impl Seen {
     /// `NotFound`, also when the caller may not see it.
     pub fn find(tx: &mut Tx, cx: &Context, id: &str) -> Result<Self> {
         let missing = || Error::not_found(Kind::Image, id);
-        let image = images::get(tx, &cx.reach, ImageId::parse(id).ok_or_else(missing)?)?;
+        let now = cx.state.clock.now();
+        let image = images::get(tx, &cx.reach, ImageId::parse(id).ok_or_else(missing)?, now)?;
         let membership = match cx.caller()?.project_id() {
-            Some(project) if image.owner.as_ref() != Some(project) => image_members::get(tx, image.id, project)?,
+            Some(project) if image.owner.as_ref() != Some(project) => image_members::get(tx, image.id, project, now)?,
             _ => None,
         };
         let seen = Self { image, membership };

@@ -1,6 +1,7 @@
 //! Images and members as JSON. Links are relative to the service, as upstream writes them.
 
 use crate::api::Context;
+use crate::clock::Timestamp;
 use crate::cloud::image::protection::Action;
 use crate::cloud::image::{Image, Member};
 use crate::http::json::Map;
@@ -54,8 +55,15 @@ versioned! {
         "created_at" => created_at: String,
         "updated_at" => updated_at: String,
         "schema"     => schema: &'static str,
+        /// Ours: from when on it is shared no longer, and what it is shared for. Absent where nothing was said.
+        "gapura:expires_at" optional => expires_at: Option<String>,
+        "gapura:purpose" optional    => purpose: Option<String>,
     }
 }
+
+/// What a share says beyond Glance's.
+pub const EXPIRES_AT: &str = "gapura:expires_at";
+pub const PURPOSE: &str = "gapura:purpose";
 
 versioned! {
     response MemberList {
@@ -114,6 +122,8 @@ impl From<Member> for MemberView {
             created_at: member.created_at.to_seconds_z(),
             updated_at: member.updated_at.to_seconds_z(),
             schema: "/v2/schemas/member",
+            expires_at: member.terms.expires_at.map(Timestamp::to_seconds_z),
+            purpose: member.terms.purpose,
         }
     }
 }

@@ -107,12 +107,20 @@ pub struct Image {
     pub tags: BTreeSet<String>,
 }
 
+/// What a share may say beyond Glance's: when it ends by itself, and what it is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    pub expires_at: Option<Timestamp>,
+    pub purpose: Option<String>,
+}
+
 /// A project an image is shared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub image: ImageId,
     pub project: ProjectId,
     pub status: MemberStatus,
+    pub terms: Terms,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

@@ -1,8 +1,8 @@
 //! Who sees which image, in which order, and what a deleted one leaves.
 
 use super::*;
-use crate::cloud::image::MemberStatus;
 use crate::cloud::image::list::Listing;
+use crate::cloud::image::{MemberStatus, Terms};
 use crate::store::testing::store_test;
 use crate::store::{Db, image_members};
 
@@ -31,13 +31,13 @@ async fn names(db: &Db, reach: &Reach, query: &[(&str, &str)]) -> Vec<String> {
     let pairs = [query, &[("sort", "name:asc")]].concat();
     let (listing, reach) = (Listing::of(&pairs).unwrap(), reach.clone());
     let mine = reach.project().unwrap().cloned();
-    let images = db.read(move |tx| list(tx, &reach, mine.as_ref(), &listing)).await.unwrap();
-    images.into_iter().filter_map(|image| image.name).collect()
+    let images = db.read(move |tx| list(tx, &reach, mine.as_ref(), &listing, NOW)).await.unwrap();
+    images.into_iter().filter_map(|listed| listed.image.name).collect()
 }
 
 async fn sees(db: &Db, reach: &Reach, id: ImageId) -> bool {
     let reach = reach.clone();
-    db.read(move |tx| get(tx, &reach, id)).await.is_ok()
+    db.read(move |tx| get(tx, &reach, id, NOW)).await.is_ok()
 }
 
 fn place() -> Place {
@@ -64,13 +64,13 @@ store_test! {
 
     async fn a_shared_image_is_listed_by_whom_accepted_it_and_seen_by_whom_it_was_offered(db: Db) {
         let id = add(&db, &of("a", "shared", Visibility::Shared)).await;
-        db.write(move |tx| image_members::insert(tx, id, &"b".into(), NOW)).await.unwrap();
+        db.write(move |tx| image_members::insert(tx, id, &"b".into(), &Terms::default(), NOW)).await.unwrap();
         let (b, c) = (project("b"), project("c"));
         assert!(sees(&db, &b, id).await && !sees(&db, &c, id).await);
         assert!(names(&db, &b, &[]).await.is_empty());
         assert_eq!(names(&db, &b, &[("member_status", "pending")]).await, ["shared"]);
         db.write(move |tx| {
-            let member = image_members::get(tx, id, &"b".into())?.unwrap();
+            let member = image_members::get(tx, id, &"b".into(), NOW)?.unwrap();
             image_members::answer(tx, &member, MemberStatus::Accepted, NOW)
         }).await.unwrap();
         assert_eq!(names(&db, &b, &[]).await, ["shared"]);
@@ -80,7 +80,7 @@ store_test! {
     async fn a_private_image_hides_even_from_those_it_was_once_shared_with(db: Db) {
         let mut image = of("a", "private", Visibility::Shared);
         let id = add(&db, &image).await;
-        db.write(move |tx| image_members::insert(tx, id, &"b".into(), NOW)).await.unwrap();
+        db.write(move |tx| image_members::insert(tx, id, &"b".into(), &Terms::default(), NOW)).await.unwrap();
         image.visibility = Visibility::Private;
         db.write(move |tx| update(tx, &image, NOW)).await.unwrap();
         assert!(!sees(&db, &project("b"), id).await);
@@ -110,7 +110,7 @@ store_test! {
         assert!(!db.write(move |tx| finish_upload(tx, id, dead, &late, NOW)).await.unwrap());
         assert!(db.write(move |tx| finish_upload(tx, id, live, &data, NOW)).await.unwrap());
         assert_eq!(db.write(move |tx| abandon_upload(tx, id, live, NOW)).await.unwrap(), None);
-        let image = db.read(move |tx| get(tx, &Reach::Cloud, id)).await.unwrap();
+        let image = db.read(move |tx| any(tx, id)).await.unwrap();
         assert_eq!((image.status, image.blob, image.size), (Status::Active, Some(live), Some(5)));
         assert_eq!(db.read(blobs::unused).await.unwrap(), [gone]);
     }
@@ -139,11 +139,11 @@ store_test! {
             image_copies::begin(tx, id, &second, NOW)?;
             image_copies::finish(tx, id, &second, &data)
         }).await.unwrap();
-        let image = db.read(move |tx| get(tx, &Reach::Cloud, id)).await.unwrap();
+        let image = db.read(move |tx| any(tx, id)).await.unwrap();
         assert_eq!(image.places, [own.clone(), copy.clone()]);
         let freed = db.write(move |tx| leave(tx, &image, "default", NOW)).await.unwrap();
         assert_eq!(freed, Some(own));
-        let image = db.read(move |tx| get(tx, &Reach::Cloud, id)).await.unwrap();
+        let image = db.read(move |tx| any(tx, id)).await.unwrap();
         assert_eq!((image.blob, image.places.as_slice()), (Some(copy.blob), [copy].as_slice()));
         assert!(db.write(move |tx| leave(tx, &image, "slow", NOW)).await.is_err(), "the last copy stays");
     }
@@ -172,9 +172,9 @@ store_test! {
                 pairs.extend(marker.as_deref().map(|marker| ("marker", marker)));
                 let listing = Listing::of(&pairs).unwrap();
                 let db = db.clone();
-                async move { db.read(move |tx| list(tx, &project("p"), None, &listing)).await.unwrap() }
+                async move { db.read(move |tx| list(tx, &project("p"), None, &listing, NOW)).await.unwrap() }
             };
-            let whole: Vec<_> = page("100", None).await.into_iter().map(|image| image.id).collect();
+            let whole: Vec<_> = page("100", None).await.into_iter().map(|listed| listed.image.id).collect();
             let mut paged: Vec<ImageId> = Vec::new();
             loop {
                 let marker = paged.last().map(ToString::to_string);
@@ -182,7 +182,7 @@ store_test! {
                 if next.is_empty() {
                     break;
                 }
-                paged.extend(next.into_iter().map(|image| image.id));
+                paged.extend(next.into_iter().map(|listed| listed.image.id));
             }
             assert_eq!((paged.len(), paged == whole), (5, true), "{sort}");
         }

@@ -32,6 +32,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0050_image_copies", include_str!("../schema/0050_image_copies.sql")),
     ("0051_image_tasks", include_str!("../schema/0051_image_tasks.sql")),
     ("0052_metadefs", include_str!("../schema/0052_metadefs.sql")),
+    ("0054_image_shares", include_str!("../schema/0054_image_shares.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";
