@@ -60,6 +60,7 @@ def walk(journey: Journey, names, image, flavor, network, host: Host, folder):
     journey.claim("another's server is in nobody else's list",
                   identity not in journey.run(names["demo"], "server", "list").text)
 
+    withdraw(journey, names, image, shown["project_id"], identity, host)
     switch_about(journey, names, identity, address, host)
 
     journey.run(OTHER, "server", "delete", "--wait", identity, json_output=False)
@@ -71,6 +72,18 @@ def walk(journey: Journey, names, image, flavor, network, host: Host, folder):
     left = journey.run(OTHER, "port", "list").data
     journey.claim("its port is gone", not [port for port in left if port["MAC Address"] == mac], left)
     journey.run(OTHER, "keypair", "delete", names["key"], json_output=False)
+
+
+def withdraw(journey: Journey, names, image, project, identity, host: Host):
+    """The share ends that the server was booted by: all that follows is done by a server whose image its project can't see."""
+    journey.run(names["demo"], "image", "remove", "project", image["id"], project, json_output=False)
+    unseen = journey.run(OTHER, "image", "show", image["id"], may_fail=True)
+    journey.claim("an image that is no longer shared isn't there", unseen.status == 1 and "No Image found" in unseen.complaint, unseen.complaint)
+    shown = journey.run(OTHER, "server", "show", identity).data
+    journey.claim("the server booted from it runs on, and still names it",
+                  shown["status"] == "ACTIVE" and image["id"] in str(shown["image"]), (shown["status"], shown["image"]))
+    if host.may_be_asked:
+        journey.claim("and libvirt says so", host.state_of(identity) == "running", host.state_of(identity))
 
 
 def look_inside(journey: Journey, names, identity, address, boots=1):
