@@ -15,6 +15,7 @@ mod cloud;
 mod command;
 mod crash;
 mod crash_images;
+mod crash_resume;
 mod database;
 mod doctor;
 mod fabric;

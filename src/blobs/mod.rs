@@ -18,6 +18,7 @@
 
 mod digests;
 mod flush;
+mod parts;
 mod read;
 mod rehash;
 mod stores;
@@ -37,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use url::Url;
 
+pub use parts::{Part, Parts};
 pub use stores::{Store, Stores, UNNAMED};
 pub use sweep::Swept;
 pub use write::{Judge, Stored, Wish};

@@ -4,11 +4,12 @@
 //! clients hear no name of it, as upstream's clients hear none where a single backend is configured; rows call it
 //! `default`. An operator who adds stores later lists the old one under that name, and every row stays true.
 
-use super::Blobs;
+use super::{Blobs, Parts};
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -35,13 +36,22 @@ struct Inner {
     default: usize,
     are_named: bool,
     given_up: Notify,
+    parts: Parts,
 }
 
 impl Stores {
     /// The one store there is, without a name.
     pub fn single(blobs: Blobs) -> Self {
         let store = Store { name: UNNAMED.to_owned(), description: None, blobs };
-        Self { inner: Arc::new(Inner { stores: vec![store], default: 0, are_named: false, given_up: Notify::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                stores: vec![store],
+                default: 0,
+                are_named: false,
+                given_up: Notify::new(),
+                parts: own_parts(),
+            }),
+        }
     }
 
     /// Several, one of them the default.
@@ -61,7 +71,22 @@ impl Stores {
         let default = stores.iter().position(|store| store.name == default).ok_or_else(|| {
             Error::bad_request(format!("images.default_store = {default:?} is none of the stores in images.stores"))
         })?;
-        Ok(Self { inner: Arc::new(Inner { stores, default, are_named: true, given_up: Notify::new() }) })
+        Ok(Self {
+            inner: Arc::new(Inner { stores, default, are_named: true, given_up: Notify::new(), parts: own_parts() }),
+        })
+    }
+
+    /// The same, with what is not whole yet in this folder.
+    pub fn with_parts_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.parts = Parts::in_folder(folder);
+        }
+        self
+    }
+
+    /// Parts of uploads that are not whole yet.
+    pub fn parts(&self) -> &Parts {
+        &self.inner.parts
     }
 
     /// Says that rows have given up bytes, so that whoever sweeps looks soon. Nobody waits for it.
@@ -131,6 +156,11 @@ impl Stores {
         }
         Err(first.unwrap_or_else(|| Error::unavailable("The image store", "no place of the bytes is known")))
     }
+}
+
+/// A folder that nobody else has, for who sets none.
+fn own_parts() -> Parts {
+    Parts::in_folder(std::env::temp_dir().join(format!("gapura-uploads-{}", uuid::Uuid::new_v4())))
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@ pub struct Images {
     pub property_protection_file: PathBuf,
     /// `glance-direct`, `copy-image`, `web-download`.
     pub import_methods: Vec<String>,
+    /// Where parts of uploads are kept that can go on where they stopped; empty: `uploads` in the state directory.
+    pub uploads: PathBuf,
+    /// How long such an upload waits for its client, in seconds.
+    pub upload_seconds: i64,
     /// What `web-download` may fetch.
     pub web_download: Filter,
 }
@@ -53,6 +57,8 @@ impl Default for Images {
             tag_quota: rules.limits.tags,
             property_protection_file: PathBuf::new(),
             import_methods: rules.import_methods.iter().map(|method| method.word().to_owned()).collect(),
+            uploads: PathBuf::new(),
+            upload_seconds: rules.upload_seconds,
             web_download: rules.import_filter,
         }
     }
@@ -90,6 +96,12 @@ impl StoreSetting {
 impl Images {
     /// Fills what follows from other settings, and refuses what contradicts itself.
     pub(super) fn complete(&mut self, state: &Path) -> Result<()> {
+        // A relative path is below the state directory; an empty one becomes it.
+        let uploads = if self.uploads.as_os_str().is_empty() { Path::new("uploads") } else { &self.uploads };
+        self.uploads = state.join(uploads);
+        if self.upload_seconds < 1 {
+            return Err(Error::bad_request("images.upload_seconds is less than a second"));
+        }
         if self.stores.is_empty() {
             if !self.default_store.is_empty() {
                 return Err(Error::bad_request("images.default_store names one of images.stores, and there are none"));
@@ -131,7 +143,7 @@ impl Images {
             Blobs::open(url, &options.into_iter().collect::<Vec<_>>())
         };
         if self.stores.is_empty() {
-            return Ok(Stores::single(open(&self.store, None)?));
+            return Ok(Stores::single(open(&self.store, None)?).with_parts_in(&self.uploads));
         }
         let stores = self.stores.iter().map(|(name, setting)| {
             let (description, more) = match setting {
@@ -140,7 +152,7 @@ impl Images {
             };
             Ok(Store { name: name.clone(), description, blobs: open(setting.url(), more)? })
         });
-        Stores::named(stores.collect::<Result<_>>()?, &self.default_store)
+        Ok(Stores::named(stores.collect::<Result<_>>()?, &self.default_store)?.with_parts_in(&self.uploads))
     }
 
     /// What handlers go by.
@@ -167,6 +179,7 @@ impl Images {
             protections: self.protections()?,
             import_methods: self.import_methods.iter().map(method).collect::<Result<_>>()?,
             import_filter: self.web_download.clone(),
+            upload_seconds: self.upload_seconds,
         })
     }
 

@@ -6,7 +6,7 @@
 
 mod list;
 
-use super::{FromValue, OrConflict, OrNotFound, Row, Tx, Value, args, blobs, image_copies};
+use super::{FromValue, OrConflict, OrNotFound, Row, Tx, Value, args, blobs, image_copies, image_uploads};
 use crate::clock::Timestamp;
 use crate::cloud::image::{Image, Place, Status, Visibility};
 use crate::cloud::policy::Reach;
@@ -192,6 +192,8 @@ pub fn finish_upload(tx: &mut Tx, id: ImageId, blob: BlobId, data: &Data, now: T
     )?;
     if changed == 1 {
         take_whole(tx, id, blob, data)?;
+        // Whatever has come of an upload in parts, it is of no use any more.
+        image_uploads::delete(tx, id)?;
     }
     Ok(changed == 1)
 }
@@ -298,7 +300,7 @@ fn column<T: FromValue>(rows: Vec<Row>) -> Result<Vec<T>> {
     rows.into_iter().map(|mut row| row.next()).collect()
 }
 
-/// How many bytes a project's images have in all stores, staged ones too, but for one image.
+/// How many bytes a project's images have in all stores, staged ones and those of unfinished uploads too, but for one image.
 pub fn bytes_of(tx: &mut Tx, owner: Option<&ProjectId>, but: Option<ImageId>) -> Result<u64> {
     let row = tx.query_one(
         "SELECT CAST(COALESCE(SUM(i.size * (1 + (SELECT COUNT(*) FROM image_copies c
@@ -306,7 +308,8 @@ pub fn bytes_of(tx: &mut Tx, owner: Option<&ProjectId>, but: Option<ImageId>) ->
            FROM images i WHERE i.owner = ?1 AND (i.id <> ?2 OR ?2 IS NULL) AND i.size > 0",
         args![owner, but],
     )?;
-    row.map_or(Ok(0), |mut row| row.next())
+    let images: u64 = row.map_or(Ok(0), |mut row| row.next())?;
+    Ok(images + image_uploads::bytes_of(tx, owner, but)?)
 }
 
 /// The id of every image of a project: what its deletion is about.

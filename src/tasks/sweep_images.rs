@@ -15,7 +15,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::cloud::image::Place;
 use crate::error::{Result, with_causes};
 use crate::ids::BlobId;
-use crate::store::{Db, blobs, image_imports, image_members, image_tasks, images};
+use crate::store::{Db, blobs, image_imports, image_members, image_tasks, image_uploads, images};
 use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
@@ -34,6 +34,7 @@ pub async fn sweep(db: &Db, stores: &Stores, now: Timestamp) -> Result<Swept> {
     db.write(move |tx| {
         image_tasks::purge(tx, now)?;
         image_members::purge(tx, now)?;
+        image_uploads::purge(tx, now)?;
         image_imports::abandon_stages(tx, a_day_ago, now)?;
         images::abandon_uploads(tx, a_day_ago, now)?;
         blobs::fold(tx)
@@ -55,7 +56,7 @@ pub async fn sweep(db: &Db, stores: &Stores, now: Timestamp) -> Result<Swept> {
     failed.map_or(Ok(swept), Err)
 }
 
-/// Deletes what rows have given up, however young. Bytes that can't be deleted are left; the first error is answered.
+/// Deletes what rows have given up, however young, and parts of uploads that are over. Bytes that can't be deleted are left; the first error is answered.
 pub async fn clear(db: &Db, stores: &Stores) -> Result<()> {
     let mut failed = None;
     for place in db.read(blobs::unused).await? {
@@ -67,6 +68,10 @@ pub async fn clear(db: &Db, stores: &Stores) -> Result<()> {
         if let Err(error) = cleared {
             failed.get_or_insert(error);
         }
+    }
+    let named = async || Ok(db.read(image_uploads::files).await?.into_iter().collect());
+    if let Err(error) = stores.parts().sweep(named).await {
+        failed.get_or_insert(error);
     }
     failed.map_or(Ok(()), Err)
 }

@@ -1,9 +1,10 @@
 //! The bytes of an image: taken once, whole, checked against what they were declared to be; given out by range.
 
 use super::seen::{self, Seen};
-use super::{imports, range, stores};
-use crate::api::{Call, State};
+use super::{imports, range, resume, stores};
+use crate::api::{Call, Context, State};
 use crate::blobs::{Stored, Wish};
+use crate::clock::Timestamp;
 use crate::cloud::image::import::Method;
 use crate::cloud::image::inspect::inspect;
 use crate::cloud::image::limits::full;
@@ -19,25 +20,66 @@ use http::StatusCode;
 use std::sync::Arc;
 
 /// `PUT /v2/images/{image_id}/file`
-pub async fn upload(call: Call<BodyStream>) -> Result<Empty> {
+///
+/// One that says whether it is complete begins an upload that can go on later ([`resume`]); any other is taken whole or not
+/// at all, as upstream does.
+pub async fn upload(call: Call<BodyStream>) -> Result<RawReply> {
+    if call.head.header(resume::COMPLETE).is_some() {
+        return resume::create(call).await;
+    }
     let mut wish = wish(&call)?;
     let place = Place { store: stores::chosen(&call.cx, &call.head)?.name.clone(), blob: BlobId::random() };
     let (begun, announced, now) = (place.clone(), wish.size, call.cx.state.clock.now());
-    let (image, room, unified) = seen::write(&call, move |tx, cx, seen: Seen| {
-        seen.allow(cx, "upload_image")?;
-        seen.image.may_upload()?;
-        let unified = unified_room(tx, &cx.state, &seen.image, image_limits::SIZE, announced)?;
-        let room = room(tx, &cx.state, &seen.image, announced)?;
-        images::begin_upload(tx, seen.image.id, &begun, now)?;
-        unified_count(tx, &cx.state, &seen.image)?;
-        Ok((seen.image, room, unified))
-    })
-    .await?;
+    let admitted = seen::write(&call, move |tx, cx, seen: Seen| admit(tx, cx, seen, &begun, announced, now)).await?;
     // Who does not say how much there will be is held to the limit all the same.
-    wish.at_most = least(wish.at_most, least(room, unified));
-    let upload = Upload { state: call.cx.state.clone(), image, place, room, aim: Aim::Use, is_settled: false };
-    upload.run(call.body, &wish).await?;
-    Ok(Empty::no_content())
+    wish.at_most = least(wish.at_most, admitted.most());
+    admitted.run(&call.cx.state, place, call.body, &wish).await?;
+    Ok(RawReply::empty(StatusCode::NO_CONTENT))
+}
+
+/// An image that takes bytes from now on, and how many its owner may still have.
+pub struct Admitted {
+    image: Image,
+    room: Option<u64>,
+    unified: Option<u64>,
+}
+
+impl Admitted {
+    pub fn most(&self) -> Option<u64> {
+        least(self.room, self.unified)
+    }
+
+    /// Fills the image.
+    ///
+    /// # Errors
+    /// The image is, or is about to be, `queued` again.
+    pub async fn run(self, state: &Arc<State>, place: Place, body: BodyStream, wish: &Wish) -> Result<()> {
+        let Self { image, room, .. } = self;
+        Upload { state: state.clone(), image, place, room, aim: Aim::Use, is_settled: false }.run(body, wish).await
+    }
+}
+
+/// Queued becomes saving, if policy, quota and limits allow it.
+pub fn admit(
+    tx: &mut Tx,
+    cx: &Context,
+    seen: Seen,
+    place: &Place,
+    announced: Option<u64>,
+    now: Timestamp,
+) -> Result<Admitted> {
+    let (room, unified) = may_take(tx, cx, &seen, announced)?;
+    images::begin_upload(tx, seen.image.id, place, now)?;
+    unified_count(tx, &cx.state, &seen.image)?;
+    Ok(Admitted { image: seen.image, room, unified })
+}
+
+/// May this caller bring the image so many bytes? Answers how many quota and limits leave.
+pub fn may_take(tx: &mut Tx, cx: &Context, seen: &Seen, announced: Option<u64>) -> Result<(Option<u64>, Option<u64>)> {
+    seen.allow(cx, "upload_image")?;
+    seen.image.may_upload()?;
+    let unified = unified_room(tx, &cx.state, &seen.image, image_limits::SIZE, announced)?;
+    Ok((room(tx, &cx.state, &seen.image, announced)?, unified))
 }
 
 /// `PUT /v2/images/{image_id}/stage`: the bytes are kept for an import. Nothing is said of their format before that.
@@ -95,7 +137,7 @@ fn room(tx: &mut Tx, state: &State, image: &Image, wanted: Option<u64>) -> Resul
 }
 
 /// The smaller of two bounds, either of which may be none.
-fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+pub fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     one.into_iter().chain(other).min()
 }
 
@@ -115,8 +157,18 @@ fn wish<B>(call: &Call<B>) -> Result<Wish> {
     if media_type.trim() != "application/octet-stream" {
         return Err(Error::UnsupportedMediaType(format!("Invalid content type {media_type}")));
     }
-    let limit = call.cx.state.images.size_limit;
-    let (size, at_most) = (announced(&call.head)?, (limit > 0).then_some(limit));
+    let size = announced(&call.head)?;
+    let at_most = largest(&call.cx.state, size)?;
+    Ok(Wish { size, at_most, head: HEAD_BYTES, tail: TAIL_BYTES })
+}
+
+/// How many bytes any image may have.
+///
+/// # Errors
+/// `TooLarge` when more were announced.
+pub fn largest(state: &State, announced: Option<u64>) -> Result<Option<u64>> {
+    let limit = state.images.size_limit;
+    let (size, at_most) = (announced, (limit > 0).then_some(limit));
     if let (Some(size), Some(most)) = (size, at_most)
         && size > most
     {
@@ -124,7 +176,7 @@ fn wish<B>(call: &Call<B>) -> Result<Wish> {
             "The incoming image is too large: {size} bytes, at most {most} are allowed"
         )));
     }
-    Ok(Wish { size, at_most, head: HEAD_BYTES, tail: TAIL_BYTES })
+    Ok(at_most)
 }
 
 /// How many bytes the client says there will be.

@@ -20,6 +20,9 @@ pub mod metadefs;
 mod metadefs_tests;
 mod patch;
 mod range;
+mod resume;
+#[cfg(test)]
+mod resume_tests;
 mod schemas;
 pub mod seed;
 mod seen;
@@ -41,7 +44,7 @@ pub use settings::ImageSettings;
 
 use super::Row;
 use super::faults::GLANCE;
-use crate::http::table::{Service, delete, get, patch as patch_row, post, put};
+use crate::http::table::{Service, delete, get, head, patch as patch_row, post, put};
 
 pub static SERVICE: Service =
     Service { name: "image", prefix: "/image", axis: None, dialect: &GLANCE, head_as_get: false };
@@ -67,6 +70,9 @@ pub fn rows() -> Vec<Row> {
         delete("/v2/images/{image_id}", images::remove).rule("delete_image"),
         get("/v2/images/{image_id}/file", data::download).rule("download_image").streams(),
         put("/v2/images/{image_id}/file", data::upload).rule("upload_image").streams(),
+        head("/v2/images/{image_id}/file/upload", resume::state).rule("upload_image"),
+        patch_row("/v2/images/{image_id}/file/upload", resume::append).rule("upload_image").streams(),
+        delete("/v2/images/{image_id}/file/upload", resume::cancel).rule("upload_image"),
         put("/v2/images/{image_id}/stage", data::stage).rule("modify_image").streams(),
         post("/v2/images/{image_id}/import", imports::import).rule("modify_image"),
         get("/v2/images/{image_id}/tasks", tasks::of_image).rule("get_image"),

@@ -15,6 +15,8 @@ pub struct ImageSettings {
     pub import_methods: Vec<Method>,
     /// What may be fetched from the web.
     pub import_filter: Filter,
+    /// How long an upload that can go on waits for its client, in seconds.
+    pub upload_seconds: i64,
 }
 
 impl Default for ImageSettings {
@@ -25,6 +27,7 @@ impl Default for ImageSettings {
             protections: Protections::default(),
             import_methods: vec![Method::GlanceDirect, Method::CopyImage],
             import_filter: Filter::default(),
+            upload_seconds: 24 * 3600,
         }
     }
 }
