@@ -182,7 +182,8 @@ printf '\n=== summary: %d s in all\n' "$SECONDS"
 if [ "${1:-}" = verify ]; then
   # Checked in, so that everybody sees what was last true of everything.
   mkdir -p "$here/results"
-  { echo "commit $(git rev-parse HEAD)$(git diff --quiet HEAD || echo ' and changes'), $(date -u '+%F %H:%M') UTC, $(nproc) cores: compat-tests/run.sh verify, $SECONDS s"
+  tree="$(git rev-parse HEAD)$(git diff --quiet HEAD || echo ' and changes')" # before the file changes by being written
+  { echo "commit $tree, $(date -u '+%F %H:%M') UTC, $(nproc) cores: compat-tests/run.sh verify, $SECONDS s"
     echo
     summary; } > "$here/results/verify.txt"
 fi
