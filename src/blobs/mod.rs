@@ -10,12 +10,13 @@
 //! ```
 //! *Staged* is `{id}#{n}` beside its future place in a folder, or an unfinished multipart upload in a bucket. It is
 //! never seen under its id. The step to *whole* is one rename (file and folder synced before it is acknowledged) or the
-//! bucket's own completion. [`sweep`] deletes what no row names once it is old enough; an unfinished multipart upload
-//! that a dead process left can't be listed through this interface, so give a bucket a life-cycle rule that aborts
-//! them (every provider has one).
+//! bucket's own completion. [`sweep`] deletes what no row names once it is old enough, and aborts uploads that nobody
+//! finished in a folder or in S3. Google's can't be listed through this interface: give such a bucket a life-cycle rule
+//! that aborts them. Azure forgets its own after a week.
 //!
 //! Start reading at [`Blobs::put`].
 
+mod bucket;
 mod digests;
 mod flush;
 mod parts;
@@ -41,6 +42,7 @@ use url::Url;
 pub use parts::{Part, Parts};
 pub use stores::{Store, Stores, UNNAMED};
 pub use sweep::Swept;
+use upload::Lanes;
 pub use write::{Judge, Stored, Wish};
 
 /// The store of image bytes. Cheap to clone.
@@ -50,6 +52,10 @@ pub struct Blobs {
     prefix: Path,
     /// The folder itself, where the store is one: staged files don't show through the store.
     folder: Option<PathBuf>,
+    /// Where uploads that nobody finished can be asked for.
+    unfinished: Option<bucket::Unfinished>,
+    /// What all uploads together may have on its way here.
+    lanes: Arc<Lanes>,
     kind: &'static str,
 }
 
@@ -70,22 +76,23 @@ impl Blobs {
                 Self::in_folder(folder)
             }
             ObjectStoreScheme::Memory => {
-                Ok(Self { store: Arc::new(InMemory::new()), prefix, folder: None, kind: "memory" })
+                let (store, lanes) = (Arc::new(InMemory::new()), Arc::new(Lanes::to_bucket()));
+                Ok(Self { store, prefix, folder: None, unfinished: None, lanes, kind: "memory" })
             }
             other => {
-                let kind = match other {
-                    ObjectStoreScheme::AmazonS3 => "s3",
-                    ObjectStoreScheme::GoogleCloudStorage => "gs",
-                    ObjectStoreScheme::MicrosoftAzure => "azure",
-                    _ => "other",
-                };
                 let environment = std::env::vars().filter(|(name, _)| {
                     ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|provider| name.starts_with(provider))
                 });
                 let options = environment.chain(options.iter().cloned());
-                let (store, prefix) = object_store::parse_url_opts(&url, options)
-                    .map_err(|error| Error::internal("The image store can't be opened", error))?;
-                Ok(Self { store: store.into(), prefix, folder: None, kind })
+                let (kind, opened) = match other {
+                    ObjectStoreScheme::AmazonS3 => ("s3", bucket::open_s3(&url, options)),
+                    ObjectStoreScheme::GoogleCloudStorage => ("gs", bucket::open_google(&url, options)),
+                    ObjectStoreScheme::MicrosoftAzure => ("azure", bucket::open_azure(&url, options)),
+                    _ => return Err(Error::internal("The image store's URL is of no known kind", url.scheme())),
+                };
+                let opened = opened.map_err(|error| Error::internal("The image store can't be opened", error))?;
+                let ((store, unfinished), lanes) = (opened, Arc::new(Lanes::to_bucket()));
+                Ok(Self { store, prefix, folder: None, unfinished, lanes, kind })
             }
         }
     }
@@ -96,7 +103,8 @@ impl Blobs {
         let store = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|error| Error::internal("The image store's folder can't be opened", error))?
             .with_fsync(true);
-        Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder), kind: "file" })
+        let (store, lanes) = (Arc::new(store), Arc::new(Lanes::to_folder()));
+        Ok(Self { store, prefix: Path::default(), folder: Some(folder), unfinished: None, lanes, kind: "file" })
     }
 
     /// `file`, `s3`, `gs`, `azure` or `memory`: the words upstream has for kinds of stores, as far as it has them.
@@ -122,12 +130,39 @@ impl Blobs {
         }
     }
 
-    /// Deletes a blob. Already gone is done.
+    /// Deletes a blob, and the parts of one that never became whole. Already gone is done.
     pub async fn delete(&self, id: BlobId) -> Result<()> {
-        match self.store.delete(&self.key(id)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure(id, error)),
+        let key = self.key(id);
+        match self.store.delete(&key).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(failure(id, error)),
         }
+        self.abort_uploads(key.as_ref(), |_| true).await;
+        Ok(())
+    }
+
+    /// Aborts uploads to keys with this beginning, where they can be asked for, and answers how many. A failure is for the
+    /// log only: a bucket may forbid the question, and whoever may not ask shall still be able to delete.
+    async fn abort_uploads(&self, prefix: &str, which: impl Fn(&bucket::Begun) -> bool + Send) -> usize {
+        let Some(unfinished) = &self.unfinished else { return 0 };
+        let is_meant = |begun: &bucket::Begun| {
+            // What isn't named like a blob is somebody else's.
+            let id = begun.key.filename().and_then(BlobId::parse);
+            id.is_some_and(|id| self.key(id) == begun.key) && which(begun)
+        };
+        let mut aborted = 0;
+        let done = async {
+            for begun in unfinished.list(prefix).await?.into_iter().filter(is_meant) {
+                unfinished.abort(&begun).await?;
+                aborted += 1;
+            }
+            Ok::<_, object_store::Error>(())
+        };
+        if let Err(error) = done.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, kind = self.kind, "unfinished uploads are left in a bucket");
+        }
+        aborted
     }
 }
 
@@ -145,6 +180,10 @@ fn failure(id: BlobId, error: object_store::Error) -> Error {
 
 fn is_full(error: &object_store::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    // A bucket's quota, in S3's word; `object_store` takes it for a lack of permission.
+    if matches!(error, object_store::Error::PermissionDenied { .. }) && error.to_string().contains("QuotaExceeded") {
+        return true;
+    }
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         if error.downcast_ref::<std::io::Error>().is_some_and(|io| matches!(io.kind(), StorageFull | QuotaExceeded)) {

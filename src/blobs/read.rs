@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-const CHUNK: u64 = 512 << 10;
+const CHUNK: u64 = 256 << 10;
 /// Chunks being read or waiting to be sent.
 const AHEAD: usize = 2;
 

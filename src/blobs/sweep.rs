@@ -21,7 +21,7 @@ pub struct Swept {
     pub kept: usize,
     /// Whole blobs that no row named.
     pub deleted: usize,
-    /// Staged files of uploads that ended without a word.
+    /// Staged files, or parts in a bucket, of uploads that ended without a word.
     pub staged: usize,
 }
 
@@ -43,7 +43,8 @@ impl Blobs {
         let mut list = self.store.list(Some(&self.prefix));
         while let Some(meta) = list.try_next().await.map_err(|error| failure(nobody, error))? {
             // What isn't named like a blob is somebody else's.
-            let Some(id) = meta.location.filename().and_then(BlobId::parse) else { continue };
+            let id = meta.location.filename().and_then(BlobId::parse);
+            let Some(id) = id.filter(|id| self.key(*id) == meta.location) else { continue };
             if known(id) {
                 listed_and_known += 1;
             } else if meta.last_modified.timestamp_micros() < before {
@@ -68,13 +69,16 @@ impl Blobs {
                 .map_err(|error| Error::internal("The sweep stopped", error))?
                 .map_err(|error| Error::unavailable("The image store", error))?;
         }
+        swept.staged += self.abort_uploads(self.prefix.as_ref(), |begun| begun.at.0 < before).await;
         Ok(swept)
     }
 
     /// Removes what uploads that are over have staged, however young: for the start of the only process that uploads, when
-    /// none can be under way. Where the store is a bucket, its life-cycle rule does it. How many there were.
+    /// none can be under way. A bucket that is away keeps them until a sweep. How many there were.
     pub async fn forget_uploads(&self) -> Result<usize> {
-        let Some(folder) = self.folder.clone() else { return Ok(0) };
+        let Some(folder) = self.folder.clone() else {
+            return Ok(self.abort_uploads(self.prefix.as_ref(), |_| true).await);
+        };
         tokio::task::spawn_blocking(move || remove_staged(&folder, i64::MAX))
             .await
             .map_err(|error| Error::internal("The image store could not be tidied", error))?

@@ -27,13 +27,15 @@ fn folder() -> Folder {
     Folder { folder, blobs }
 }
 
-/// A store of each kind. A bucket is tried when `TEST_S3_URL` names one (`s3://bucket/prefix`, with `AWS_ENDPOINT` and
-/// credentials beside it), else that is said loudly.
+/// A store of each kind. Buckets are tried when `TEST_S3_URL` and `TEST_AZURE_URL` name them (`s3://bucket/prefix`,
+/// `az://container/prefix`, with the provider's own variables beside them), else that is said loudly.
 fn stores(folder: &Folder) -> Vec<Blobs> {
     let mut stores = vec![folder.blobs.clone(), Blobs::open("memory:///images", &[]).unwrap()];
-    match std::env::var("TEST_S3_URL") {
-        Ok(url) => stores.push(Blobs::open(&url, &[("aws_allow_http".into(), "true".into())]).unwrap()),
-        Err(_) => eprintln!("SKIPPED on S3, because TEST_S3_URL is not set"),
+    for variable in ["TEST_S3_URL", "TEST_AZURE_URL"] {
+        match std::env::var(variable) {
+            Ok(url) => stores.push(Blobs::open(&url, &[("allow_http".into(), "true".into())]).unwrap()),
+            Err(_) => eprintln!("SKIPPED on a bucket, because {variable} is not set"),
+        }
     }
     stores
 }
@@ -82,7 +84,8 @@ async fn what_was_put_is_read_back_with_its_hashes_and_ends_for_any_size_and_chu
     for blobs in stores(&place) {
         for (size, chunk) in [(0, 1), (1, 1), (100_000, 7), (3 << 20, 4096), (20 << 20, 300_000), (9 << 20, 9 << 20)] {
             let bytes = pattern(size);
-            let wish = Wish { size: Some(size as u64), at_most: Some(size as u64), head: 5000, tail: 1536 };
+            let (size_wish, suffices) = (Some(size as u64), None);
+            let wish = Wish { size: size_wish, at_most: size_wish, head: 5000, tail: 1536, suffices };
             let id = BlobId::random();
             let stored = blobs.put(id, chunks(&bytes, chunk), &wish, Box::new(anything)).await.unwrap();
             assert_eq!(stored.size, size as u64);
@@ -92,6 +95,21 @@ async fn what_was_put_is_read_back_with_its_hashes_and_ends_for_any_size_and_chu
             assert_eq!(stored.tail, bytes[size - size.min(1536)..]);
             assert_eq!(blobs.size(id).await.unwrap(), Some(size as u64));
             assert!(read(&blobs, id, None).await.unwrap() == bytes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_more_of_the_first_bytes_is_kept_than_the_first_of_them_ask_for() {
+    let place = folder();
+    for (announced, kept) in [(0_u32, 4096), (5000, 5000), (u32::MAX, 9000)] {
+        let mut bytes = pattern(20_000);
+        bytes[..4].copy_from_slice(&announced.to_le_bytes());
+        let suffices = |start: &[u8]| u32::from_le_bytes(start[..4].try_into().unwrap()) as usize;
+        for chunk in [1, 3000, 20_000] {
+            let wish = Wish { head: 9000, suffices: Some(suffices), ..Wish::default() };
+            let put = place.blobs.put(BlobId::random(), chunks(&bytes, chunk), &wish, Box::new(anything)).await;
+            assert!(put.unwrap().head == bytes[..kept], "{announced} {chunk}");
         }
     }
 }

@@ -1,18 +1,56 @@
 //! An upload in parts that is either completed or leaves nothing: dropping it halfway aborts it.
+//!
+//! A part is kept in memory until the store has it, so [`Lanes`] bound what all uploads to a store have on its way
+//! together. Only whole parts wait for a lane: a slow client holds none while its part is gathered.
 
 use super::digests::Block;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, Result, path::Path};
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-/// Parts on their way at once, besides the one that is being gathered.
-const PARALLEL: usize = 2;
-
 /// S3 refuses smaller parts, but for the last.
-const SMALLEST_PART: u64 = 8 << 20;
+const SMALLEST_PART: u64 = 5 << 20;
+/// What a lane carries.
+const LANE: usize = 512 << 10;
+
+/// What may be on its way to a store at once.
+#[derive(Debug)]
+pub struct Lanes {
+    free: Arc<Semaphore>,
+    all: u32,
+    /// Parts of one upload, besides the one that is being gathered.
+    parts: usize,
+}
+
+impl Lanes {
+    /// A folder takes parts one after the other: with one being written and one waiting it has no pause.
+    pub fn to_folder() -> Self {
+        Self::new(16 << 20, 2)
+    }
+
+    /// The way is long, and several parts fill it.
+    pub fn to_bucket() -> Self {
+        Self::new(40 << 20, 4)
+    }
+
+    fn new(bytes: usize, parts: usize) -> Self {
+        let all = bytes / LANE;
+        Self { free: Arc::new(Semaphore::new(all)), all: u32::try_from(all).unwrap_or(u32::MAX), parts }
+    }
+
+    /// Waits until there is room for a part. One larger than all lanes together takes them all.
+    async fn enter(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(bytes.div_ceil(LANE)).unwrap_or(u32::MAX).clamp(1, self.all);
+        let entered = self.free.clone().acquire_many_owned(wanted).await;
+        entered.map_err(|source| object_store::Error::Generic { store: "lanes", source: source.into() })
+    }
+}
+
 /// A store accepts 10,000 parts; some are kept in reserve for sizes that were announced wrongly.
 const PARTS: u64 = 9_000;
-/// After so many parts of one size, the next are twice as large: without an announced size, 10,000 parts reach 8 TiB.
+/// After so many parts of one size, the next are twice as large: without an announced size, 10,000 parts reach almost
+/// 5 TiB.
 const PARTS_OF_A_SIZE: u64 = 1_000;
 
 /// How large the part with this number (from 0) shall be, in bytes.
@@ -27,30 +65,38 @@ pub struct Upload {
     /// `None` once completed or aborted.
     parts: Option<Box<dyn MultipartUpload>>,
     running: JoinSet<Result<()>>,
+    lanes: Arc<Lanes>,
 }
 
 impl Upload {
-    pub async fn start(store: &Arc<dyn ObjectStore>, key: &Path) -> Result<Self> {
-        Ok(Self { parts: Some(store.put_multipart(key).await?), running: JoinSet::new() })
+    pub async fn start(store: &Arc<dyn ObjectStore>, key: &Path, lanes: &Arc<Lanes>) -> Result<Self> {
+        Ok(Self { parts: Some(store.put_multipart(key).await?), running: JoinSet::new(), lanes: Arc::clone(lanes) })
     }
 
     /// Starts sending a part; waits for earlier ones when too many are on their way.
     pub async fn send(&mut self, part: Block) -> Result<()> {
-        while self.running.len() >= PARALLEL {
+        // A part that failed while the client was slow is told now.
+        while let Some(sent) = self.running.try_join_next() {
+            taken(sent)?;
+        }
+        while self.running.len() >= self.lanes.parts {
             self.wait_for_one().await?;
         }
+        let part = part.into_iter().collect::<PutPayload>();
+        let lane = self.lanes.enter(part.content_length()).await?;
         if let Some(parts) = &mut self.parts {
-            self.running.spawn(parts.put_part(part.into_iter().collect::<PutPayload>()));
+            let sending = parts.put_part(part);
+            self.running.spawn(async move {
+                let sent = sending.await;
+                drop(lane);
+                sent
+            });
         }
         Ok(())
     }
 
     async fn wait_for_one(&mut self) -> Result<()> {
-        match self.running.join_next().await {
-            None => Ok(()),
-            Some(Ok(sent)) => sent,
-            Some(Err(source)) => Err(object_store::Error::JoinError { source }),
-        }
+        self.running.join_next().await.map_or(Ok(()), taken)
     }
 
     /// Waits until every part has been taken, so that completing is all that's left.
@@ -80,6 +126,10 @@ impl Upload {
     }
 }
 
+fn taken(sent: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    sent.unwrap_or_else(|source| Err(object_store::Error::JoinError { source }))
+}
+
 async fn abort(mut parts: Box<dyn MultipartUpload>) {
     if let Err(error) = parts.abort().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "an unfinished upload could not be removed");
@@ -103,9 +153,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_thousand_parts_hold_eight_terabytes_even_unannounced() {
+    fn ten_thousand_parts_hold_almost_five_terabytes_even_unannounced() {
         let total: u64 = (0..10_000).map(|number| part_size(number, None)).sum();
-        assert!(total > 7 << 40);
+        assert!(total > (5 << 40) / 100 * 99);
     }
 
     #[test]

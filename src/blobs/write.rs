@@ -1,7 +1,8 @@
 //! Writing a blob: count, hash, keep both ends for the inspector, send in parts, and only then decide.
 //!
-//! Memory stays constant: one part being gathered, two on their way, a few blocks before each hash. Small chunks are
-//! copied together first, because a client that sends single bytes would otherwise cost a handle of 32 bytes for each.
+//! Memory stays constant: one part being gathered, few on their way (fewer where many upload at once), a few blocks before
+//! each hash. Small chunks are copied together first, because a client that sends single bytes would otherwise cost a
+//! handle of 32 bytes for each.
 
 use super::digests::{Block, Digests, Sums};
 use super::flush::Flush;
@@ -16,9 +17,11 @@ use std::pin::pin;
 /// Chunks below this size are copied together.
 const SMALL: usize = 16 << 10;
 /// How much is gathered before the hashes and the part are given it.
-const BLOCK: usize = 512 << 10;
+const BLOCK: usize = 256 << 10;
 /// Parts of a folder's file: nothing limits their number, so they are small.
-const LOCAL_PART: u64 = 2 << 20;
+const LOCAL_PART: u64 = 512 << 10;
+/// So many of the first bytes tell how many the judge will look at.
+const TELLING: usize = 4 << 10;
 
 /// What an upload is held to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +33,9 @@ pub struct Wish {
     /// How many of the first and last bytes to hand to the judge.
     pub head: usize,
     pub tail: usize,
+    /// By the first four KiB: how many of the first bytes the judge will look at; no more than `head` are kept. Without
+    /// it, all of `head` are.
+    pub suffices: Option<fn(&[u8]) -> usize>,
 }
 
 /// What was written.
@@ -62,7 +68,7 @@ impl Blobs {
         match writer.receive(stream).await {
             Ok(()) => writer.conclude(judge).await,
             Err(error) => {
-                writer.give_up().await;
+                writer.give_up(&error).await;
                 Err(error)
             }
         }
@@ -75,6 +81,10 @@ struct Writer<'a> {
     wish: &'a Wish,
     size: u64,
     head: BytesMut,
+    /// How many bytes of it are wanted, as far as is known.
+    head_wanted: usize,
+    /// `None` once it was asked.
+    suffices: Option<fn(&[u8]) -> usize>,
     tail: BytesMut,
     /// `None` once they are summed up.
     digests: Option<Digests>,
@@ -128,6 +138,8 @@ impl<'a> Writer<'a> {
             wish,
             size: 0,
             head: BytesMut::new(),
+            head_wanted: if wish.suffices.is_some() { wish.head.min(TELLING) } else { wish.head },
+            suffices: wish.suffices,
             tail: BytesMut::new(),
             digests: Some(Digests::start()),
             block: Gathering::default(),
@@ -162,14 +174,26 @@ impl<'a> Writer<'a> {
         if self.wish.size.is_some_and(|size| self.size > size) {
             return Err(Error::bad_request("More image data was received than announced"));
         }
-        let missing = self.wish.head - self.head.len();
-        self.head.extend_from_slice(&chunk[..chunk.len().min(missing)]);
+        self.keep_head(&chunk);
         self.keep_tail(&chunk);
         self.block.push(chunk);
         if self.block.bytes >= BLOCK {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    fn keep_head(&mut self, mut chunk: &[u8]) {
+        loop {
+            let missing = self.head_wanted.saturating_sub(self.head.len());
+            let (now, rest) = chunk.split_at(chunk.len().min(missing));
+            self.head.extend_from_slice(now);
+            chunk = rest;
+            match self.suffices.take_if(|_| self.head.len() >= self.head_wanted) {
+                Some(suffices) => self.head_wanted = suffices(&self.head).min(self.wish.head),
+                None => return,
+            }
+        }
     }
 
     fn keep_tail(&mut self, chunk: &[u8]) {
@@ -210,19 +234,19 @@ impl<'a> Writer<'a> {
         self.parts += 1;
         let sent = match &mut self.upload {
             Some(upload) => upload.send(part).await,
-            none => match Upload::start(&self.blobs.store, &self.blobs.key(self.id)).await {
+            none => match Upload::start(&self.blobs.store, &self.blobs.key(self.id), &self.blobs.lanes).await {
                 Ok(upload) => none.insert(upload).send(part).await,
                 Err(error) => Err(error),
             },
         };
-        sent.map_err(|error| failure(self.id, error))
+        sent.map_err(|error| refused(self.id, error))
     }
 
     async fn conclude(mut self, judge: Judge<'_>) -> Result<Stored> {
         match self.sum_up(judge).await {
             Ok(stored) => self.publish().await.map(|()| stored),
             Err(error) => {
-                self.give_up().await;
+                self.give_up(&error).await;
                 Err(error)
             }
         }
@@ -257,15 +281,30 @@ impl<'a> Writer<'a> {
             }
         };
         if let Err(error) = published {
-            let _ = self.blobs.delete(self.id).await;
-            return Err(failure(self.id, error));
+            let error = refused(self.id, error);
+            if !error.is_transient() {
+                let _ = self.blobs.delete(self.id).await;
+            }
+            return Err(error);
         }
         Ok(())
     }
 
-    async fn give_up(self) {
-        if let Some(upload) = self.upload {
+    /// `why` may be that the store is away: then nobody is kept waiting for it once more, and dropping the upload aborts
+    /// it, as soon as that is possible.
+    async fn give_up(self, why: &Error) {
+        if let Some(upload) = self.upload
+            && !why.is_transient()
+        {
             upload.abort().await;
         }
+    }
+}
+
+/// What isn't found where bytes are to be written is the bucket, not the blob.
+fn refused(id: BlobId, error: object_store::Error) -> Error {
+    match error {
+        error @ object_store::Error::NotFound { .. } => Error::unavailable("The image store", error),
+        error => failure(id, error),
     }
 }

@@ -230,7 +230,7 @@ impl ImportImage {
         let (limits, length) = (self.rules.limits, fetched.length);
         let room = cx.db.read(move |tx| room(tx, &limits, image, Some(image), length)).await?;
         let at_most = (self.rules.size_limit > 0).then_some(self.rules.size_limit).into_iter().chain(room).min();
-        let wish = Wish { size: fetched.length, at_most, head: 0, tail: 0 };
+        let wish = Wish { size: fetched.length, at_most, ..Wish::default() };
         let data = self.put(cx, &place, fetched.bytes, &wish, Box::new(|_| Ok(()))).await?;
         let (now, blob) = (cx.clock.now(), place.blob);
         let held = cx.db.write(move |tx| image_imports::finish_fetch(tx, image, blob, &data, now)).await?;

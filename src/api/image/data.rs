@@ -9,7 +9,7 @@ use crate::cloud::image::import::Method;
 use crate::cloud::image::inspect::inspect;
 use crate::cloud::image::limits::full;
 use crate::cloud::image::{Image, Place, Status};
-use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
+use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES, head_needed};
 use crate::error::{Error, Result, with_causes};
 use crate::http::call::{BodyStream, Head};
 use crate::http::reply::{Empty, RawBody, RawReply};
@@ -159,7 +159,7 @@ fn wish<B>(call: &Call<B>) -> Result<Wish> {
     }
     let size = announced(&call.head)?;
     let at_most = largest(&call.cx.state, size)?;
-    Ok(Wish { size, at_most, head: HEAD_BYTES, tail: TAIL_BYTES })
+    Ok(Wish { size, at_most, head: HEAD_BYTES, tail: TAIL_BYTES, suffices: Some(head_needed) })
 }
 
 /// How many bytes any image may have.

@@ -27,7 +27,7 @@ use super::stores;
 use crate::api::{Call, Context, State};
 use crate::blobs::{Part, Wish};
 use crate::cloud::image::Place;
-use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
+use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES, head_needed};
 use crate::error::{Error, Kind, Result, with_causes};
 use crate::http::call::{BodyStream, Head};
 use crate::http::reply::RawReply;
@@ -254,7 +254,13 @@ async fn conclude(cx: &Context, image: &str, id: ImageId, size: u64) -> Result<(
             })
             .await?;
         let body = BodyStream::new(cx.state.stores.parts().read(parts), Some(size));
-        let wish = Wish { size: Some(size), at_most: admitted.most(), head: HEAD_BYTES, tail: TAIL_BYTES };
+        let wish = Wish {
+            size: Some(size),
+            at_most: admitted.most(),
+            head: HEAD_BYTES,
+            tail: TAIL_BYTES,
+            suffices: Some(head_needed),
+        };
         let filled = admitted.run(&cx.state, place, body, &wish).await;
         if let Err(error) = &filled
             && is_for_good(error)

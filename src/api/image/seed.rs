@@ -5,7 +5,7 @@ use crate::api::State;
 use crate::blobs::Wish;
 use crate::clock::Timestamp;
 use crate::cloud::image::{Image, Status, Visibility};
-use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
+use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES, head_needed};
 use crate::error::{Error, Result};
 use crate::http::call::BodyStream;
 use crate::ids::{ImageId, ProjectId};
@@ -32,7 +32,8 @@ pub async fn seed(state: &Arc<State>, project: &ProjectId, file: &Path) -> Resul
     let unreadable = |error: std::io::Error| Error::bad_request(format!("can't read {}: {error}", file.display()));
     let source = tokio::fs::File::open(file).await.map_err(unreadable)?;
     let size = source.metadata().await.map_err(unreadable)?.len();
-    let wish = Wish { size: Some(size), at_most: None, head: HEAD_BYTES, tail: TAIL_BYTES };
+    let wish =
+        Wish { size: Some(size), at_most: None, head: HEAD_BYTES, tail: TAIL_BYTES, suffices: Some(head_needed) };
     let id = image.id;
     fill(state, image, BodyStream::new(Box::pin(pieces(source)), Some(size)), &wish).await?;
     Ok(id)
