@@ -124,6 +124,9 @@ impl Workflow for ImportImage {
                     Err(error) => {
                         let error = crate::error::with_causes(&error);
                         tracing::warn!(%image, store, error, "an image could not be brought to a store");
+                        let begun = store.clone();
+                        let left = cx.db.write(move |tx| image_copies::abandon(tx, image, &begun)).await?;
+                        self.clear(cx, left).await;
                         refused.push(store.clone());
                         failed.push(store.clone());
                     }
