@@ -91,7 +91,13 @@ pub struct Lab {
 
 impl Lab {
     pub fn open(daemon: Daemon) -> Self {
+        Self::open_with(daemon, |_| {})
+    }
+
+    /// One with further settings.
+    pub fn open_with(daemon: Daemon, set: impl FnOnce(&mut Cloud)) -> Self {
         let mut cloud = Cloud::new();
+        set(&mut cloud);
         let image = cloud.folder().join("empty.qcow2");
         let made = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&image).arg("1M").status();
         assert!(made.unwrap().success());

@@ -8,8 +8,8 @@ here=$(dirname "$(readlink -f "$0")")
 checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
-in_test="format lints licences unit compat journey cloud_init tempest_identity fuzz"
-in_verify="format lints licences advisories unit unit_postgres compat journey journey_simulated cloud_init identity_commands terraform horizon tempest tempest_compliance oracle fresh fuzz"
+in_test="format lints licences unit compat object_stores journey cloud_init tempest_identity fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated cloud_init identity_commands terraform horizon tempest tempest_compliance oracle fresh fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -23,6 +23,8 @@ passed=0 failed=0 table=()
 clean_up() {
   for cloud in "$work"/cloud-*; do [ -d "$cloud" ] && "$here/harness/cloud.sh" stop "$cloud"; done
   [ -d "$work/libvirtd" ] && "$here/harness/libvirtd.sh" stop "$work/libvirtd"
+  [ -d "$work/s3" ] && "$here/harness/s3.sh" stop "$work/s3"
+  [ -d "$work/azurite" ] && "$here/harness/azurite.sh" stop "$work/azurite"
   [ -d "$work/postgres" ] && "$here/harness/postgres.sh" stop "$work/postgres"
   [ "$failed" = 0 ] && rm -rf "$work"
 }
@@ -92,6 +94,27 @@ part_unit_postgres() {
   TEST_STORE=postgres "$cargo" test --quiet --locked --lib --test compat
 }
 part_compat() { engines; GAPURA_TEST_GUEST=$(guest) "$cargo" test --quiet --locked --test compat; }
+
+# Images in real buckets, S3's and Azure's. Tests of this kind are in "unit" and "compat" too, and skipped there.
+part_object_stores() {
+  local s3 azurite status=0
+  s3=$("$here/harness/s3.sh" start "$work/s3") || { skip "no S3 server could be started, so no image is kept in a bucket"; return; }
+  azurite=$("$here/harness/azurite.sh" start "$work/azurite") || echo "SKIPPED: no Azurite could be started"
+  engines
+  ( . "$s3"
+    export GAPURA_TEST_S3=$work/s3 TEST_S3_URL=s3://$S3_BUCKET/unit AWS_ENDPOINT=$S3_ENDPOINT
+    if [ -n "$azurite" ]; then
+      . "$azurite"
+      export GAPURA_TEST_AZURITE=$work/azurite TEST_AZURE_URL=az://$AZURE_CONTAINER/unit
+    fi
+    "$cargo" test --quiet --locked --lib blobs:: || exit
+    "$cargo" test --quiet --locked --test compat object_stores:: ) > "$work/object_stores.out" 2>&1 || status=$?
+  # Only some of each program's tests are run, which the count of a part leaves out.
+  sed 's/^test result: .* \([0-9]\+\) passed; \([0-9]\+\) failed;.*/\1 passed, \2 failed/' "$work/object_stores.out"
+  "$here/harness/s3.sh" stop "$work/s3"
+  if [ -n "$azurite" ]; then "$here/harness/azurite.sh" stop "$work/azurite"; fi
+  return $status
+}
 
 gapura() { echo "${CARGO_TARGET_DIR:-$checkout/target}/$profile/gapura"; }
 guest() {

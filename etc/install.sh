@@ -18,8 +18,9 @@ guest="cpio dosfstools mtools syslinux syslinux-common"
 networking="iproute2 nftables dnsmasq-base conntrack procps iputils-ping"
 client="python3 python3-venv"
 testing="debootstrap slirp4netns postgresql postgresql-contrib genisoimage wrk curl openssl"
+object_storage="ceph-mon ceph-osd ceph-common radosgw"
 wanted="$hypervisor $building $guest $networking $client"
-[ "$purpose" = run ] || wanted="$wanted $testing"
+[ "$purpose" = run ] || wanted="$wanted $testing $object_storage"
 
 [ -e /etc/debian_version ] && command -v apt-get > /dev/null ||
   fail "this is not Debian: install libvirt 11.3 or newer with its headers, QEMU 10, a C compiler, mold and cargo yourself"
