@@ -1,11 +1,12 @@
 #!/bin/bash
 # run.sh [PART…]: measures the release build on this machine and prints the tables of benches/README.md.
-# Parts: answers identity scale image_lists footprint transfer create. The last needs root and libvirt; nothing else should run
+# Parts: answers identity scale image_lists footprint transfer crowd crowd_s3 create. The last needs root and libvirt, crowd_s3 Ceph's
+# radosgw and 12 GiB of memory (CROWD and CROWD_MIB make both crowds smaller); nothing else should run
 # meanwhile. PEER=FILE names a Keystone to measure `identity` beside (compat-tests/bench/sides.py says what is in the file).
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 checkout=$(readlink -f "$here/../..")
-parts=${*:-answers identity scale image_lists footprint transfer create}
+parts=${*:-answers identity scale image_lists footprint transfer crowd crowd_s3 create}
 cd "$checkout"
 cargo=$(etc/cargo.sh)
 "$cargo" build --release --locked --quiet
@@ -14,7 +15,10 @@ image=$checkout/target/gapura-test.qcow2
 [ -e "$image" ] || etc/guest/build.sh "$image"
 python=$(compat-tests/clients/venv.sh openstackclient python-openstackclient)/bin/python
 work=$(mktemp -d /tmp/gapura-bench.XXXXXX)
-stop() { compat-tests/harness/cloud.sh stop "$work/cloud"; }
+stop() {
+  compat-tests/harness/cloud.sh stop "$work/cloud"
+  if [ -d "$work/s3" ]; then compat-tests/harness/s3.sh stop "$work/s3"; fi
+}
 trap 'stop; rm -rf "$work"' EXIT
 
 echo "$(date -u '+%F'), commit $(git rev-parse --short HEAD), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg) at the start"
@@ -23,7 +27,16 @@ for part in $parts; do
   if [ "$part" = create ]; then hypervisor=qemu; fi
   # A fresh cloud for each: one part's memory and rows are none of the next one's.
   rm -rf "$work/cloud"
-  environment=$(PROGRAM=$program GAPURA_INIT__IMAGE=$image GAPURA_HYPERVISOR=$hypervisor compat-tests/harness/cloud.sh start "$work/cloud")
-  ( . "$environment"; printf '\n### %s\n\n' "$part"; "$python" "$here/$part.py" "$program" )
+  script=$part settings=()
+  case $part in
+    crowd) settings=(CROWD_MOST_MIB=150) ;;
+    crowd_s3)
+      script=crowd
+      . "$(S3_BYTES=$((10 << 30)) compat-tests/harness/s3.sh start "$work/s3")"
+      settings=(CROWD_MOST_MIB=450 "GAPURA_IMAGES__STORE=s3://$S3_BUCKET/bench" "AWS_ENDPOINT=$S3_ENDPOINT" AWS_ALLOW_HTTP=true)
+      ;;
+  esac
+  environment=$(env "${settings[@]}" PROGRAM=$program GAPURA_INIT__IMAGE=$image GAPURA_HYPERVISOR=$hypervisor compat-tests/harness/cloud.sh start "$work/cloud")
+  ( . "$environment"; printf '\n### %s\n\n' "$part"; env "${settings[@]}" "$python" "$here/$script.py" "$program" )
   stop
 done
