@@ -1,7 +1,7 @@
 //! The bytes of an image: taken once, whole, checked against what they were declared to be; given out by range.
 
 use super::seen::{self, Seen};
-use super::{imports, range, resume, stores};
+use super::{imports, range, resume, resume_fields, stores};
 use crate::api::{Call, Context, State};
 use crate::blobs::{Stored, Wish};
 use crate::clock::Timestamp;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// One that says whether it is complete begins an upload that can go on later ([`resume`]); any other is taken whole or not
 /// at all, as upstream does.
 pub async fn upload(call: Call<BodyStream>) -> Result<RawReply> {
-    if call.head.header(resume::COMPLETE).is_some() {
+    if call.head.header(resume_fields::COMPLETE).is_some() {
         return resume::create(call).await;
     }
     let mut wish = wish(&call)?;

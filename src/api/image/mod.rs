@@ -21,6 +21,7 @@ mod metadefs_tests;
 mod patch;
 mod range;
 mod resume;
+mod resume_fields;
 #[cfg(test)]
 mod resume_tests;
 mod schemas;

@@ -22,6 +22,10 @@
 //! image was declared to be, the upload is over. One that gets nothing for `images.upload_seconds` is swept.
 
 use super::data::{self, least};
+use super::resume_fields::{
+    COMPLETE, LENGTH, OFFSET, expect_media_type, inconsistent, is_last, mismatch, number, progress, too_long,
+    whole_size,
+};
 use super::seen::{self, Seen};
 use super::stores;
 use crate::api::{Call, Context, State};
@@ -29,19 +33,14 @@ use crate::blobs::{Part, Wish};
 use crate::cloud::image::Place;
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES, head_needed};
 use crate::error::{Error, Kind, Result, with_causes};
-use crate::http::call::{BodyStream, Head};
+use crate::http::call::BodyStream;
 use crate::http::reply::RawReply;
 use crate::ids::{BlobId, ImageId};
 use crate::store::Tx;
 use crate::store::image_uploads::{self, Unfinished};
 use futures::StreamExt;
 use http::StatusCode;
-use serde_json::json;
 use std::sync::Arc;
-
-pub const COMPLETE: &str = "upload-complete";
-const OFFSET: &str = "upload-offset";
-const LENGTH: &str = "upload-length";
 
 /// What comes between two syncs is lost with the process, and sent again.
 const BETWEEN_SYNCS: u64 = 16 << 20;
@@ -89,6 +88,8 @@ pub async fn create(call: Call<BodyStream>) -> Result<RawReply> {
 
 /// `PATCH /v2/images/{image_id}/file/upload`: more of it.
 pub async fn append(call: Call<BodyStream>) -> Result<RawReply> {
+    // Before anything is said of the request: of another's image there is nothing to say.
+    seen::read(&call, |_, cx, seen| seen.allow(cx, "upload_image")).await?;
     expect_media_type(&call.head, "application/partial-upload")?;
     let is_last = is_last(&call.head)?;
     let start = number(&call.head, OFFSET)?
@@ -287,74 +288,4 @@ async fn give_up(state: &Arc<State>, id: ImageId) {
 
 fn taken_over() -> Error {
     Error::conflict("The upload was ended, or went on in another request")
-}
-
-fn too_long(size: u64) -> Error {
-    Error::TooLarge(format!("More image data was sent than the {size} bytes that were announced"))
-}
-
-fn inconsistent(known: u64, said: u64) -> Error {
-    Error::bad_request(format!("The upload has {known} bytes by what was said before, and {said} by this request"))
-}
-
-fn expect_media_type(head: &Head, expected: &str) -> Result<()> {
-    let media_type = head.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if media_type == expected {
-        return Ok(());
-    }
-    Err(Error::UnsupportedMediaType(format!("Invalid content type {media_type}")))
-}
-
-/// Does the request say that it brings the end?
-fn is_last(head: &Head) -> Result<bool> {
-    match head.header(COMPLETE).map(str::trim) {
-        Some("?1") => Ok(true),
-        Some("?0") => Ok(false),
-        _ => Err(Error::bad_request("Upload-Complete must be ?1 or ?0")),
-    }
-}
-
-fn number(head: &Head, name: &'static str) -> Result<Option<u64>> {
-    let wrong = |_| Error::bad_request(format!("{name} is no number of bytes"));
-    // A structured field's number ends at 15 digits, and so does what a database's can hold.
-    let text = head.header(name).map(str::trim);
-    text.map(|text| text.parse::<u64>().map_err(wrong)).transpose()?.map_or(Ok(None), |number| {
-        if number < 1_000_000_000_000_000 { Ok(Some(number)) } else { Err(too_long(999_999_999_999_999)) }
-    })
-}
-
-/// How many bytes the whole has, as far as this request says: by `Upload-Length`, or because it brings the end.
-fn whole_size(head: &Head, carried: Option<u64>, start: u64, is_last: bool) -> Result<Option<u64>> {
-    let announced = number(head, LENGTH)?;
-    let ending = carried.filter(|_| is_last).map(|carried| start.saturating_add(carried));
-    match (announced, ending) {
-        (Some(announced), Some(ending)) if announced != ending => Err(inconsistent(announced, ending)),
-        (announced, ending) => Ok(announced.or(ending)),
-    }
-}
-
-/// How far the upload is, and how long it may wait.
-fn progress(reply: RawReply, upload: &Unfinished, now: i64) -> RawReply {
-    let left = upload.expires_at.seconds().saturating_sub(now).max(0);
-    let reply = reply
-        .header(COMPLETE, "?0")
-        .header(OFFSET, &upload.received.to_string())
-        .header("upload-limit", &format!("max-age={left}"));
-    match upload.size {
-        Some(size) => reply.header(LENGTH, &size.to_string()),
-        None => reply,
-    }
-}
-
-/// The bytes belong elsewhere: where, the draft's problem type says.
-fn mismatch(expected: u64, provided: u64) -> RawReply {
-    let problem = json!({
-        "type": "https://iana.org/assignments/http-problem-types#mismatching-upload-offset",
-        "title": "offset from request does not match offset of resource",
-        "expected-offset": expected,
-        "provided-offset": provided,
-    });
-    RawReply::bytes(StatusCode::CONFLICT, "application/problem+json", problem.to_string())
-        .header(COMPLETE, "?0")
-        .header(OFFSET, &expected.to_string())
 }

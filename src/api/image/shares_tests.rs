@@ -139,6 +139,42 @@ async fn only_an_administrator_gives_an_image_to_another_project_and_its_shares_
 }
 
 #[tokio::test]
+async fn each_role_sees_of_a_share_what_it_may_and_changes_no_more() {
+    let cloud = Cloud::new().await;
+    let (alice, bob, carol) = (cloud.member("alice").await, cloud.member("bob").await, cloud.member("carol").await);
+    let (her_reader, his_reader) =
+        (cloud.with_role("rita", "reader", "alice").await, cloud.with_role("rob", "reader", "bob").await);
+    let admin = cloud.admin().await;
+    let id = active(&alice, json!({}), b"x").await;
+    let path = offer(&alice, &id, &bob, json!({})).await;
+    let members = format!("/image/v2/images/{id}/members");
+    // Who asks; the list of members and how many are in it, that one, adding one, answering, withdrawing.
+    let accept = json!({"status": "accepted"});
+    for (name, client, listed, shown, added, answered, withdrawn) in [
+        ("the owner's reader", &her_reader, Some(1), 200, 403, 403, 403),
+        ("the member's reader", &his_reader, Some(1), 200, 403, 403, 403),
+        ("the member", &bob, Some(1), 200, 403, 200, 403),
+        ("a stranger", &carol, None, 404, 404, 404, 404),
+        ("the owner", &alice, Some(1), 200, 409, 403, 204),
+    ] {
+        let list = client.get(&members).await;
+        let count = (list.status == 200).then(|| list.json()["members"].as_array().unwrap().len());
+        assert_eq!(count, listed, "{name}");
+        assert_eq!(client.get(&path).await.status, shown, "{name}");
+        assert_eq!(client.post(&members, json!({"member": bob.project_id})).await.status, added, "{name}");
+        assert_eq!(client.put(&path, accept.clone()).await.status, answered, "{name}");
+        assert_eq!(client.delete(&path).await.status, withdrawn, "{name}");
+    }
+    // An administrator may do all of it, for either side.
+    assert_eq!(admin.post(&members, json!({"member": bob.project_id})).await.status, 200);
+    assert_eq!(admin.put(&path, accept).await.status, 200);
+    assert_eq!(listed(&his_reader).await, [id.as_str()]);
+    assert_eq!(download(&his_reader, &id, &[]).await.status, 403, "as upstream: a reader downloads nothing");
+    assert_eq!(admin.delete(&path).await.status, 204);
+    assert_eq!(show(&his_reader, &id).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_server_from_a_shared_image_runs_on_when_the_share_is_withdrawn_or_expires() {
     let mut site = Site::new().await;
     let cloud = &site.cloud;

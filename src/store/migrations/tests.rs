@@ -177,6 +177,19 @@ const ROWS: &[(&str, &[&str])] = &[
             "INSERT INTO metadef_associations (namespace_id, resource_type, created_at) VALUES ('m', 'OS::Glance::Image', 1)",
         ],
     ),
+    (
+        "0054_image_shares",
+        &["INSERT INTO image_members (image_id, member, status, expires_at, purpose, created_at, updated_at)
+           VALUES ('i', 'for a while', 'pending', 2, 'a course', 1, 1)"],
+    ),
+    (
+        "0055_image_uploads",
+        &[
+            "INSERT INTO image_uploads (image_id, writer, store, received, expires_at, created_at)
+             VALUES ('i', 'w', 'default', 1, 2, 1)",
+            "INSERT INTO image_upload_parts (image_id, start, size, file) VALUES ('i', 0, 1, 'w')",
+        ],
+    ),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {
