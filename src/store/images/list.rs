@@ -6,7 +6,8 @@
 //! What a project sees is several kinds of images: its own, public ones, those shared with it. One condition with OR
 //! would have an engine go through the table to find a page of them. So each kind is asked for by itself, from an index
 //! that has it in order, no further than the page is long, and the page is what comes first of them all: it costs the same
-//! in a table of ten images and of a hundred thousand.
+//! in a table of ten images and of a hundred thousand. (What is shared with the caller is sorted whole; it grows with their
+//! shares, not with the table.)
 
 use super::{COLUMNS, complete, from_row, get};
 use crate::clock::Timestamp;
