@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["metrics", "versioned"]),
     ("api", &["http", "cloud", "tasks", "store", "blobs", "audit", "keys", "metrics", "vault", "versioned"]),
-    ("tasks", &["cloud", "store", "hypervisor", "fabric", "disks", "blobs"]),
+    ("tasks", &["cloud", "store", "hypervisor", "fabric", "disks", "blobs", "vault"]),
     ("cloud", &[]),
     ("store", &["cloud", "args"]),
     ("hypervisor", &[]),

@@ -29,9 +29,11 @@ mod lab;
 mod libvirt_away;
 mod object_stores;
 mod offline;
+mod regions;
 mod serving;
 mod specs;
 mod unauthorized;
+mod web_download;
 
 // What `client` names.
 use gapura::{api, http};

@@ -224,7 +224,7 @@ impl Config {
         if self.database_url.is_empty() {
             self.database_url = format!("sqlite:{}", state.join("gapura.db").display());
         }
-        self.images.complete(&state)?;
+        self.images.complete(&state, self.listen)?;
         if self.compute.disks.as_os_str().is_empty() {
             self.compute.disks = state.join("machines");
         }
@@ -245,7 +245,7 @@ fn known_keys() -> toml::Table {
 
 /// Is this table free-form?
 fn is_open(path: &str) -> bool {
-    matches!(path, "images.store_options" | "images.stores")
+    matches!(path, "images.store_options" | "images.stores" | "images.inject_metadata_properties.inject")
 }
 
 fn check_keys(given: &toml::Table, known: &toml::Table, at: &str) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings, image_imports, images};
 use crate::tasks::reconcile::{Ratios, Reconciler};
-use crate::tasks::{Runner, RunnerSettings, sweep_images, workflows};
+use crate::tasks::{Importing, Runner, RunnerSettings, convert_image, sweep_images, workflows};
 use crate::vault::{self, Vault};
 use std::collections::HashMap;
 use std::fs;
@@ -61,10 +61,12 @@ impl Program {
         let settings = RunnerSettings { owner, ..RunnerSettings::default() };
         let grace = Duration::from_secs(config.compute.shutdown_timeout.into());
         let images = config.images.rules()?;
-        let work = workflows(&stores, &images.imports(), grace);
-        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
         let keys = Keys::load_or_create(&keys_folder(&config), now)?;
-        let vault = Vault::load_or_create(&credential_keys_folder(&config), now)?;
+        let vault = Arc::new(Vault::load_or_create(&credential_keys_folder(&config), now)?);
+        let limits_region = config.quota.unified_limits.then(|| config.region.clone());
+        let importing = Importing { rules: images.imports(limits_region), vault: vault.clone() };
+        let work = workflows(&stores, &importing, grace);
+        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
         let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {
             db,
@@ -118,6 +120,9 @@ impl Program {
             for store in self.state.stores.iter() {
                 store.blobs.forget_uploads().await?;
             }
+        }
+        if let Err(error) = convert_image::clear(&self.state.images.plugins.conversion.folder) {
+            tracing::warn!(%error, "what earlier conversions of images left could not be cleared away");
         }
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {

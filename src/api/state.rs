@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::cloud::policy::Policy;
 use crate::metrics::Metrics;
 use crate::store::Db;
-use crate::tasks::{Hosts, Runner};
+use crate::tasks::{Hosts, Importing, Runner};
 use std::sync::Arc;
 
 /// The program's parts. Everything in it is cheap to share and safe to use from many requests at once.
@@ -35,6 +35,11 @@ pub struct State {
 }
 
 impl State {
+    /// What imports go by.
+    pub fn importing(&self) -> Importing {
+        Importing { rules: self.images.imports(self.limits_region()), vault: self.identity.vault.clone() }
+    }
+
     /// The region whose registered limits hold for compute and images; `None` where they don't.
     pub fn limits_region(&self) -> Option<String> {
         self.unified_limits.then(|| self.region.clone())

@@ -29,7 +29,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::{Db, assignments, projects, roles, users};
 use crate::tasks::reconcile::{Ratios, Reconciler};
-use crate::tasks::{Host, Hosts, Runner, RunnerSettings, workflows};
+use crate::tasks::{Host, Hosts, Importing, Runner, RunnerSettings, workflows};
 use crate::vault::Vault;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -99,6 +99,14 @@ impl Cloud {
         Self::made(Db::memory().await, settings, HashMap::new(), own).await
     }
 
+    /// The same, held to identity's limits.
+    pub async fn with_limited_images(names: &[&str], images: ImageSettings) -> Self {
+        let stores = names.iter().map(|name| (*name).to_owned()).collect();
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        let own = Own { stores, images, unified_limits: true, ..Own::default() };
+        Self::made(Db::memory().await, settings, HashMap::new(), own).await
+    }
+
     async fn made(db: Db, settings: IdentitySettings, overrides: HashMap<String, String>, own: Own) -> Self {
         let open = || Blobs::open("memory:///", &[]).unwrap();
         let store = |name: &String| Store { name: name.clone(), description: None, blobs: open() };
@@ -120,7 +128,12 @@ impl Cloud {
             fabric: fabric.clone(),
         };
         let hosts = Hosts::new([host]);
-        let work = workflows(&stores, &images.imports(), Duration::from_secs(1));
+        let vault = Arc::new(Vault::ephemeral().unwrap());
+        let importing = Importing {
+            rules: images.imports(own.unified_limits.then(|| "RegionOne".to_owned())),
+            vault: vault.clone(),
+        };
+        let work = workflows(&stores, &importing, Duration::from_secs(1));
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, RunnerSettings::default());
         let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {
@@ -129,7 +142,7 @@ impl Cloud {
             policy: Policy::new(policy_rules::all(), &overrides).unwrap().with_scopes(policy_rules::scopes()),
             public_url: "http://cloud.test".to_owned(),
             region: "RegionOne".to_owned(),
-            identity: Identity::new(settings, Keys::ephemeral().unwrap(), Vault::ephemeral().unwrap(), &metrics),
+            identity: Identity::new(settings, Keys::ephemeral().unwrap(), vault, &metrics),
             stores,
             images,
             hosts,

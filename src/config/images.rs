@@ -4,11 +4,13 @@ use crate::api::ImageSettings;
 use crate::blobs::{Blobs, Store, Stores};
 use crate::cloud::image::import::Method;
 use crate::cloud::image::limits::{Limits, bytes_of};
+use crate::cloud::image::plugins::{Conversion, Decompression, Injection, Plugin, Plugins, Target};
 use crate::cloud::image::protection::Protections;
 use crate::cloud::web_source::Filter;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ pub struct Images {
     pub tag_quota: i64,
     /// Which roles may do what with which properties; empty: everybody all.
     pub property_protection_file: PathBuf,
-    /// `glance-direct`, `copy-image`, `web-download`.
+    /// `glance-direct`, `copy-image`, `web-download`, `glance-download`.
     pub import_methods: Vec<String>,
     /// Where parts of uploads are kept that can go on where they stopped; empty: `uploads` in the state directory.
     pub uploads: PathBuf,
@@ -40,6 +42,15 @@ pub struct Images {
     pub upload_seconds: i64,
     /// What `web-download` may fetch.
     pub web_download: Filter,
+    /// What `glance-download` takes over.
+    pub glance_download: GlanceDownload,
+    /// `image_decompression`, `image_conversion`, `inject_image_metadata`, `no_op`, in the order in which they are done.
+    pub image_import_plugins: Vec<String>,
+    /// Where images are converted; empty: `import-work` in the state directory.
+    pub work_dir: PathBuf,
+    pub image_conversion: ImageConversion,
+    pub image_decompression: ImageDecompression,
+    pub inject_metadata_properties: InjectMetadata,
 }
 
 impl Default for Images {
@@ -60,7 +71,73 @@ impl Default for Images {
             uploads: PathBuf::new(),
             upload_seconds: rules.upload_seconds,
             web_download: rules.import_filter,
+            glance_download: GlanceDownload { extra_properties: rules.copied_properties },
+            image_import_plugins: Vec::new(),
+            work_dir: PathBuf::new(),
+            image_conversion: ImageConversion::default(),
+            image_decompression: ImageDecompression::default(),
+            inject_metadata_properties: InjectMetadata::default(),
         }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GlanceDownload {
+    /// How the names of properties begin that come with an image of another region.
+    pub extra_properties: Vec<String>,
+}
+
+impl Default for GlanceDownload {
+    fn default() -> Self {
+        Self { extra_properties: ImageSettings::default().copied_properties }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImageConversion {
+    /// `raw` or `qcow2`.
+    pub output_format: String,
+    pub size_limit: u64,
+    pub memory_mb: u64,
+    pub seconds: u64,
+}
+
+impl Default for ImageConversion {
+    fn default() -> Self {
+        let Conversion { target, memory_mb, seconds, size_limit, .. } = Plugins::default().conversion;
+        Self { output_format: target.word().to_owned(), size_limit, memory_mb, seconds }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImageDecompression {
+    pub size_limit: u64,
+    /// How many times the packed size may come out.
+    pub ratio_limit: u64,
+}
+
+impl Default for ImageDecompression {
+    fn default() -> Self {
+        let Decompression { size_limit, ratio_limit } = Plugins::default().decompression;
+        Self { size_limit, ratio_limit }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InjectMetadata {
+    /// Whose images are left alone.
+    pub ignore_user_roles: Vec<String>,
+    pub inject: BTreeMap<String, String>,
+}
+
+impl Default for InjectMetadata {
+    fn default() -> Self {
+        let Injection { ignore_user_roles, inject } = Plugins::default().injection;
+        Self { ignore_user_roles, inject }
     }
 }
 
@@ -95,7 +172,11 @@ impl StoreSetting {
 
 impl Images {
     /// Fills what follows from other settings, and refuses what contradicts itself.
-    pub(super) fn complete(&mut self, state: &Path) -> Result<()> {
+    pub(super) fn complete(&mut self, state: &Path, listen: SocketAddr) -> Result<()> {
+        // Processes may share the folder, and each clears away only what it left itself.
+        self.work_dir =
+            state.join(if self.work_dir.as_os_str().is_empty() { Path::new("import-work") } else { &self.work_dir });
+        self.work_dir.push(listen.to_string().replace([':', '[', ']'], "-"));
         // A relative path is below the state directory; an empty one becomes it.
         let uploads = if self.uploads.as_os_str().is_empty() { Path::new("uploads") } else { &self.uploads };
         self.uploads = state.join(uploads);
@@ -180,6 +261,30 @@ impl Images {
             import_methods: self.import_methods.iter().map(method).collect::<Result<_>>()?,
             import_filter: self.web_download.clone(),
             upload_seconds: self.upload_seconds,
+            copied_properties: self.glance_download.extra_properties.clone(),
+            plugins: self.plugins()?,
+        })
+    }
+
+    fn plugins(&self) -> Result<Plugins> {
+        let wrong = |setting: &str, word: &str, known: Vec<&str>| {
+            Error::bad_request(format!("images.{setting}: {word:?} is none of {}", known.join(", ")))
+        };
+        let plugin = |word: &String| {
+            let known = || Plugin::ALL.iter().map(|plugin| plugin.word()).collect();
+            Plugin::of(word).ok_or_else(|| wrong("image_import_plugins", word, known()))
+        };
+        let ImageConversion { output_format, size_limit, memory_mb, seconds } = self.image_conversion.clone();
+        let known = || Target::ALL.iter().map(|target| target.word()).collect();
+        let target = Target::of(&output_format)
+            .ok_or_else(|| wrong("image_conversion.output_format", &output_format, known()))?;
+        let ImageDecompression { size_limit: unpacked, ratio_limit } = self.image_decompression;
+        let InjectMetadata { ignore_user_roles, inject } = self.inject_metadata_properties.clone();
+        Ok(Plugins {
+            list: self.image_import_plugins.iter().map(plugin).collect::<Result<_>>()?,
+            conversion: Conversion { target, memory_mb, seconds, size_limit, folder: self.work_dir.clone() },
+            decompression: Decompression { size_limit: unpacked, ratio_limit },
+            injection: Injection { ignore_user_roles, inject },
         })
     }
 
@@ -202,7 +307,7 @@ mod tests {
 
     fn of(text: &str) -> Result<Images> {
         let mut images: Images = toml::from_str(text).expect("the test's settings can be read");
-        images.complete(Path::new("/state")).map(|()| images)
+        images.complete(Path::new("/state"), ([127, 0, 0, 1], 5000).into()).map(|()| images)
     }
 
     #[test]
@@ -227,9 +332,13 @@ mod tests {
         ] {
             assert!(of(text).is_err(), "{text}");
         }
-        for text in
-            ["import_methods = ['ftp']", "user_storage_quota = 'much'", "property_protection_file = '/nowhere/at/all'"]
-        {
+        for text in [
+            "import_methods = ['ftp']",
+            "image_import_plugins = ['magic']",
+            "image_conversion = {output_format = 'vmdk'}",
+            "user_storage_quota = 'much'",
+            "property_protection_file = '/nowhere/at/all'",
+        ] {
             assert!(of(text).unwrap().rules().is_err(), "{text}");
         }
         assert_eq!(of("user_storage_quota = '2GB'").unwrap().rules().unwrap().limits.storage, 2 << 30);

@@ -4,9 +4,10 @@
 //! import into the store they are in copies nothing. What other stores get are rows of `image_copies`.
 
 use super::images::{self, Data};
-use super::{Tx, args, blobs, image_copies};
+use super::{Tx, args, blobs, image_copies, image_working};
 use crate::clock::Timestamp;
 use crate::cloud::image::import::{FAILED_IN, IMPORTING_TO, merged};
+use crate::cloud::image::remote::Becoming;
 use crate::cloud::image::{Image, Place};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BlobId, ImageId};
@@ -94,10 +95,14 @@ fn mark(tx: &mut Tx, id: ImageId, name: &str, add: &[String], remove: &[String])
     }
     let row = tx.query_one("SELECT value FROM image_properties WHERE image_id = ?1 AND name = ?2", args![id, name])?;
     let old: Option<String> = row.map(|mut row| row.next()).transpose()?;
+    put_property(tx, id, name, &merged(old.as_deref(), add, remove))
+}
+
+fn put_property(tx: &mut Tx, id: ImageId, name: &str, value: &str) -> Result<()> {
     tx.execute(
         "INSERT INTO image_properties (image_id, name, value) VALUES (?1, ?2, ?3)
          ON CONFLICT (image_id, name) DO UPDATE SET value = excluded.value",
-        args![id, name, merged(old.as_deref(), add, remove)],
+        args![id, name, value],
     )
     .map(drop)
 }
@@ -149,7 +154,7 @@ pub fn source(tx: &mut Tx, id: ImageId) -> Result<(Image, Vec<Place>, Data)> {
     Ok((image, places.collect::<Result<_>>()?, data))
 }
 
-/// Importing becomes active, with its bytes in those of `stores` that have them. Staged bytes elsewhere are given up:
+/// Importing becomes active and what it is becoming, with its bytes in those of `stores` that have them. Staged bytes elsewhere are given up:
 /// answered, to be deleted. Once active, nothing happens.
 ///
 /// # Errors
@@ -159,6 +164,7 @@ pub fn activate(
     id: ImageId,
     stores: &[String],
     virtual_size: Option<u64>,
+    becoming: &Becoming,
     now: Timestamp,
 ) -> Result<Option<Place>> {
     let (image, places, data) = source(tx, id)?;
@@ -168,19 +174,33 @@ pub fn activate(
     let (Some(own), Some(blob)) = (places.first(), image.blob) else {
         return Err(Error::not_found(Kind::Image, id));
     };
+    let left = image_working::forget(tx, id)?;
     let freed = if stores.contains(&own.store) {
         None
     } else {
         let promoted = image_copies::promote(tx, id, blob, now)?;
         promoted.ok_or_else(|| Error::conflict("None of the uploads finished!"))?.1
     };
-    tx.execute(
+    let changed = tx.execute(
         "UPDATE images SET status = 'active', size = ?2, virtual_size = ?3, checksum = ?4, os_hash_algo = 'sha512',
-                           os_hash_value = ?5, updated_at = ?6
+                           os_hash_value = ?5, updated_at = ?6, disk_format = COALESCE(?7, disk_format),
+                           container_format = COALESCE(?8, container_format)
           WHERE id = ?1 AND status = 'importing'",
-        args![id, data.size, virtual_size, &data.md5, &data.sha512, now],
+        args![
+            id,
+            data.size,
+            virtual_size,
+            &data.md5,
+            &data.sha512,
+            now,
+            &becoming.disk_format,
+            &becoming.container_format
+        ],
     )?;
-    Ok(freed)
+    for (name, value) in becoming.properties.iter().filter(|_| changed == 1) {
+        put_property(tx, id, name, value)?;
+    }
+    Ok(freed.or(left))
 }
 
 /// Importing becomes queued again, without bytes anywhere. Answers those to delete. An image that became active stays so.
@@ -188,7 +208,7 @@ pub fn undo(tx: &mut Tx, id: ImageId, now: Timestamp) -> Result<Vec<Place>> {
     let row = tx.query_one("SELECT blob_id FROM images WHERE id = ?1 AND status = 'importing'", args![id])?;
     let Some(mut row) = row else { return Ok(Vec::new()) };
     let blob: Option<BlobId> = row.next()?;
-    let mut freed = Vec::new();
+    let mut freed: Vec<_> = image_working::forget(tx, id)?.into_iter().collect();
     for copy in image_copies::all(tx, id)? {
         freed.extend(image_copies::abandon(tx, id, &copy.store)?);
     }

@@ -28,9 +28,18 @@ pub fn used(tx: &mut Tx, resource: &str, project: &ProjectId) -> Result<i64> {
         }
         STAGED => {
             "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) / 1048576 FROM images
-              WHERE owner = ?1 AND status IN ('uploading', 'importing')"
+              WHERE owner = ?1
+                AND (status IN ('uploading', 'importing') OR EXISTS (
+                        SELECT 1 FROM image_properties p
+                         WHERE p.image_id = images.id AND p.name = 'os_glance_importing_to_stores' AND p.value <> ''))"
         }
-        UPLOADING => "SELECT COUNT(*) FROM images WHERE owner = ?1 AND status IN ('saving', 'uploading', 'importing')",
+        UPLOADING => {
+            "SELECT COUNT(*) FROM images
+              WHERE owner = ?1
+                AND (status IN ('saving', 'uploading', 'importing') OR EXISTS (
+                        SELECT 1 FROM image_properties p
+                         WHERE p.image_id = images.id AND p.name = 'os_glance_importing_to_stores' AND p.value <> ''))"
+        }
         _ => return Ok(0),
     };
     tx.query(sql, args![project])?.remove(0).next()

@@ -6,7 +6,9 @@
 
 mod list;
 
-use super::{FromValue, OrConflict, OrNotFound, Row, Tx, Value, args, blobs, image_copies, image_uploads};
+use super::{
+    FromValue, OrConflict, OrNotFound, Row, Tx, Value, args, blobs, image_copies, image_uploads, image_working,
+};
 use crate::clock::Timestamp;
 use crate::cloud::image::{Image, Place, Status, Visibility};
 use crate::cloud::policy::Reach;
@@ -132,10 +134,11 @@ fn insert_details(tx: &mut Tx, image: &Image) -> Result<()> {
 /// Deletes the row, for ever keeps its id, and gives up its bytes. Answers those that nobody needs any more.
 pub fn delete(tx: &mut Tx, id: ImageId, now: Timestamp) -> Result<Vec<Place>> {
     let copies = image_copies::all(tx, id)?;
+    let working = image_working::forget(tx, id)?;
     let row = tx.query_one("DELETE FROM images WHERE id = ?1 RETURNING blob_id", args![id])?;
     let blob: Option<BlobId> = row.or_not_found(Kind::Image, id)?.next()?;
     tx.execute("UPDATE image_ids SET deleted_at = ?2 WHERE id = ?1", args![id, now])?;
-    let mut freed = Vec::new();
+    let mut freed: Vec<_> = working.into_iter().collect();
     for blob in blob.into_iter().chain(copies.into_iter().map(|copy| copy.blob)) {
         freed.extend(blobs::release(tx, blob)?);
     }

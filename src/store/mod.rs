@@ -81,6 +81,7 @@ pub mod image_limits;
 pub mod image_members;
 pub mod image_tasks;
 pub mod image_uploads;
+pub mod image_working;
 pub mod images;
 pub mod instance_actions;
 pub mod keypairs;

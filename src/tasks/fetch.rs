@@ -8,16 +8,17 @@
 use crate::cloud::web_source::{Filter, Source, refused};
 use crate::error::{Error, Result};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// As many redirections as upstream's library follows.
 const REDIRECTIONS: usize = 10;
-const CONNECT: Duration = Duration::from_secs(20);
+pub(super) const CONNECT: Duration = Duration::from_secs(20);
 /// Longer than this between two pieces, and the other side is taken for gone.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Bytes on their way.
 pub struct Fetched {
@@ -32,7 +33,16 @@ pub struct Fetched {
 /// `BadRequest` with upstream's sentence.
 pub async fn check(uri: &str, filter: &Filter) -> Result<()> {
     let source = filter.admit(uri)?;
-    addresses(&source, filter).await.map(drop).ok_or_else(|| refused(uri))
+    addresses(&source, filter, &by_system).await.map(drop).ok_or_else(|| refused(uri))
+}
+
+/// Finds the addresses of a name; none where there are none. Tests know names that nobody else does.
+type Resolve<'r> = &'r (dyn Fn(String, u16) -> BoxFuture<'static, Vec<SocketAddr>> + Send + Sync);
+
+fn by_system(host: String, port: u16) -> BoxFuture<'static, Vec<SocketAddr>> {
+    // The dot at the end keeps the system's resolver from reading a number, or adding a domain of this machine.
+    async move { tokio::net::lookup_host((format!("{host}."), port)).await.map(Iterator::collect).unwrap_or_default() }
+        .boxed()
 }
 
 /// Begins to fetch.
@@ -40,8 +50,12 @@ pub async fn check(uri: &str, filter: &Filter) -> Result<()> {
 /// # Errors
 /// `BadRequest` for what may not be fetched or isn't there, `Unavailable` when the server doesn't answer.
 pub async fn open(uri: &str, filter: &Filter) -> Result<Fetched> {
+    open_by(uri, filter, &by_system).await
+}
+
+async fn open_by(uri: &str, filter: &Filter, resolve: Resolve<'_>) -> Result<Fetched> {
     let mut source = filter.admit(uri)?;
-    let mut addresses_of = addresses(&source, filter).await.ok_or_else(|| refused(uri))?;
+    let mut addresses_of = addresses(&source, filter, resolve).await.ok_or_else(|| refused(uri))?;
     for _ in 0..=REDIRECTIONS {
         let response = ask(&source, &addresses_of).await?;
         let status = response.status();
@@ -50,7 +64,7 @@ pub async fn open(uri: &str, filter: &Filter) -> Result<Fetched> {
             let location = location.ok_or_else(|| Error::bad_request("The URI redirects to nowhere"))?.to_owned();
             source = filter.follow(&source, &location)?;
             let disallowed = || Error::bad_request(format!("Redirect to disallowed URL: {location}"));
-            addresses_of = addresses(&source, filter).await.ok_or_else(disallowed)?;
+            addresses_of = addresses(&source, filter, resolve).await.ok_or_else(disallowed)?;
             continue;
         }
         if status != http::StatusCode::OK {
@@ -65,13 +79,11 @@ pub async fn open(uri: &str, filter: &Filter) -> Result<Fetched> {
 
 /// Where the host is, if every address it has may be connected to: one that has an inner address beside a public one is
 /// somebody's try.
-async fn addresses(source: &Source, filter: &Filter) -> Option<Vec<SocketAddr>> {
+async fn addresses(source: &Source, filter: &Filter, resolve: Resolve<'_>) -> Option<Vec<SocketAddr>> {
     if let Some(address) = source.address {
         return Some(vec![SocketAddr::new(address, source.port)]);
     }
-    // The dot at the end keeps the system's resolver from reading a number, or adding a domain of this machine.
-    let found = tokio::net::lookup_host((format!("{}.", source.host), source.port)).await.ok()?;
-    let found: Vec<_> = found.collect();
+    let found = resolve(source.host.clone(), source.port).await;
     let are_allowed = !found.is_empty() && found.iter().all(|address| filter.may_connect(address.ip()));
     are_allowed.then_some(found)
 }
@@ -93,7 +105,7 @@ async fn ask(source: &Source, addresses: &[SocketAddr]) -> Result<reqwest::Respo
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! A server on loopback that answers each request with the next of its texts, and counts who came.
+    //! A server on loopback that answers as it is told, and keeps who came.
 
     use parking_lot::Mutex;
     use std::sync::Arc;
@@ -105,18 +117,25 @@ pub(crate) mod testing {
     }
 
     impl Server {
+        /// Answers each request with the next of these.
         pub async fn start(answers: Vec<String>) -> Self {
+            let mut answers = answers.into_iter();
+            Self::answering(move |_| answers.next()).await
+        }
+
+        /// Answers a request by what it says.
+        pub async fn answering(mut answer: impl FnMut(&str) -> Option<String> + Send + 'static) -> Self {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port();
             let visits = Arc::new(Mutex::new(Vec::new()));
             let seen = visits.clone();
             tokio::spawn(async move {
-                let mut answers = answers.into_iter();
                 while let Ok((mut socket, _)) = listener.accept().await {
                     let mut request = vec![0; 4096];
                     let read = socket.read(&mut request).await.unwrap_or(0);
-                    seen.lock().push(String::from_utf8_lossy(&request[..read]).into_owned());
-                    if let Some(answer) = answers.next() {
+                    let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                    seen.lock().push(request.clone());
+                    if let Some(answer) = answer(&request) {
                         let _ = socket.write_all(answer.replace("{port}", &port.to_string()).as_bytes()).await;
                     }
                 }
@@ -196,6 +215,60 @@ mod tests {
             assert!(check(&uri, &only_port).await.is_err(), "{host}");
         }
         assert!(server.visits.lock().is_empty());
+    }
+
+    /// What a name's addresses are, the first time they are asked for, the second, and so on.
+    async fn fetch_named(server: &Server, answers: &[&[&str]]) -> (Result<Vec<u8>>, usize) {
+        let port = server.port;
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let answers: Vec<Vec<SocketAddr>> = answers
+            .iter()
+            .map(|addresses| addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect())
+            .collect();
+        let resolve = |_: String, _: u16| -> BoxFuture<'static, Vec<SocketAddr>> {
+            let at = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let found = answers.get(at).or(answers.last()).cloned().unwrap_or_default();
+            async move { found }.boxed()
+        };
+        let uri = format!("http://images.example.org:{port}/image");
+        let fetched = async {
+            let fetched = open_by(&uri, &filter(port), &resolve).await?;
+            let pieces: Vec<Bytes> = fetched.bytes.try_collect().await?;
+            Ok(pieces.concat())
+        };
+        let fetched = fetched.await;
+        (fetched, asked.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn cve_2026_34881_a_name_with_an_inner_address_beside_others_is_not_called() {
+        for addresses in [
+            &["127.0.0.1", "127.0.0.2"][..],
+            &["127.0.0.1", "10.0.0.1"],
+            &["127.0.0.1", "::1"],
+            &["8.8.8.8", "169.254.169.254"],
+            &["::ffff:127.0.0.2"],
+            &[],
+        ] {
+            let server = Server::start(vec![ok("secret")]).await;
+            let (refused, _) = fetch_named(&server, &[addresses]).await;
+            assert!(matches!(refused, Err(Error::BadRequest(_))), "{addresses:?}");
+            assert!(server.visits.lock().is_empty(), "{addresses:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn cve_2026_34881_a_name_that_leads_elsewhere_the_next_time_leads_nowhere() {
+        // Looked up once, and that very address is called, whatever the name leads to by then.
+        let server = Server::start(vec![ok("bytes")]).await;
+        let (fetched, asked) = fetch_named(&server, &[&["127.0.0.1"], &["10.0.0.1"]]).await;
+        assert_eq!((fetched.unwrap(), asked), (b"bytes".to_vec(), 1));
+        assert!(server.visits.lock()[0].to_lowercase().contains("host: images.example.org"));
+        // After a redirection to the same name it is looked up again, and judged again.
+        let server = Server::start(vec![redirect("/again"), ok("secret")]).await;
+        let (refused, asked) = fetch_named(&server, &[&["127.0.0.1"], &["127.0.0.2"]]).await;
+        assert_eq!((refused.unwrap_err().to_string(), asked), ("Redirect to disallowed URL: /again".to_owned(), 2));
+        assert_eq!(server.visits.lock().len(), 1);
     }
 
     #[tokio::test]

@@ -2,36 +2,43 @@
 //! several stores.
 //!
 //! ```text
-//!  Begin ─► Fetch ─► Inspect ─► Copy 0 ─► Copy 1 ─► … ─► Finish ─► done      web-download
-//!  Begin ──────────► Inspect ─► Copy 0 ─► …                                   glance-direct
-//!  Begin ─────────────────────► Copy 0 ─► …                                   copy-image
+//!  Begin ─► Describe ─► Fetch ─► Plugin 0 ─► … ─► Inspect ─► Copy 0 ─► … ─► Finish ─► done      glance-download
+//!  Begin ─────────────► Fetch ─► Plugin 0 ─► … ─► Inspect ─► Copy 0 ─► …                         web-download
+//!  Begin ──────────────────────► Plugin 0 ─► … ─► Inspect ─► Copy 0 ─► …                         glance-direct
+//!  Begin ──────────────────────────────────────────────────► Copy 0 ─► …                         copy-image
 //! ```
 //! Bytes are written under a fresh id each time a step is tried, announced by a row first: a try that died is found by the
 //! next and cleared away. What a step has stored is recorded in a transaction of its own, so a step that is taken again
-//! finds it and goes on. An image becomes active with the last store, or with the first where not all must succeed. Backing
+//! finds it and goes on. What else the image is going to be, its formats and properties, travels with the steps and is
+//! written when it becomes active, so nothing of it has to be undone. An image becomes active with the last store, or with the first where not all must succeed. Backing
 //! out leaves a queued image without bytes, or the active one that is copied as it was; the client tries again.
 
 use super::fetch;
+use super::remote_image::Source;
 use super::sweep_images::delete;
 use super::{Cx, Next, Record, Why, Workflow};
 use crate::blobs::{Judge, Stored, Stores, Wish};
 use crate::cloud::image::Place;
 use crate::cloud::image::import::{ImportRules, ImportTask, Method, TaskStatus};
 use crate::cloud::image::inspect::inspect;
-use crate::cloud::image::limits::Limits;
+use crate::cloud::image::plugins::Plugin;
+use crate::cloud::image::protection::Action;
+use crate::cloud::image::remote::{Becoming, Described};
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BlobId, ImageId, TaskId};
 use crate::store::images::Data;
 use crate::store::tasks::NewTask;
-use crate::store::{Tx, image_copies, image_imports, image_tasks, images};
+use crate::store::{Tx, image_copies, image_imports, image_limits, image_tasks, images};
+use crate::vault::Vault;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-/// What was asked for.
+/// What was asked for, and what has come of it so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     pub task: TaskId,
@@ -40,12 +47,31 @@ pub struct Order {
     /// In this order.
     pub stores: Vec<String>,
     pub all_must_succeed: bool,
+    /// The roles of whoever asked.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// The other region; forgotten, with the token in it, once the bytes are here.
+    #[serde(default)]
+    pub source: Option<Source>,
+    #[serde(default)]
+    pub described: Option<Described>,
+    #[serde(default)]
+    pub becoming: Becoming,
+    /// What is done to it on its way in, as operators had it when the work began.
+    #[serde(default)]
+    pub plugins: Vec<Plugin>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     Begin(Order),
+    Describe(Order),
     Fetch(Order),
+    /// The plugin of this number.
+    Plugin {
+        order: Order,
+        at: usize,
+    },
     Inspect(Order),
     /// To the store of this number.
     Copy {
@@ -64,15 +90,24 @@ pub enum Step {
 impl Step {
     const fn order(&self) -> &Order {
         match self {
-            Self::Begin(order) | Self::Fetch(order) | Self::Inspect(order) => order,
-            Self::Copy { order, .. } | Self::Finish { order, .. } => order,
+            Self::Begin(order) | Self::Describe(order) | Self::Fetch(order) | Self::Inspect(order) => order,
+            Self::Plugin { order, .. } | Self::Copy { order, .. } | Self::Finish { order, .. } => order,
         }
     }
 }
 
-pub struct ImportImage {
-    pub stores: Stores,
+/// What imports go by, and what they need besides stores.
+#[derive(Clone)]
+pub struct Importing {
     pub rules: ImportRules,
+    /// Opens the tokens that other regions are asked with.
+    pub vault: Arc<Vault>,
+}
+
+pub struct ImportImage {
+    pub(super) stores: Stores,
+    pub(super) rules: ImportRules,
+    vault: Arc<Vault>,
 }
 
 /// Records the import in the transaction of the request that wants it.
@@ -95,19 +130,30 @@ impl Workflow for ImportImage {
         match step {
             Step::Begin(order) => {
                 let (task, now) = (order.task, cx.clock.now());
+                let order = Order { plugins: self.rules.plugins.list.clone(), ..order.clone() };
                 let next = match order.method {
-                    Method::WebDownload => Step::Fetch(order.clone()),
-                    Method::GlanceDirect => Step::Inspect(order.clone()),
-                    Method::CopyImage => copy_of(order.clone(), 0, None, Vec::new()),
+                    Method::GlanceDownload => Step::Describe(order),
+                    Method::WebDownload => Step::Fetch(order),
+                    Method::GlanceDirect => plugin_of(order, 0),
+                    Method::CopyImage => copy_of(order, 0, None, Vec::new()),
                 };
                 Ok(Next::step(next).recording(move |tx| image_tasks::begin(tx, task, now)))
             }
+            Step::Describe(order) => {
+                let described = self.describe(cx, image, order).await?;
+                let becoming = described.becoming.clone();
+                Ok(Next::step(Step::Fetch(Order { described: Some(described), becoming, ..order.clone() })))
+            }
             Step::Fetch(order) => {
                 self.fetch(cx, image, order).await?;
-                Ok(Next::step(Step::Inspect(order.clone())))
+                Ok(Next::step(plugin_of(Order { source: None, ..order.clone() }, 0)))
+            }
+            Step::Plugin { order, at } => {
+                let becoming = self.run_plugin(cx, image, order, *at).await?;
+                Ok(Next::step(plugin_of(Order { becoming, ..order.clone() }, at + 1)))
             }
             Step::Inspect(order) => {
-                let virtual_size = self.inspect(cx, image).await?;
+                let virtual_size = self.inspect(cx, image, order).await?;
                 Ok(Next::step(copy_of(order.clone(), 0, virtual_size, Vec::new())))
             }
             Step::Copy { order, at, virtual_size, failed } => {
@@ -173,6 +219,11 @@ impl Workflow for ImportImage {
     }
 }
 
+/// The plugin of a number, or what comes after the last one.
+fn plugin_of(order: Order, at: usize) -> Step {
+    if at < order.plugins.len() { Step::Plugin { order, at } } else { Step::Inspect(order) }
+}
+
 fn copy_of(order: Order, at: usize, virtual_size: Option<u64>, failed: Vec<String>) -> Step {
     Step::Copy { order, at, virtual_size, failed }
 }
@@ -204,37 +255,69 @@ fn is_active(tx: &mut Tx, image: ImageId) -> Result<bool> {
     }
 }
 
-/// How many bytes the quota of the image's owner leaves, beside those of all images `but` one.
-fn room(
+/// How many bytes the quota of the image's owner leaves, beside those of all images `but` one; or identity's limit, where
+/// that holds in the quota's place and an image grows (a copy doesn't count there).
+pub(super) fn room(
     tx: &mut Tx,
-    limits: &Limits,
+    rules: &ImportRules,
     image: ImageId,
     but: Option<ImageId>,
     wanted: Option<u64>,
 ) -> Result<Option<u64>> {
-    if limits.storage == 0 {
+    if let Some(region) = &rules.limits_region {
+        let owner = images::any(tx, image)?.owner.filter(|_| but.is_some());
+        return owner.map_or(Ok(None), |owner| image_limits::room(tx, region, image_limits::SIZE, &owner));
+    }
+    if rules.limits.storage == 0 {
         return Ok(None);
     }
     let owner = images::any(tx, image)?.owner;
     let used = images::bytes_of(tx, owner.as_ref(), but)?;
-    limits.room(used, wanted)
+    rules.limits.room(used, wanted)
 }
 
 impl ImportImage {
-    /// The URI's bytes become the image's own, in the first store.
+    pub fn new(stores: &Stores, importing: &Importing) -> Self {
+        let Importing { rules, vault } = importing.clone();
+        Self { stores: stores.clone(), rules, vault }
+    }
+
+    /// What the other region says of its image, if this one may become like it.
+    async fn describe(&self, cx: &Cx, image: ImageId, order: &Order) -> Result<Described> {
+        let source =
+            order.source.as_ref().ok_or_else(|| Error::internal("an import has no source", image.to_string()))?;
+        let described = source.describe(&self.vault, order.task, &self.rules.copied, cx.clock.now()).await?;
+        let becoming = described.becoming.clone();
+        let mut image = cx.db.read(move |tx| images::any(tx, image)).await?;
+        for name in becoming.properties.keys() {
+            let action = if image.properties.contains_key(name) { Action::Update } else { Action::Create };
+            self.rules.protections.check(action, name, &order.roles)?;
+        }
+        becoming.apply(&mut image);
+        self.rules.limits.check(&image)?;
+        Ok(described)
+    }
+
+    /// The source's bytes become the image's own, in the first store.
     async fn fetch(&self, cx: &Cx, image: ImageId, order: &Order) -> Result<()> {
         let store =
             order.stores.first().ok_or_else(|| Error::internal("an import names no store", cx.subject.clone()))?;
-        let uri = order.uri.as_deref().unwrap_or_default();
         let place = Place { store: store.clone(), blob: BlobId::random() };
         let (begun, now) = (place.clone(), cx.clock.now());
         cx.db.write(move |tx| image_imports::begin_fetch(tx, image, &begun, now)).await?;
-        let fetched = fetch::open(uri, &self.rules.filter).await?;
-        let (limits, length) = (self.rules.limits, fetched.length);
-        let room = cx.db.read(move |tx| room(tx, &limits, image, Some(image), length)).await?;
+        let fetched = match &order.source {
+            Some(source) => source.open(&self.vault, order.task, cx.clock.now()).await?,
+            None => fetch::open(order.uri.as_deref().unwrap_or_default(), &self.rules.filter).await?,
+        };
+        let described = order.described.clone();
+        let length = described.as_ref().map(|described| described.size).or(fetched.length);
+        let rules = self.rules.clone();
+        let room = cx.db.read(move |tx| room(tx, &rules, image, Some(image), length)).await?;
         let at_most = (self.rules.size_limit > 0).then_some(self.rules.size_limit).into_iter().chain(room).min();
-        let wish = Wish { size: fetched.length, at_most, ..Wish::default() };
-        let data = self.put(cx, &place, fetched.bytes, &wish, Box::new(|_| Ok(()))).await?;
+        let wish = Wish { size: length, at_most, ..Wish::default() };
+        let judge =
+            move |stored: &Stored| described.map_or(Ok(()), |described| described.check(&stored.sha512, &stored.md5));
+        let data = self.put(cx, &place, fetched.bytes, &wish, Box::new(judge)).await?;
         let (now, blob) = (cx.clock.now(), place.blob);
         let held = cx.db.write(move |tx| image_imports::finish_fetch(tx, image, blob, &data, now)).await?;
         self.clear();
@@ -247,14 +330,15 @@ impl ImportImage {
     }
 
     /// The size a guest would see, of bytes that are what they were declared to be.
-    async fn inspect(&self, cx: &Cx, image: ImageId) -> Result<Option<u64>> {
-        let (image, places, data) = cx.db.read(move |tx| image_imports::source(tx, image)).await?;
+    async fn inspect(&self, cx: &Cx, image: ImageId, order: &Order) -> Result<Option<u64>> {
+        let (mut image, places, data) = cx.db.read(move |tx| image_imports::source(tx, image)).await?;
+        order.becoming.apply(&mut image);
         let head = self.read(&places, 0..data.size.min(HEAD_BYTES as u64)).await?;
         let tail = self.read(&places, data.size.saturating_sub(TAIL_BYTES as u64)..data.size).await?;
         inspect(&image, &head, &tail, data.size)
     }
 
-    async fn read(&self, places: &[Place], range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+    pub(super) async fn read(&self, places: &[Place], range: std::ops::Range<u64>) -> Result<Vec<u8>> {
         let places = places.iter().map(|place| (place.store.as_str(), place.blob));
         let pieces: Vec<Bytes> = self.stores.get(places, Some(range)).await?.try_collect().await?;
         Ok(pieces.concat())
@@ -267,9 +351,9 @@ impl ImportImage {
             return Ok(());
         }
         let place = Place { store: store.to_owned(), blob: BlobId::random() };
-        let (begun, now, limits, size) = (place.clone(), cx.clock.now(), self.rules.limits, data.size);
+        let (begun, now, rules, size) = (place.clone(), cx.clock.now(), self.rules.clone(), data.size);
         let begin = move |tx: &mut Tx| {
-            room(tx, &limits, image, None, Some(size))?;
+            room(tx, &rules, image, None, Some(size))?;
             image_copies::begin(tx, image, &begun, now)
         };
         cx.db.write(begin).await?;
@@ -307,14 +391,15 @@ impl ImportImage {
             return Ok(());
         }
         let stores: Vec<_> = order.stores.iter().filter(|store| !failed.contains(store)).cloned().collect();
-        let now = cx.clock.now();
-        cx.db.write(move |tx| image_imports::activate(tx, image, &stores, virtual_size, now)).await?;
+        let (becoming, now) = (order.becoming.clone(), cx.clock.now());
+        let activate = move |tx: &mut Tx| image_imports::activate(tx, image, &stores, virtual_size, &becoming, now);
+        cx.db.write(activate).await?;
         self.clear();
         Ok(())
     }
 
     /// Writes bytes where a row has announced them. A wish to cancel ends the stream.
-    async fn put(
+    pub(super) async fn put(
         &self,
         cx: &Cx,
         place: &Place,
@@ -329,7 +414,7 @@ impl ImportImage {
 
     /// Bytes that rows have given up are swept when the import is over for who waits for it: whether some had to be deleted
     /// tells whether others have the same.
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.stores.say_given_up();
     }
 }

@@ -26,17 +26,21 @@
 //! each step" for it; without a case they fail.
 
 pub mod boot_server;
+mod byte_channel;
 pub mod console;
+pub mod convert_image;
 pub mod crash_point;
 mod cx;
 pub mod delete_server;
 pub mod fetch;
 pub mod import_image;
+mod import_plugins;
 mod machine;
 pub mod network_change;
 pub mod network_wish;
 pub mod power_server;
 pub mod reconcile;
+pub mod remote_image;
 mod runner;
 pub mod sweep_images;
 #[cfg(test)]
@@ -47,10 +51,10 @@ pub mod verify_images;
 
 pub use crate::store::tasks::Why;
 pub use cx::{Cx, Host, Hosts};
+pub use import_image::Importing;
 pub use runner::{Runner, RunnerSettings};
 
 use crate::blobs::Stores;
-use crate::cloud::image::import::ImportRules;
 use crate::error::{Error, Result};
 use crate::store::Tx;
 use async_trait::async_trait;
@@ -106,13 +110,13 @@ pub trait Workflow: Send + Sync + 'static {
     async fn back_out(&self, cx: &Cx, step: &Self::Step, why: &Why) -> Result<Option<Record>>;
 }
 
-/// Every kind of work there is. `stores` hold images' bytes; `imports` say what may be fetched; a guest gets
+/// Every kind of work there is. `stores` hold images' bytes; `importing` says what may be fetched; a guest gets
 /// `shutdown_grace` to power off by itself.
-pub fn workflows(stores: &Stores, imports: &ImportRules, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
+pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
     vec![
         Box::new(boot_server::BootServer { stores: stores.clone() }),
         Box::new(delete_server::DeleteServer),
-        Box::new(import_image::ImportImage { stores: stores.clone(), rules: imports.clone() }),
+        Box::new(import_image::ImportImage::new(stores, importing)),
         Box::new(network_change::NetworkChange),
         Box::new(power_server::PowerServer { grace: shutdown_grace }),
     ]

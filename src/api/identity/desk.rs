@@ -9,12 +9,13 @@ use crate::api::identity::tokens::sessions::Sessions;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::vault::Vault;
+use std::sync::Arc;
 
 pub struct Identity {
     pub settings: IdentitySettings,
     pub keys: Keys,
     /// Seals credentials and receipts.
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     pub hashing: Hashing,
     pub recall: Recall,
     pub failures: Failures,
@@ -23,7 +24,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub fn new(settings: IdentitySettings, keys: Keys, vault: Vault, metrics: &Metrics) -> Self {
+    pub fn new(settings: IdentitySettings, keys: Keys, vault: Arc<Vault>, metrics: &Metrics) -> Self {
         Self {
             hashing: Hashing::new(
                 settings.argon2,

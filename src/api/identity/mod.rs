@@ -47,6 +47,7 @@ pub use login::recall::forget_old_logins;
 pub use seed::{FirstPasswords, seed};
 pub use settings::IdentitySettings;
 pub use tokens::sessions;
+pub(in crate::api) use tokens::token_view::catalog_of;
 
 use super::Row;
 use super::faults::KEYSTONE;

@@ -1,9 +1,13 @@
 //! The proofs that importing owes as a workflow: each step twice, and trouble at any step.
 
 use super::import_tests::{fetching, import, kept, stage, tasks_of, three_stores};
+use super::plugin_tests::{disk, made, with};
+use super::remote_tests::{beside, described, from_there, region};
 use super::tests::{create, download, show, upload};
 use crate::api::State;
 use crate::api::testing::{Client, Cloud};
+use crate::cloud::image::plugins::{Plugin, Target};
+use crate::cloud::image::unpack::tests::gzip;
 use crate::tasks::fetch::testing::{Server, ok};
 use crate::tasks::import_image::ImportImage;
 use crate::tasks::testing::{Case, MADE_TO_FAIL, World, prove};
@@ -21,6 +25,9 @@ struct Place {
     image: String,
     method: &'static str,
     body: Value,
+    /// What is uploaded, and what is kept.
+    staged: Vec<u8>,
+    bytes: Vec<u8>,
     /// Where the bytes are in the end.
     stores: &'static str,
     _server: Option<Server>,
@@ -28,7 +35,10 @@ struct Place {
 
 /// Those that stand for importing in the list of all workflows.
 pub fn cases() -> Vec<Box<dyn Case>> {
-    ["glance-direct", "web-download", "copy-image"].map(|method| Box::new(Import(method)) as Box<dyn Case>).into()
+    ["glance-direct", "web-download", "copy-image", "glance-download", "plugins"]
+        .map(|method| Box::new(Import(method)) as Box<dyn Case>)
+        .into_iter()
+        .collect()
 }
 
 #[async_trait]
@@ -42,29 +52,55 @@ impl Case for Import {
     }
 
     async fn begin(&self) -> Box<dyn World> {
-        let method = self.0;
-        let server = if method == "web-download" { Some(Server::start(vec![ok("bytes"); 9]).await) } else { None };
+        let packed = disk_in_qcow2();
+        let (is_packed, bytes, staged) = match (self.0, packed) {
+            ("plugins", Some(qcow2)) => (true, disk(), gzip(&qcow2)),
+            _ => (false, b"bytes".to_vec(), b"bytes".to_vec()),
+        };
+        let method = if self.0 == "plugins" { "glance-direct" } else { self.0 };
+        let server = match method {
+            "web-download" => Some(Server::start(vec![ok("bytes"); 9]).await),
+            "glance-download" => Some(region(described(json!({}))).await),
+            _ => None,
+        };
+        let stores = ["fast", "slow", "tape"];
         let cloud = match &server {
-            Some(server) => fetching(server.port, &["fast", "slow", "tape"]).await,
+            Some(server) if method == "glance-download" => beside(server, &stores).await,
+            Some(server) => fetching(server.port, &stores).await,
+            None if is_packed => {
+                Cloud::with_images(&stores, with(&[Plugin::Decompress, Plugin::Convert], Target::Raw)).await
+            }
             None => three_stores().await,
         };
-        let uri = server.as_ref().map(|server| format!("http://127.0.0.1:{}/", server.port));
-        let body = json!({"method": {"name": method, "uri": uri}, "stores": ["slow", "tape"]});
+        let mut body = match &server {
+            Some(server) if method == "web-download" => {
+                json!({"method": {"name": method, "uri": format!("http://127.0.0.1:{}/", server.port)}})
+            }
+            Some(_) => from_there(),
+            None => json!({"method": {"name": method}}),
+        };
+        body["stores"] = json!(["slow", "tape"]);
         let stores = if method == "copy-image" { "fast,slow,tape" } else { "slow,tape" };
         let admin = cloud.admin().await;
-        let image = create(&admin, json!({})).await;
-        let place = Place { cloud, admin, image, method, body, stores, _server: server };
+        let image = create(&admin, json!({"disk_format": if is_packed { "qcow2" } else { "raw" }})).await;
+        let place = Place { cloud, admin, image, method, body, bytes, staged, stores, _server: server };
         place.prepare().await;
         place.order().await;
         Box::new(place)
     }
 }
 
+/// Made once: there are many worlds.
+fn disk_in_qcow2() -> Option<Vec<u8>> {
+    static MADE: std::sync::OnceLock<Option<Vec<u8>>> = std::sync::OnceLock::new();
+    MADE.get_or_init(|| made(&disk(), "qcow2", &[])).clone()
+}
+
 impl Place {
     /// Brings the bytes to where the method finds them.
     async fn prepare(&self) {
         match self.method {
-            "glance-direct" => assert_eq!(stage(&self.admin, &self.image, b"bytes").await.status, 204),
+            "glance-direct" => assert_eq!(stage(&self.admin, &self.image, &self.staged).await.status, 204),
             "copy-image" => assert_eq!(upload(&self.admin, &self.image, b"bytes").await.status, 204),
             _ => {}
         }
@@ -78,7 +114,7 @@ impl Place {
 #[async_trait]
 impl World for Place {
     fn workflows(&self) -> Vec<Box<dyn AnyWorkflow>> {
-        workflows(&self.cloud.state.stores, &self.cloud.state.images.imports(), Duration::from_secs(1))
+        workflows(&self.cloud.state.stores, &self.cloud.state.importing(), Duration::from_secs(1))
     }
 
     fn runner(&self, workflows: Vec<Box<dyn AnyWorkflow>>) -> Runner {
@@ -98,7 +134,7 @@ impl World for Place {
         assert_eq!(image["os_glance_importing_to_stores"], "");
         assert_eq!(image["os_glance_failed_import"], "");
         assert_eq!(kept(&self.cloud).await.join(","), self.stores, "no byte more");
-        assert_eq!(download(&self.admin, &self.image, &[]).await.bytes, b"bytes");
+        assert!(download(&self.admin, &self.image, &[]).await.bytes == self.bytes);
         let tasks = tasks_of(&self.admin, &self.image).await;
         assert_eq!(tasks.last().unwrap()["status"], "success", "{tasks:?}");
     }

@@ -328,6 +328,46 @@ async fn the_web_is_off_until_an_operator_turns_it_on() {
 }
 
 #[tokio::test]
+async fn clients_read_which_ways_to_import_are_really_on() {
+    use ImportMethod::{CopyImage, GlanceDirect, GlanceDownload, WebDownload};
+    for (stores, on, shown) in [
+        (&["fast", "slow"][..], vec![WebDownload, CopyImage], vec!["web-download", "copy-image"]),
+        // There is nowhere to copy to.
+        (&[], vec![CopyImage, GlanceDirect, GlanceDownload], vec!["glance-direct", "glance-download"]),
+        (&[], vec![], vec![]),
+    ] {
+        let cloud = Cloud::with_images(stores, ImageSettings { import_methods: on, ..ImageSettings::default() }).await;
+        let alice = cloud.member("alice").await;
+        let methods = alice.get("/image/v2/info/import").await.json()["import-methods"]["value"].clone();
+        assert_eq!(methods, json!(shown));
+        let reply = alice.post("/image/v2/images", json!({"name": "x"})).await;
+        let header = reply.header("openstack-image-import-methods").unwrap_or_default();
+        assert_eq!(header, shown.join(","));
+        let id = reply.json()["id"].as_str().unwrap().to_owned();
+        for method in ImportMethod::ALL {
+            let refused = text(&import(&alice, &id, by(method.word())).await);
+            let is_unknown = refused.contains("Unknown import method name");
+            assert_eq!(is_unknown, !shown.contains(&method.word()), "{method:?}: {refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_download_tells_the_images_md5_whole_or_in_part() {
+    let cloud = Cloud::new().await;
+    let alice = cloud.member("alice").await;
+    let id = create(&alice, json!({})).await;
+    assert_eq!(download(&alice, &id, &[]).await.header("content-md5"), None, "there is nothing to hash");
+    assert_eq!(upload(&alice, &id, b"bytes").await.status, 204);
+    let checksum = show(&alice, &id).await.json()["checksum"].as_str().unwrap().to_owned();
+    assert_eq!(checksum, "4b3a6218bb3e3a7303e8a171a60fcf92");
+    for headers in [&[][..], &[("range", "bytes=1-2")]] {
+        let reply = download(&alice, &id, headers).await;
+        assert_eq!(reply.header("content-md5"), Some(checksum.as_str()), "{headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_fetch_that_died_is_tried_again_and_leaves_nothing_twice() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nby".to_owned();
     let server = Server::start(vec![cut, ok("bytes")]).await;

@@ -2,9 +2,11 @@
 //! the work itself is [`import_image`]'s.
 
 use super::seen::{self, Seen};
+use crate::api::identity::catalog_of;
 use crate::api::{Call, Context};
 use crate::cloud::image::Image;
 use crate::cloud::image::import::{ImportTask, Method, TaskStatus};
+use crate::cloud::image::remote::{Becoming, Remote};
 use crate::error::{Error, Kind, Result};
 use crate::http::call::Head;
 use crate::http::reply::{Empty, RawReply};
@@ -12,6 +14,7 @@ use crate::ids::TaskId;
 use crate::store::{Tx, image_imports, image_limits, tasks};
 use crate::tasks::fetch;
 use crate::tasks::import_image::{self, Order};
+use crate::tasks::remote_image::Source;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -38,9 +41,17 @@ pub async fn methods(call: Call) -> Result<RawReply> {
 
 /// `POST /v2/images/{image_id}/import`
 pub async fn import(call: Call<Value>) -> Result<Empty> {
-    let wish = ImportWish::of(&call.cx, &call.head, &call.body)?;
+    let mut wish = ImportWish::of(&call.cx, &call.head, &call.body)?;
     let known = wish.clone();
     seen::read(&call, move |tx, cx, seen| known.decide(tx, cx, &seen).map(drop)).await?;
+    if wish.method == Method::GlanceDownload {
+        let remote = Remote::of(&wish.body["method"])?;
+        let catalog = catalog_of(&call.cx.state, call.cx.caller()?).await?;
+        let token = call.head.header("x-auth-token").unwrap_or_default().to_owned();
+        let endpoint = remote.endpoint(&catalog);
+        wish.body["method"]["glance_service_interface"] = json!(remote.interface);
+        wish.whence = Some(Whence { remote, endpoint, token });
+    }
     if wish.method == Method::WebDownload {
         fetch::check(&wish.uri, &call.cx.state.images.import_filter).await?;
     }
@@ -54,11 +65,22 @@ pub async fn import(call: Call<Value>) -> Result<Empty> {
     Ok(Empty::accepted())
 }
 
+/// Another region's image, and how to ask for it.
+#[derive(Clone)]
+struct Whence {
+    remote: Remote,
+    /// `None` where the caller's catalogue has none: the task will say so, as upstream's does.
+    endpoint: Option<String>,
+    /// The caller's.
+    token: String,
+}
+
 /// What a client asked for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ImportWish {
     pub method: Method,
     pub uri: String,
+    whence: Option<Whence>,
     /// Named by the request; none for the default one.
     stores: Option<Vec<String>>,
     all_stores: bool,
@@ -88,6 +110,7 @@ impl ImportWish {
         Ok(Self {
             method: known,
             uri: method.get("uri").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            whence: None,
             stores: stores_of(head, body, all_stores)?,
             all_stores,
             all_must_succeed,
@@ -99,13 +122,17 @@ impl ImportWish {
     pub fn of_task(uri: &str) -> Self {
         let body = json!({"method": {"name": Method::WebDownload.word(), "uri": uri}});
         let (stores, all_stores, all_must_succeed) = (None, false, true);
-        Self { method: Method::WebDownload, uri: uri.to_owned(), stores, all_stores, all_must_succeed, body }
+        let uri = uri.to_owned();
+        Self { method: Method::WebDownload, uri, whence: None, stores, all_stores, all_must_succeed, body }
     }
 
     /// May it be done now? Answers into which stores; `None` when they all have the image.
     fn decide(&self, tx: &mut Tx, cx: &Context, seen: &Seen) -> Result<Option<Vec<String>>> {
         let image = &seen.image;
         image.may_import(self.method)?;
+        if self.method == Method::GlanceDownload {
+            Remote::of(&self.body["method"])?;
+        }
         seen.allow(cx, if self.method == Method::CopyImage { "copy_image" } else { "modify_image" })?;
         if tasks::any_open(tx, &image.id.to_string())? {
             return Err(Error::conflict("Image has active task"));
@@ -127,8 +154,13 @@ impl ImportWish {
             )));
         }
         if let (Some(region), Some(owner)) = (cx.state.limits_region(), &image.owner) {
-            let more = image.size.filter(|_| self.method == Method::GlanceDirect).unwrap_or(0) / image_limits::MIB;
-            image_limits::check(tx, &region, image_limits::SIZE, owner, i64::try_from(more).unwrap_or(i64::MAX))?;
+            let size = i64::try_from(image.size.unwrap_or(0) / image_limits::MIB).unwrap_or(i64::MAX);
+            let is_staged = self.method == Method::GlanceDirect;
+            image_limits::check(tx, &region, image_limits::SIZE, owner, if is_staged { size } else { 0 })?;
+            if !is_staged {
+                image_limits::check(tx, &region, image_limits::STAGED, owner, size)?;
+                image_limits::check(tx, &region, image_limits::UPLOADING, owner, 1)?;
+            }
         }
         Ok((!stores.is_empty()).then_some(stores))
     }
@@ -167,7 +199,9 @@ impl ImportWish {
         let names = if cx.state.stores.are_named() { stores.clone() } else { Vec::new() };
         match self.method {
             Method::CopyImage => image_imports::begin_copying(tx, image.id, &names)?,
-            Method::GlanceDirect | Method::WebDownload => image_imports::begin(tx, image, &names, now)?,
+            Method::GlanceDirect | Method::WebDownload | Method::GlanceDownload => {
+                image_imports::begin(tx, image, &names, now)?
+            }
         }
         let input = json!({"image_id": image.id.to_string(), "import_req": self.body, "backend": stores});
         let task = ImportTask {
@@ -186,7 +220,21 @@ impl ImportWish {
             updated_at: now,
         };
         let uri = (self.method == Method::WebDownload).then(|| self.uri.clone());
-        let order = Order { task: task.id, method: self.method, uri, stores, all_must_succeed: self.all_must_succeed };
+        let source = self.whence.clone().map(|Whence { remote, endpoint, token }| {
+            Source::new(&cx.state.identity.vault, task.id, remote, endpoint, &token, now)
+        });
+        let order = Order {
+            task: task.id,
+            method: self.method,
+            uri,
+            stores,
+            all_must_succeed: self.all_must_succeed,
+            roles: cx.credentials().roles.clone(),
+            source: source.transpose()?,
+            described: None,
+            becoming: Becoming::default(),
+            plugins: Vec::new(),
+        };
         import_image::order(tx, image.id, &task, order)
     }
 }

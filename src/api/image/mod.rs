@@ -19,7 +19,11 @@ pub mod metadefs;
 #[cfg(test)]
 mod metadefs_tests;
 mod patch;
+#[cfg(test)]
+mod plugin_tests;
 mod range;
+#[cfg(test)]
+mod remote_tests;
 mod resume;
 mod resume_fields;
 #[cfg(test)]
@@ -37,6 +41,8 @@ mod tags;
 mod tasks;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unified_limits_tests;
 mod update;
 mod versions;
 mod views;

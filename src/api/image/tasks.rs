@@ -223,6 +223,9 @@ pub async fn create(call: Call<Value>) -> Result<Reply<TaskView>> {
     let made = call.cx.state.db.write(move |tx| {
         if let (Some(region), Some(owner)) = (cx.state.limits_region(), &image.owner) {
             image_limits::check(tx, &region, image_limits::COUNT, owner, 1)?;
+            image_limits::check(tx, &region, image_limits::SIZE, owner, 0)?;
+            image_limits::check(tx, &region, image_limits::STAGED, owner, 0)?;
+            image_limits::check(tx, &region, image_limits::UPLOADING, owner, 1)?;
         }
         images::insert(tx, &image)?;
         let stores = vec![cx.state.stores.default_store().name.clone()];

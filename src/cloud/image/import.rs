@@ -1,14 +1,17 @@
 //! Importing an image: by which methods, from where, into which stores, and when.
 //!
-//! Bytes come by one of three ways, and end in one or several stores:
+//! Bytes come by one of four ways, and end in one or several stores:
 //!
 //! ```text
 //!  glance-direct   queued ─ stage ─► uploading ─┐
 //!  web-download    queued ──────────────────────┼─► importing ─► active
+//!  glance-download queued ──────────────────────┘   from another region's image service
 //!  copy-image      active ── to further stores, active all the while
 //! ```
 
 use super::limits::Limits;
+use super::plugins::Plugins;
+use super::protection::Protections;
 use super::{Image, Status};
 use crate::clock::Timestamp;
 use crate::cloud::web_source::Filter;
@@ -19,7 +22,12 @@ use serde_json::Value;
 
 words! {
     #[derive(Hash, Serialize, Deserialize)]
-    Method { GlanceDirect "glance-direct", WebDownload "web-download", CopyImage "copy-image" }
+    Method {
+        GlanceDirect "glance-direct",
+        WebDownload "web-download",
+        CopyImage "copy-image",
+        GlanceDownload "glance-download",
+    }
 }
 
 words! {
@@ -33,12 +41,18 @@ pub const FAILED_IN: &str = "os_glance_failed_import";
 pub const TASK_SECONDS: i64 = 48 * 3600;
 
 /// What operators say of fetching.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct ImportRules {
     pub filter: Filter,
     /// The largest image, in bytes; 0: no bound.
     pub size_limit: u64,
     pub limits: Limits,
+    pub protections: Protections,
+    /// How the names of properties begin that an image of another region passes on.
+    pub copied: Vec<String>,
+    pub plugins: Plugins,
+    /// The region whose limits of identity hold in place of quotas; `None` where they don't.
+    pub limits_region: Option<String>,
 }
 
 /// An import as clients ask about it.
@@ -73,10 +87,10 @@ impl Image {
             Method::CopyImage if self.status != Status::Active => {
                 "Only images with status active can be targeted for copying".to_owned()
             }
-            Method::GlanceDirect | Method::WebDownload if self.status == Status::Active => {
+            Method::GlanceDirect | Method::WebDownload | Method::GlanceDownload if self.status == Status::Active => {
                 "Image with status active cannot be target for import".to_owned()
             }
-            Method::WebDownload if self.status != Status::Queued => {
+            Method::WebDownload | Method::GlanceDownload if self.status != Status::Queued => {
                 format!("Image needs to be in 'queued' state to use '{}' method", method.word())
             }
             Method::GlanceDirect if self.status != Status::Uploading => {
@@ -122,12 +136,12 @@ mod tests {
         image.disk_format = Some("raw".into());
         image.container_format = Some("bare".into());
         let table = [
-            (Status::Queued, [false, true, false]),
-            (Status::Saving, [false, false, false]),
-            (Status::Uploading, [true, false, false]),
-            (Status::Importing, [false, false, false]),
-            (Status::Active, [false, false, true]),
-            (Status::Deactivated, [false, false, false]),
+            (Status::Queued, [false, true, false, true]),
+            (Status::Saving, [false, false, false, false]),
+            (Status::Uploading, [true, false, false, false]),
+            (Status::Importing, [false, false, false, false]),
+            (Status::Active, [false, false, true, false]),
+            (Status::Deactivated, [false, false, false, false]),
         ];
         for (status, expected) in table {
             image.status = status;

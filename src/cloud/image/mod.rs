@@ -38,7 +38,10 @@ pub mod import;
 pub mod inspect;
 pub mod limits;
 pub mod list;
+pub mod plugins;
 pub mod protection;
+pub mod remote;
+pub mod unpack;
 
 use crate::clock::Timestamp;
 use crate::cloud::policy::Target;

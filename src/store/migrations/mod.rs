@@ -34,6 +34,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0052_metadefs", include_str!("../schema/0052_metadefs.sql")),
     ("0054_image_shares", include_str!("../schema/0054_image_shares.sql")),
     ("0055_image_uploads", include_str!("../schema/0055_image_uploads.sql")),
+    ("0057_image_working", include_str!("../schema/0057_image_working.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";

@@ -190,6 +190,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "INSERT INTO image_upload_parts (image_id, start, size, file) VALUES ('i', 0, 1, 'w')",
         ],
     ),
+    ("0057_image_working", &["INSERT INTO image_working (image_id, blob_id, done) VALUES ('i', 'c', 1)"]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

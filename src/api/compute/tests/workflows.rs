@@ -120,7 +120,7 @@ async fn order(client: &Client, id: ServerId, wish: Power) {
 #[async_trait]
 impl World for Place {
     fn workflows(&self) -> Vec<Box<dyn AnyWorkflow>> {
-        workflows(&self.site.cloud.state.stores, &self.site.cloud.state.images.imports(), Duration::from_secs(1))
+        workflows(&self.site.cloud.state.stores, &self.site.cloud.state.importing(), Duration::from_secs(1))
     }
 
     fn runner(&self, workflows: Vec<Box<dyn AnyWorkflow>>) -> Runner {
@@ -247,7 +247,7 @@ fn cases() -> Vec<Box<dyn Case>> {
 #[tokio::test]
 async fn every_workflow_bears_each_step_twice_and_trouble_at_any_step() {
     let site = Site::new().await;
-    let all = workflows(&site.cloud.state.stores, &site.cloud.state.images.imports(), Duration::from_secs(1));
+    let all = workflows(&site.cloud.state.stores, &site.cloud.state.importing(), Duration::from_secs(1));
     // Imports of images are proved beside their API.
     let known = cases().into_iter().chain(crate::api::image::import_proof::cases()).collect::<Vec<_>>();
     assert_eq!(missing(&all, &known), Vec::<&str>::new(), "there is no case for these");

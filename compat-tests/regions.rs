@@ -1,0 +1,90 @@
+//! Two regions, each a Gapura of its own: an image goes from one to the other, and what fails leaves nothing behind.
+
+use crate::cloud::{Cloud, eventually};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Two processes that know the same users and trust the same keys, as regions with replicated identity do; each has its own
+/// images, and the second finds the first in its catalogue as `RegionOne`.
+fn two_regions() -> Option<(Cloud, Cloud)> {
+    let mut one = Cloud::new();
+    if one.database.url().is_some() {
+        eprintln!("SKIPPED: only SQLite's database can be copied for a second region");
+        return None;
+    }
+    one.init();
+    let mut two = Cloud::new();
+    copy(&one.state_dir(), &two.state_dir());
+    one.start();
+    two.set("REGION", "RegionTwo");
+    two.set("IMAGES__IMPORT_METHODS", r#"["glance-direct", "glance-download"]"#);
+    two.start();
+    let token = two.admin();
+    let services = two.get("/v3/services?type=image", &token).json();
+    let url = format!("http://{}/image", one.address);
+    let endpoint = json!({"service_id": services["services"][0]["id"], "region_id": "RegionOne", "interface": "internal", "url": url});
+    let made = two.ask("POST", "/v3/endpoints", &token, &json!({"endpoint": endpoint}));
+    assert_eq!(made.status, 201, "{}", made.text());
+    Some((one, two))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &name);
+        } else {
+            std::fs::copy(entry.path(), name).unwrap();
+        }
+    }
+}
+
+fn make(cloud: &Cloud, token: &str, more: Value) -> String {
+    let mut body = json!({"name": "shared", "disk_format": "raw", "container_format": "bare"});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    cloud.ask("POST", "/image/v2/images", token, &body).json()["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_image_goes_from_one_region_to_another_and_is_the_same_to_the_last_bit() {
+    let Some((one, two)) = two_regions() else { return };
+    // A token of the first region: the second knows it by its key.
+    let token = one.admin();
+    let bytes: Vec<u8> = (0..5_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let source = make(&one, &token, json!({"hw_machine_type": "q35", "own": "stays"}));
+    let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
+    assert_eq!(one.send("PUT", &format!("/image/v2/images/{source}/file"), &headers, &bytes).status, 204);
+
+    let target = make(&two, &token, json!({"disk_format": "qcow2"}));
+    let from = |image: &str| {
+        let (name, region, interface) = ("glance-download", "regionone", "internal");
+        json!({"method": {"name": name, "glance_image_id": image, "glance_region": region, "glance_service_interface": interface}})
+    };
+    let path = format!("/image/v2/images/{target}");
+    let imported = two.ask("POST", &format!("{path}/import"), &token, &from(&source));
+    assert_eq!(imported.status, 202, "{}", imported.text());
+    let image = eventually("it is imported", || {
+        let image = two.get(&path, &token).json();
+        (image["status"] == "active").then_some(image)
+    });
+    let original = one.get(&format!("/image/v2/images/{source}"), &token).json();
+    for same in ["size", "checksum", "os_hash_value", "disk_format", "hw_machine_type"] {
+        assert_eq!(image[same], original[same], "{same}");
+    }
+    assert_eq!(image.get("own"), None);
+    assert_eq!(two.get(&format!("{path}/file"), &token).body, bytes);
+
+    // An image that isn't there leaves one that waits.
+    let other = make(&two, &token, json!({}));
+    let path = format!("/image/v2/images/{other}");
+    let missing = from("36d4b546-64a2-4bb9-bdd0-ba676aa48f2c");
+    assert_eq!(two.ask("POST", &format!("{path}/import"), &token, &missing).status, 202);
+    eventually("its task fails", || {
+        let tasks = two.get(&format!("{path}/tasks"), &token).json();
+        (tasks["tasks"][0]["status"] == "failure").then_some(())
+    });
+    assert_eq!(two.get(&path, &token).json()["status"], "queued");
+    assert!(!two.log().contains(&token), "the token is in no log");
+}

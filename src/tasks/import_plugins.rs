@@ -1,0 +1,138 @@
+//! What operators let an import do to an image's bytes, and to what it is becoming.
+//!
+//! A plugin that changes bytes reads the image's own and writes new ones beside them; [`image_working`] swaps them and notes
+//! that it was done, so a plugin that is run again does nothing to its own result.
+
+use super::Cx;
+use super::byte_channel::through_a_thread;
+use super::convert_image::{self, Workplace};
+use super::import_image::{ImportImage, Order, room};
+use super::sweep_images::delete;
+use crate::blobs::Wish;
+use crate::cloud::image::Place;
+use crate::cloud::image::plugins::{Plugin, Target};
+use crate::cloud::image::remote::Becoming;
+use crate::cloud::image::unpack::{MAGIC, Packing, unpack};
+use crate::cloud::image_format::{self, Checked, Format, HEAD_BYTES, TAIL_BYTES};
+use crate::error::{Error, Kind, Result};
+use crate::ids::{BlobId, ImageId};
+use crate::store::{Tx, image_imports, image_working};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use std::io::BufReader;
+
+impl ImportImage {
+    /// Runs the plugin of this number; answers what the image is becoming.
+    pub(super) async fn run_plugin(&self, cx: &Cx, image: ImageId, order: &Order, at: usize) -> Result<Becoming> {
+        let mut becoming = order.becoming.clone();
+        match order.plugins.get(at) {
+            None | Some(Plugin::NoOp) => {}
+            Some(Plugin::Inject) => self.rules.plugins.injection.apply(&order.roles, &mut becoming),
+            Some(Plugin::Decompress) => self.decompress(cx, image, order, at).await?,
+            Some(Plugin::Convert) => {
+                if let Some(target) = self.convert(cx, image, order, at).await? {
+                    becoming.disk_format = Some(target.word().to_owned());
+                    becoming.container_format = Some("bare".to_owned());
+                }
+            }
+        }
+        Ok(becoming)
+    }
+
+    /// What is packed becomes what was inside.
+    async fn decompress(&self, cx: &Cx, id: ImageId, order: &Order, at: usize) -> Result<()> {
+        let read = move |tx: &mut Tx| Ok((image_imports::source(tx, id)?, image_working::done(tx, id)?));
+        let ((mut image, places, data), done) = cx.db.read(read).await?;
+        order.becoming.apply(&mut image);
+        if done > at || image.container_format.as_deref() == Some("compressed") {
+            return Ok(());
+        }
+        let head = self.read(&places, 0..data.size.min(MAGIC as u64)).await?;
+        let Some(packing) = Packing::of(&head) else { return Ok(()) };
+        let at_most = self.rules.plugins.decompression.at_most(data.size, self.largest(cx, id).await?);
+        let packed = self.stores.get(places.iter().map(|place| (place.store.as_str(), place.blob)), None).await?;
+        let plain = through_a_thread(packed, move |source, out| unpack(packing, BufReader::new(source), at_most, out));
+        self.replace(cx, id, at, &places, plain).await
+    }
+
+    /// What is of another format becomes the one that operators want. Answers which; `None`: it stays what it was.
+    async fn convert(&self, cx: &Cx, id: ImageId, order: &Order, at: usize) -> Result<Option<Target>> {
+        let rules = &self.rules.plugins.conversion;
+        let read = move |tx: &mut Tx| Ok((image_imports::source(tx, id)?, image_working::done(tx, id)?));
+        let ((mut image, places, data), done) = cx.db.read(read).await?;
+        order.becoming.apply(&mut image);
+        if done > at {
+            return Ok(Some(rules.target));
+        }
+        let declared = image.disk_format.unwrap_or_default();
+        let head = self.read(&places, 0..data.size.min(HEAD_BYTES as u64)).await?;
+        let tail = self.read(&places, data.size.saturating_sub(TAIL_BYTES as u64)..data.size).await?;
+        let checked = check(&declared, &head, &tail, data.size)?;
+        match checked.format {
+            // A disc is booted from as a disc.
+            Format::Iso if declared == "iso" => return Ok(None),
+            Format::Iso => return Err(other_inside()),
+            _ if declared == rules.target.word() => return Ok(None),
+            _ => {}
+        }
+        let at_most = rules.at_most(self.largest(cx, id).await?);
+        if rules.target == Target::Raw && checked.virtual_size.is_some_and(|size| size > at_most) {
+            return Err(Error::TooLarge(format!("The image would be converted to more than {at_most} bytes")));
+        }
+        let place = Workplace::make(&rules.folder)?;
+        let bytes = self.stores.get(places.iter().map(|place| (place.store.as_str(), place.blob)), None).await?;
+        convert_image::bring(&place, bytes).await?;
+        convert_image::convert(&place, &declared, rules, at_most).await?;
+        // Somebody may have hidden one format inside another.
+        let (head, tail, size) = convert_image::ends(&place, HEAD_BYTES, TAIL_BYTES).await?;
+        if check(rules.target.word(), &head, &tail, size)?.format == Format::Iso {
+            return Err(other_inside());
+        }
+        let converted = convert_image::result(place).await?;
+        self.replace(cx, id, at, &places, converted).await?;
+        Ok(Some(rules.target))
+    }
+
+    /// How large the image may be.
+    async fn largest(&self, cx: &Cx, id: ImageId) -> Result<u64> {
+        let rules = self.rules.clone();
+        let room = cx.db.read(move |tx| room(tx, &rules, id, Some(id), None)).await?;
+        let by_size = (self.rules.size_limit > 0).then_some(self.rules.size_limit);
+        Ok(by_size.into_iter().chain(room).min().unwrap_or(u64::MAX))
+    }
+
+    /// New bytes take the place of the image's own, in the same store.
+    async fn replace(
+        &self,
+        cx: &Cx,
+        id: ImageId,
+        at: usize,
+        places: &[Place],
+        bytes: BoxStream<'static, Result<Bytes>>,
+    ) -> Result<()> {
+        let own = places.first().ok_or_else(|| Error::not_found(Kind::Image, id))?;
+        let place = Place { store: own.store.clone(), blob: BlobId::random() };
+        let (begun, now) = (place.clone(), cx.clock.now());
+        cx.db.write(move |tx| image_working::begin(tx, id, &begun, now)).await?;
+        let at_most = Some(self.largest(cx, id).await?).filter(|largest| *largest < u64::MAX);
+        let wish = Wish { at_most, ..Wish::default() };
+        let data = self.put(cx, &place, bytes, &wish, Box::new(|_| Ok(()))).await?;
+        let (blob, now) = (place.blob, cx.clock.now());
+        let held = cx.db.write(move |tx| image_working::finish(tx, id, at, blob, &data, now)).await?;
+        self.clear();
+        if held {
+            return Ok(());
+        }
+        // The row may have been swept while the bytes were still coming.
+        delete(&cx.db, &self.stores, &place).await?;
+        Err(Error::not_found(Kind::Image, id))
+    }
+}
+
+fn check(declared: &str, head: &[u8], tail: &[u8], size: u64) -> Result<Checked> {
+    image_format::check(declared, head, tail, size).map_err(|refusal| Error::UnsupportedMediaType(refusal.to_string()))
+}
+
+fn other_inside() -> Error {
+    Error::UnsupportedMediaType("Image has disallowed configuration".to_owned())
+}
