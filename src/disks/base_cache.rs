@@ -3,7 +3,8 @@
 //! A file's name is the hash of its bytes, so a file that is there is right. Bytes are counted and hashed on a thread
 //! beside the async ones while they stream into a temporary file; only a whole, right and harmless one gets its name.
 
-use super::{BaseImage, qcow2};
+use super::{BaseImage, CachedBase, qcow2};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::hypervisor::DiskFormat;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
@@ -61,10 +62,53 @@ impl BaseCache {
         }
     }
 
+    /// Every image here, with when it came and when it was last read. Files that are not named like one are nobody's.
+    pub fn list(&self) -> std::io::Result<Vec<(PathBuf, CachedBase)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let format = match path.extension().and_then(|extension| extension.to_str()) {
+                Some("raw") => DiskFormat::Raw,
+                Some("qcow2") => DiskFormat::Qcow2,
+                _ => continue,
+            };
+            let Some(sha512) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else { continue };
+            let metadata = match fs::metadata(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
+            let at =
+                |seconds: i64, nanos: i64| Timestamp(seconds.saturating_mul(1_000_000).saturating_add(nanos / 1000));
+            let base = BaseImage { sha512, size: metadata.len(), format };
+            if self.path(&base).is_ok_and(|named| named == path) {
+                let fetched_at = at(metadata.mtime(), metadata.mtime_nsec());
+                let used_at = at(metadata.atime(), metadata.atime_nsec());
+                found.push((path, CachedBase { base, fetched_at, used_at, machines: 0 }));
+            }
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(found)
+    }
+
+    /// Deletes an image's file. Already gone is done.
+    pub fn delete(&self, base: &BaseImage) -> Result<()> {
+        let path = self.path(base)?;
+        let failed = |error| Error::internal("deleting a base image", error);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed(error)),
+            Ok(()) => sync_folder(&path).map_err(failed),
+        }
+    }
+
     /// The base's path and the size of the disk in it, after looking at its header once more.
     pub fn inspect(&self, base: &BaseImage) -> Result<(PathBuf, u64)> {
         let path = self.path(base)?;
-        let head = read_head(&path).map_err(|error| Error::internal("reading a base image", error))?;
+        let head = read_head(&path).map_err(|error| match error.kind() {
+            // Dropped meanwhile: who fetches it again can go on.
+            std::io::ErrorKind::NotFound => Error::unavailable("The image on the host", error),
+            _ => Error::internal("reading a base image", error),
+        })?;
         let size = qcow2::check(base, &head)?;
         Ok((path, size))
     }

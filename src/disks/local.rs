@@ -11,7 +11,7 @@
 //! A file gets its name only when it is whole and on the disk, so whatever has the name can be used after a crash.
 
 use super::base_cache::{BaseCache, sync_folder};
-use super::{BaseImage, ConfigDrive, DiskSpace, Disks, RootDisk, config_drive, qcow2};
+use super::{BaseImage, CachedBase, ConfigDrive, DiskSpace, Disks, RootDisk, config_drive, qcow2};
 use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
 use crate::ids::ServerId;
@@ -147,6 +147,42 @@ fn write_config_drive(this: &LocalDisks, wish: &ConfigDrive) -> Result<PathBuf, 
     Ok(path)
 }
 
+/// What each machine's disk lies over. A disk that can't be read may lie over anything: then nothing can be told.
+fn backings(this: &LocalDisks) -> Result<Vec<PathBuf>, Failure> {
+    let mut backings = Vec::new();
+    for entry in fs::read_dir(&this.instances)? {
+        let mut head = Vec::new();
+        match File::open(entry?.path().join("disk.qcow2")) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            opened => opened?.take(qcow2::OVERLAY_HEAD as u64).read_to_end(&mut head)?,
+        };
+        let unreadable = || Error::internal("looking what a machine's disk lies over", "it is no overlay");
+        backings.push(PathBuf::from(qcow2::backing(&head).ok_or_else(unreadable)?));
+    }
+    Ok(backings)
+}
+
+fn bases(this: &LocalDisks) -> Result<Vec<CachedBase>, Failure> {
+    let backings = backings(this)?;
+    let found = this.base.list()?.into_iter();
+    Ok(found
+        .map(|(path, cached)| {
+            let machines = backings.iter().filter(|backing| **backing == path).count();
+            CachedBase { machines, ..cached }
+        })
+        .collect())
+}
+
+fn drop_base(this: &LocalDisks, base: &BaseImage) -> Result<bool, Failure> {
+    // No overlay is made meanwhile.
+    let _turn = this.one_at_a_time.lock();
+    if backings(this)?.contains(&this.base.path(base)?) {
+        return Ok(false);
+    }
+    this.base.delete(base)?;
+    Ok(true)
+}
+
 fn remove(this: &LocalDisks, server: ServerId, epoch: Epoch) -> Result<(), Failure> {
     let _turn = this.one_at_a_time.lock();
     let folder = this.folder(server);
@@ -185,6 +221,15 @@ impl Disks for LocalDisks {
 
     async fn fetch_base(&self, base: &BaseImage, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
         self.base.fetch(base, bytes).await
+    }
+
+    async fn bases(&self) -> Result<Vec<CachedBase>> {
+        self.blocking("listing the images on a host", bases).await
+    }
+
+    async fn drop_base(&self, base: &BaseImage) -> Result<bool> {
+        let base = base.clone();
+        self.blocking("dropping an image of a host", move |this| drop_base(this, &base)).await
     }
 
     async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf> {

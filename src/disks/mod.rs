@@ -12,6 +12,7 @@ pub mod simulated;
 #[cfg(test)]
 mod tests;
 
+use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::hypervisor::{DiskFormat, Epoch};
 use crate::ids::ServerId;
@@ -28,6 +29,16 @@ pub struct BaseImage {
     pub sha512: String,
     pub size: u64,
     pub format: DiskFormat,
+}
+
+/// An image that a host has in its cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedBase {
+    pub base: BaseImage,
+    pub fetched_at: Timestamp,
+    pub used_at: Timestamp,
+    /// How many machines' disks lie over it.
+    pub machines: usize,
 }
 
 /// The root disk of a machine: an overlay over a base.
@@ -74,6 +85,12 @@ pub trait Disks: Send + Sync {
     /// Brings an image into the host's cache: streams to a temporary file, checks size and hash, inspects the header
     /// again (no backing file, no data file, the stated format), then renames into place. Racing calls end in one file.
     async fn fetch_base(&self, base: &BaseImage, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()>;
+
+    /// What is in the host's cache.
+    async fn bases(&self) -> Result<Vec<CachedBase>>;
+
+    /// Takes an image out of the host's cache, unless a machine's disk lies over it: then `false`. Already gone is done.
+    async fn drop_base(&self, base: &BaseImage) -> Result<bool>;
 
     /// Makes the overlay unless it is there. Answers its path.
     async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf>;

@@ -23,6 +23,9 @@ const MAX_VIRTUAL_SIZE: u64 = 64 << 40;
 /// Bytes of a file's beginning that [`check`] wants to see (all, if the file has fewer).
 pub const HEAD: usize = 512;
 
+/// Bytes of an overlay's beginning that [`backing`] wants to see: its header, and the longest name.
+pub const OVERLAY_HEAD: usize = 2048;
+
 /// The size of the disk that a guest sees in this base, after refusing what could reach beyond the file: a backing
 /// file, an external data file, unknown features, or another format than the stated one.
 pub fn check(base: &BaseImage, head: &[u8]) -> Result<u64> {
@@ -119,6 +122,14 @@ pub fn overlay(backing: &Path, format: DiskFormat, virtual_size: u64) -> Result<
     }
     header.resize(usize::try_from(clusters * CLUSTER).expect("at most 1.3 MiB"), 0);
     Ok(header)
+}
+
+/// The file that an overlay of ours lies over; `None` for what is no such overlay.
+pub fn backing(head: &[u8]) -> Option<&str> {
+    let offset = usize::try_from(u64::from_be_bytes(*head.get(8..)?.first_chunk()?)).ok()?;
+    let length = usize::try_from(u32::from_be_bytes(*head.get(16..)?.first_chunk()?)).ok()?;
+    let name = head.starts_with(MAGIC).then(|| head.get(offset..offset.checked_add(length)?)).flatten()?;
+    std::str::from_utf8(name).ok().filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

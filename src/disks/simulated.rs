@@ -2,7 +2,8 @@
 //!
 //! Images are still counted and hashed as they come, so a test sees a wrong byte as a host would; nothing is written.
 
-use super::{BaseImage, ConfigDrive, DiskSpace, Disks, RootDisk, last_lines};
+use super::{BaseImage, CachedBase, ConfigDrive, DiskSpace, Disks, RootDisk, last_lines};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
 use crate::ids::ServerId;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     FetchBase,
+    DropBase,
     MakeRoot,
     WriteConfigDrive,
     Remove,
@@ -31,7 +33,7 @@ pub struct SimulatedDisks {
 
 #[derive(Default)]
 struct State {
-    bases: BTreeSet<String>,
+    bases: BTreeMap<String, BaseImage>,
     servers: BTreeMap<ServerId, Files>,
     removed: BTreeMap<ServerId, Epoch>,
     faults: BTreeMap<Call, usize>,
@@ -99,7 +101,7 @@ fn path(server: ServerId, file: &str) -> PathBuf {
 #[async_trait]
 impl Disks for SimulatedDisks {
     async fn has_base(&self, base: &BaseImage) -> Result<bool> {
-        Ok(self.state.lock().bases.contains(&base.sha512))
+        Ok(self.state.lock().bases.contains_key(&base.sha512))
     }
 
     async fn fetch_base(&self, base: &BaseImage, mut bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
@@ -114,15 +116,36 @@ impl Disks for SimulatedDisks {
         if size != base.size || hex::encode(hash.finish()) != base.sha512 {
             return Err(Error::internal("fetching a base image", "the bytes are not the image's"));
         }
-        self.state.lock().bases.insert(base.sha512.clone());
+        self.state.lock().bases.insert(base.sha512.clone(), base.clone());
         Ok(())
+    }
+
+    async fn bases(&self) -> Result<Vec<CachedBase>> {
+        let state = self.state.lock();
+        let cached = state.bases.values().map(|base| {
+            let roots = state.servers.values().filter_map(|files| files.root.as_ref());
+            let machines = roots.filter(|root| root.base.sha512 == base.sha512).count();
+            CachedBase { base: base.clone(), fetched_at: Timestamp(0), used_at: Timestamp(0), machines }
+        });
+        Ok(cached.collect())
+    }
+
+    async fn drop_base(&self, base: &BaseImage) -> Result<bool> {
+        self.arrive(Call::DropBase)?;
+        let mut state = self.state.lock();
+        let is_used = |files: &Files| files.root.as_ref().is_some_and(|root| root.base.sha512 == base.sha512);
+        if state.servers.values().any(is_used) {
+            return Ok(false);
+        }
+        state.bases.remove(&base.sha512);
+        Ok(true)
     }
 
     async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf> {
         self.arrive(Call::MakeRoot)?;
         let mut state = self.state.lock();
-        if !state.bases.contains(&wish.base.sha512) {
-            return Err(Error::internal("making a machine's disk", "its base image was not fetched"));
+        if !state.bases.contains_key(&wish.base.sha512) {
+            return Err(Error::unavailable("The image on the host", "it was not fetched"));
         }
         state.admit(wish.server, wish.epoch)?.root.get_or_insert_with(|| wish.clone());
         Ok(path(wish.server, "disk.qcow2"))

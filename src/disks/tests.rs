@@ -68,6 +68,27 @@ async fn an_order_older_than_the_newest_is_refused(disks: &dyn Disks) {
     assert!(is_conflict(disks.make_root(&wish).await.unwrap_err()), "a removed disk does not come back");
 }
 
+async fn a_base_goes_unless_a_machine_lies_over_it(disks: &dyn Disks) {
+    let wish = wish(disks, 1).await;
+    let shown = async || {
+        let bases = disks.bases().await.unwrap();
+        bases.into_iter().map(|cached| (cached.base, cached.machines)).collect::<Vec<_>>()
+    };
+    assert_eq!(shown().await, [(wish.base.clone(), 0)]);
+    disks.make_root(&wish).await.unwrap();
+    assert_eq!(shown().await, [(wish.base.clone(), 1)]);
+    assert!(!disks.drop_base(&wish.base).await.unwrap());
+    assert!(disks.has_base(&wish.base).await.unwrap());
+    disks.remove(wish.server, Epoch(1)).await.unwrap();
+    for _ in 0..2 {
+        assert!(disks.drop_base(&wish.base).await.unwrap());
+        assert!(!disks.has_base(&wish.base).await.unwrap());
+    }
+    assert_eq!(shown().await, []);
+    let later = RootDisk { server: ServerId::random(), ..wish };
+    assert!(disks.make_root(&later).await.unwrap_err().is_transient(), "who fetches it again can go on");
+}
+
 async fn wrong_bytes_make_no_base(disks: &dyn Disks) {
     let other: &[u8] = &[8; 4096];
     let base = image(other);
@@ -81,6 +102,7 @@ async fn wrong_bytes_make_no_base(disks: &dyn Disks) {
 async fn whole_contract(disks: &dyn Disks) {
     making_twice_is_making_once_and_so_is_removing(disks).await;
     an_order_older_than_the_newest_is_refused(disks).await;
+    a_base_goes_unless_a_machine_lies_over_it(disks).await;
     wrong_bytes_make_no_base(disks).await;
     let space = disks.space().await.unwrap();
     assert!(space.total >= space.free && space.free > 0);
@@ -130,6 +152,20 @@ async fn cve_2024_32498_a_base_is_inspected_when_fetched_and_again_when_used() {
     std::fs::write(&file, &bytes).unwrap();
     let wish = RootDisk { server: ServerId::random(), epoch: Epoch(1), base: innocent, virtual_size: 1 << 20 };
     assert_eq!(disks.make_root(&wish).await.unwrap_err().to_string(), "The image has an external data file.");
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_read_keeps_every_base() {
+    let (folder, disks) = local();
+    let wish = wish(&disks, 1).await;
+    let disk = disks.make_root(&wish).await.unwrap();
+    std::fs::write(disk, "no overlay").unwrap();
+    assert!(disks.drop_base(&wish.base).await.is_err() && disks.bases().await.is_err());
+    assert!(disks.has_base(&wish.base).await.unwrap());
+    let stray = folder.path().join("base").join("notes.raw");
+    std::fs::write(&stray, "mine").unwrap();
+    disks.remove(wish.server, Epoch(1)).await.unwrap();
+    assert_eq!(disks.bases().await.unwrap().len(), 1, "what is not named like a base is none");
 }
 
 #[tokio::test]

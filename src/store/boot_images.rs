@@ -1,6 +1,6 @@
 //! Images as a boot asks for them: may the project use it, what does it demand, where are its bytes.
 
-use super::{OrNotFound, Row, Tx, args};
+use super::{OrNotFound, Row, Tx, Value, args};
 use crate::clock::Timestamp;
 use crate::cloud::boot::BootImage;
 use crate::error::{Kind, Result};
@@ -44,4 +44,20 @@ pub fn get(tx: &mut Tx, project: Option<&ProjectId>, id: ImageId, now: Timestamp
         image.properties.insert(row.next()?, row.next()?);
     }
     Ok(image)
+}
+
+/// Images that are made of bytes with one of these hashes, with their format; no host keeps others.
+pub fn with_bytes(tx: &mut Tx, sha512: &[String]) -> Result<Vec<(ImageId, String, String)>> {
+    if sha512.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places = (1..=sha512.len()).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "SELECT i.id, i.disk_format, b.sha512 FROM images i JOIN blobs b ON b.id = i.blob_id
+          WHERE i.status IN ('active', 'deactivated') AND i.container_format = 'bare' AND i.disk_format IS NOT NULL
+            AND b.sha512 IN ({places}) ORDER BY i.id"
+    );
+    let values: Vec<Value> = sha512.iter().map(|hash| hash.as_str().into()).collect();
+    let rows = tx.query(&sql, &values)?;
+    rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?, row.next()?))).collect()
 }

@@ -171,6 +171,15 @@ pub fn any_open(tx: &mut Tx, subject: &str) -> Result<bool> {
     Ok(tx.query_one(sql, args![subject])?.is_some())
 }
 
+/// What all work of a kind that is under way is about, oldest first.
+pub fn open_subjects(tx: &mut Tx, kind: &str) -> Result<Vec<String>> {
+    let rows = tx.query(
+        "SELECT subject_id FROM tasks WHERE kind = ?1 AND state = 'ready' AND cancel = 0 ORDER BY created_at, id",
+        args![kind],
+    )?;
+    rows.into_iter().map(|mut row| row.next()).collect()
+}
+
 /// Gives back what an earlier process of the same name held when it ended: its leases need not run out first.
 pub fn release_all(tx: &mut Tx, owner: &str) -> Result<u64> {
     tx.execute("UPDATE tasks SET owner = NULL, lease_until = NULL WHERE owner = ?1", args![owner])

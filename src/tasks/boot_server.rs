@@ -87,6 +87,8 @@ impl Workflow for BootServer {
             Step::Start { host, .. } => {
                 let server = machine::server(cx).await?;
                 let on = cx.hosts.get(*host)?;
+                // The step before brought the image, but somebody may have emptied the host's cache since.
+                self.fetch(cx, *host).await?;
                 let spec = machine::prepare(cx, on, &server).await?;
                 on.hypervisor.start(&spec).await?;
                 Ok(Next::done().recording(is_running(cx, id, *host, on.name.clone())))

@@ -27,6 +27,7 @@
 
 pub mod boot_server;
 mod byte_channel;
+pub mod cache_image;
 pub mod console;
 pub mod convert_image;
 pub mod crash_point;
@@ -115,6 +116,7 @@ pub trait Workflow: Send + Sync + 'static {
 pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
     vec![
         Box::new(boot_server::BootServer { stores: stores.clone() }),
+        Box::new(cache_image::CacheImage { stores: stores.clone() }),
         Box::new(delete_server::DeleteServer),
         Box::new(import_image::ImportImage::new(stores, importing)),
         Box::new(network_change::NetworkChange),

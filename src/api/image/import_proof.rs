@@ -38,6 +38,7 @@ pub fn cases() -> Vec<Box<dyn Case>> {
     ["glance-direct", "web-download", "copy-image", "glance-download", "plugins"]
         .map(|method| Box::new(Import(method)) as Box<dyn Case>)
         .into_iter()
+        .chain(super::cache_tests::cases())
         .collect()
 }
 

@@ -3,6 +3,9 @@
 //! What isn't set up says so the way upstream does: one store has no name, an import method that is off is unknown.  Start reading at [`rows`]; what may be seen and done is decided in
 //! [`seen`].
 
+mod cache;
+#[cfg(test)]
+mod cache_tests;
 mod create;
 mod data;
 mod discovery;
@@ -94,6 +97,13 @@ pub fn rows() -> Vec<Row> {
         delete("/v2/images/{image_id}/members/{member_id}", members::remove).rule("delete_member"),
         get("/v2/images/{image_id}/locations", discovery::locations).rule("get_image").unbuilt(),
         post("/v2/images/{image_id}/locations", discovery::locations).rule("modify_image").unbuilt(),
+        get("/v2/cache", cache::list).rule("cache_list"),
+        delete("/v2/cache", cache::clear).rule("cache_delete"),
+        put("/v2/cache/{image_id}", cache::queue).rule("cache_image"),
+        delete("/v2/cache/{image_id}", cache::remove).rule("cache_delete"),
+        get("/v2/cache/nodes/{image_id}", cache::nodes).rule("list_cached_nodes"),
+        post("/v2/cache/clean", cache::unbuilt).rule("cache_clean").unbuilt(),
+        post("/v2/cache/prune", cache::unbuilt).rule("cache_prune").unbuilt(),
         get("/v2/tasks", tasks::list).rule("tasks_api_access"),
         post("/v2/tasks", tasks::create).rule("tasks_api_access"),
         get("/v2/tasks/{task_id}", tasks::show).rule("tasks_api_access"),
