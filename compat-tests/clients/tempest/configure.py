@@ -7,6 +7,7 @@ skipped test means an absent service and never an optimistic setting.
 import configparser
 import json
 import os
+import subprocess
 import sys
 
 import openstack
@@ -34,6 +35,25 @@ if not second:
                                 visibility="public", wait=True)
     os.unlink(copy)
 flavors = {flavor.name: flavor.id for flavor in cloud.compute.flavors()}
+schema = cloud.image.get("/schemas/image").json()["properties"]
+ways = cloud.image.get("/info/import").json()["import-methods"]["value"]
+# What an import from the web fetches: run.sh serves this folder on that port of this machine.
+web = f"http://127.0.0.1:{os.environ.get('TEMPEST_WEB_PORT', '1')}/image.qcow2"
+if os.environ.get("TEMPEST_WEB_PORT"):
+    os.makedirs(f"{workspace}/web", exist_ok=True)
+    with open(f"{workspace}/web/image.qcow2", "wb") as file:
+        cloud.image.download_image(image, stream=False, output=file)
+# Formats are tested where the cloud converts what is imported.
+formats = {}
+if os.environ.get("TEMPEST_CONVERSION"):
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "formats.py")
+    if subprocess.run([sys.executable, script, f"{workspace}/formats"], check=False).returncode == 0:
+        formats = {"images_manifest_file": f"{workspace}/formats/manifest.yaml"}
+
+
+def beginning_with(first, all_of_them):
+    """Tests take the first of a list for an image of theirs."""
+    return ",".join([*first, *(word for word in all_of_them if word and word not in first)])
 
 
 def yes(value):
@@ -73,10 +93,14 @@ settings = {
         "enable_instance_password": "false",
     },
     "image": {
-        "catalog_type": "image", "region": region, "endpoint_type": "publicURL", "disk_formats": "qcow2,raw",
-        "container_formats": "bare",
+        "catalog_type": "image", "region": region, "endpoint_type": "publicURL",
+        "disk_formats": beginning_with(["qcow2", "raw"], schema["disk_format"]["enum"]),
+        "container_formats": beginning_with(["bare"], schema["container_format"]["enum"]),
+        "http_image": web, "http_qcow2_image": web, "image_caching_enabled": "true", **formats,
     },
-    "image-feature-enabled": {"api_v2": "true", "import_image": "false", "do_secure_hash": "true"},
+    "image-feature-enabled": {
+        "api_v2": "true", "import_image": yes(ways), "do_secure_hash": "true", "image_conversion": yes(formats),
+    },
     "network": {"catalog_type": "network", "region": region, "endpoint_type": "publicURL", "build_timeout": "120"},
     "network-feature-enabled": {
         "ipv6": "false", "floating_ips": yes("router" in extensions), "api_extensions": ",".join(extensions) or "none",

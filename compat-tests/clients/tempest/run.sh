@@ -4,7 +4,8 @@
 #
 # A LIST is a file of include/ without its ending: what must pass. left_out/ holds, under the same name, what it does not
 # run and why. --left-out turns that about and runs only what is left out, to see what may now be taken in; --list runs
-# nothing. A regular expression may pass or not.
+# nothing. A regular expression may pass or not. TEMPEST_WEB_PORT is a port of this machine that the cloud may fetch images
+# from; it is served here meanwhile.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 : "${CLOUD_FILE:?the clouds.yaml of the cloud}"
@@ -21,6 +22,10 @@ workspace=$work/workspace
 "$environment/bin/tempest" init --workspace-path "$work/workspaces.yaml" --name gapura "$workspace" > "$work/init.log" 2>&1 ||
   { tail "$work/init.log" >&2; exit 1; }
 "$environment/bin/python" -W ignore "$here/configure.py" "$CLOUD_FILE" "${OS_CLOUD_NAME:-gapura}" "$workspace"
+if [ -n "${TEMPEST_WEB_PORT:-}" ] && [ "$mode" != list ]; then
+  python3 -m http.server --bind 127.0.0.1 --directory "$workspace/web" "$TEMPEST_WEB_PORT" > "$work/web.log" 2>&1 &
+  trap 'kill '$! EXIT
+fi
 
 if [ -e "$here/include/$1.txt" ]; then
   : > "$work/include" > "$work/left-out"
