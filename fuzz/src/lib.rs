@@ -18,9 +18,11 @@ pub mod ids;
 pub mod cloud {
     pub mod access_rules;
     pub mod identity;
+    pub mod image;
     pub mod image_format;
     pub mod policy;
     pub mod token;
+    pub mod web_source;
 }
 
 /// The edge: everything between a connection and a handler, but the connection.
