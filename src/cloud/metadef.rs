@@ -216,11 +216,25 @@ pub fn read_namespace(body: &Value) -> Result<Description> {
         is_public,
         protected: reader.flag("protected")?,
         owner: reader.text("owner", 255)?.map(ProjectId),
-        associations: reader.list("resource_type_associations")?.iter().map(read_association).collect::<Result<_>>()?,
+        associations: unstamped(reader.list("resource_type_associations")?, read_association)?,
         properties: properties.map(|(name, value)| Ok((name.clone(), read_schema(value)?))).collect::<Result<_>>()?,
-        objects: reader.list("objects")?.iter().map(read_object).collect::<Result<_>>()?,
-        tags: reader.list("tags")?.iter().map(read_tag).collect::<Result<_>>()?,
+        objects: unstamped(reader.list("objects")?, read_object)?,
+        tags: unstamped(reader.list("tags")?, read_tag)?,
     })
+}
+
+/// What a namespace holds, read without what only the service writes: clients send back whole what they were shown.
+fn unstamped<T>(values: &[Value], read: impl Fn(&Value) -> Result<T>) -> Result<Vec<T>> {
+    values
+        .iter()
+        .map(|value| {
+            let mut value = value.clone();
+            if let Some(fields) = value.as_object_mut() {
+                fields.retain(|name, _| !["self", "schema", "created_at", "updated_at"].contains(&name.as_str()));
+            }
+            read(&value)
+        })
+        .collect()
 }
 
 pub fn read_association(body: &Value) -> Result<(String, Option<String>, Option<String>)> {

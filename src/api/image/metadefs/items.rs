@@ -1,6 +1,6 @@
 //! Objects and properties of a namespace.
 
-use super::{created, object_view, ok, page, properties_view, read, write};
+use super::{created, object_view, ok, page, properties_view, read, read_view, write};
 use crate::api::Call;
 use crate::cloud::metadef::{Definition, Item, ItemKind, read_object, read_property};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +23,7 @@ pub async fn list_objects(call: Call) -> Result<RawReply> {
             );
             Error::not_found(Kind::Part, text)
         };
-        Ok(page(objects, &query, missing)?.iter().map(|object| object_view(&namespace.name, object)).collect())
+        Ok(page(objects, &query, missing)?.iter().map(|object| read_view(&namespace.name, object)).collect())
     })
     .await?;
     Ok(ok(&json!({"objects": objects, "schema": "v2/schemas/metadefs/objects"})))
@@ -40,7 +40,7 @@ pub async fn show_object(call: Call) -> Result<RawReply> {
     let name = call.path("name").to_owned();
     let view = read(&call, move |tx, _, namespace| {
         let item = metadefs::get_item(tx, &namespace, ItemKind::Object, &name)?;
-        Ok(object_view(&namespace.name, &item))
+        Ok(read_view(&namespace.name, &item))
     });
     Ok(ok(&view.await?))
 }

@@ -100,7 +100,7 @@ fn created(value: &Value) -> RawReply {
     RawReply::json(StatusCode::CREATED, value)
 }
 
-/// An object, as clients see it.
+/// An object, as who made it sees it.
 fn object_view(namespace: &str, item: &Item) -> Value {
     let mut view: Map = Map::from_iter([("name".to_owned(), json!(item.name))]);
     view.extend(item.definition.clone());
@@ -119,6 +119,18 @@ fn properties_view(items: &[Item]) -> Map {
 /// `sort_dir`, which is `desc` unless asked otherwise.
 fn is_descending(query: &Query) -> Result<bool> {
     match query.get("sort_dir").unwrap_or("desc") {
+/// An object as it is read. What nobody said of it is empty there, as upstream has it, and absent only in the answer to who
+/// made or changed it.
+fn read_view(namespace: &str, item: &Item) -> Value {
+    let mut view = object_view(namespace, item);
+    for (name, nothing) in [("required", json!([])), ("properties", json!({}))] {
+        if view.get(name).is_none() {
+            view[name] = nothing;
+        }
+    }
+    view
+}
+
         "desc" => Ok(true),
         "asc" => Ok(false),
         other => Err(Error::bad_request(format!("Invalid sort direction: {other}"))),

@@ -1,6 +1,6 @@
 //! Namespaces of metadata definitions.
 
-use super::{created, find, is_descending, limit, object_view, ok, properties_view, read, write};
+use super::{created, find, is_descending, limit, ok, properties_view, read, read_view, write};
 use crate::api::{Call, Context};
 use crate::clock::Timestamp;
 use crate::cloud::metadef::{Association, Description, Item, ItemKind, Namespace, prefixed, read_namespace};
@@ -233,7 +233,7 @@ fn whole(tx: &mut Tx, _: &Context, namespace: &Namespace, resource_type: Option<
     let objects = metadefs::items(tx, namespace, ItemKind::Object)?;
     if !objects.is_empty() {
         let objects: Vec<_> =
-            objects.iter().map(|object| object_view(&namespace.name, &under(object, &prefix))).collect();
+            objects.iter().map(|object| read_view(&namespace.name, &under(object, &prefix))).collect();
         whole.insert("objects".to_owned(), json!(objects));
     }
     let properties = metadefs::items(tx, namespace, ItemKind::Property)?;
