@@ -8,8 +8,8 @@ here=$(dirname "$(readlink -f "$0")")
 checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
-in_test="format lints licences unit compat object_stores journey cloud_init tempest_identity fuzz"
-in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated cloud_init identity_commands terraform horizon tempest tempest_compliance oracle fresh fuzz"
+in_test="format lints licences unit compat object_stores journey cloud_init image_sharing tempest_identity fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated cloud_init identity_commands image_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -204,6 +204,12 @@ part_tempest_identity() {
 part_oracle() {
   ( cloud oracle simulated && "$here/clients/oracle/run.sh" )
   stop_cloud oracle $?
+}
+# Every persona has just its own role here, where Tempest makes everybody a member else.
+part_tempest_personas() {
+  ( export TEMPEST_SETTINGS='{"auth": {"tempest_roles": ""}}'
+    cloud tempest simulated && "$here/clients/tempest/run.sh" glance )
+  stop_cloud tempest $?
 }
 part_fuzz() {
   [ -x fuzz/run.sh ] || { skip "there are no fuzz targets"; return; }

@@ -159,6 +159,15 @@ impl Gate for GateKeeper {
                 }
                 (Reach::User(UserId(credentials.user_id.clone())), rule)
             }
+            // What can't be seen isn't there, even for whoever may do nothing with what they see: the handler looks first, as
+            // far as the caller sees, and asks the rule about what it found.
+            Access::Rule(rule) if std::ptr::eq(head.service, &super::image::SERVICE) => {
+                let reach = policy.reach(rule, &credentials);
+                let sight = || super::image::seen_by(rule).map(|rule| policy.reach(rule, &credentials));
+                let nowhere = Reach::User(UserId(credentials.user_id.clone()));
+                let reach = reach.or_else(|| sight().map(|reach| reach.unwrap_or(nowhere)));
+                (reach.ok_or_else(|| forbidden(rule))?, rule)
+            }
             Access::Rule(rule) => (policy.reach(rule, &credentials).ok_or_else(|| forbidden(rule))?, rule),
             Access::Undeclared => return Err(forbidden("undeclared")),
         };

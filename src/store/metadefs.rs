@@ -45,9 +45,11 @@ pub fn get(tx: &mut Tx, reach: &Reach, name: &str) -> Result<Namespace> {
         ),
         args![name, reach.project()?],
     )?;
-    row.map(namespace)
-        .transpose()?
-        .ok_or_else(|| Error::not_found(Kind::Part, format!("Metadata definition namespace={name} was not found.")))
+    row.map(namespace).transpose()?.ok_or_else(|| not_found(name))
+}
+
+pub fn not_found(name: &str) -> Error {
+    Error::not_found(Kind::Part, format!("Metadata definition namespace={name} was not found."))
 }
 
 /// A page of those the reach includes seeing.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh [--list|--left-out] LIST…|REGEX: Tempest 47 and Keystone's own plugin for it against the cloud of CLOUD_FILE,
+# run.sh [--list|--left-out] LIST…|REGEX: Tempest 47 and the plugins of Keystone and Glance against the cloud of CLOUD_FILE,
 # with two workers; ends with `N passed, N failed`.
 #
 # A LIST is a file of include/ without its ending: what must pass. left_out/ holds, under the same name, what it does not
@@ -9,7 +9,7 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 : "${CLOUD_FILE:?the clouds.yaml of the cloud}"
-environment=$("$here/../venv.sh" tempest tempest==47.0.0 keystone-tempest-plugin==0.22.0 openstacksdk PyYAML)
+environment=$("$here/../venv.sh" tempest tempest==47.0.0 keystone-tempest-plugin==0.22.0 glance-tempest-plugin==0.17.0 openstacksdk PyYAML)
 mode=run
 case ${1:-} in --list|--left-out) mode=${1#--}; shift ;; esac
 lists=$(cd "$here/include" && ls | sed 's/\.txt$//' | xargs)

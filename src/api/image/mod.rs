@@ -23,6 +23,8 @@ pub mod metadefs;
 mod metadefs_tests;
 mod patch;
 #[cfg(test)]
+mod personas_tests;
+#[cfg(test)]
 mod plugin_tests;
 mod range;
 #[cfg(test)]
@@ -58,6 +60,28 @@ use crate::http::table::{Service, delete, get, head, patch as patch_row, post, p
 
 pub static SERVICE: Service =
     Service { name: "image", prefix: "/image", axis: None, dialect: &GLANCE, head_as_get: false };
+
+/// The rule that says who sees what a rule is about, where it is about one image or namespace.
+pub fn seen_by(rule: &str) -> Option<&'static str> {
+    const OF_IMAGES: [&str; 12] = [
+        "get_image",
+        "modify_image",
+        "delete_image",
+        "upload_image",
+        "download_image",
+        "deactivate",
+        "reactivate",
+        "get_members",
+        "add_member",
+        "get_member",
+        "modify_member",
+        "delete_member",
+    ];
+    if OF_IMAGES.contains(&rule) {
+        return Some("get_image");
+    }
+    metadefs::is_about_one(rule).then_some("get_metadef_namespace")
+}
 
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![

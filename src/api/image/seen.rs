@@ -1,7 +1,8 @@
 //! An image as one caller sees it: the door every handler goes through.
 //!
-//! What can't be seen isn't there (404); what is seen and may not be done is refused (403). The row's rule was asked
-//! before; here it is asked again of this very image, with whose it is, its visibility and the caller's membership.
+//! What can't be seen isn't there (404); what is seen and may not be done is refused (403). So an image is looked for as far
+//! as its caller sees ([`super::seen_by`]), and then a rule is asked of this very image, with whose it is, its visibility
+//! and the caller's membership.
 
 use crate::api::Call;
 use crate::api::Context;
@@ -21,6 +22,8 @@ impl Seen {
     /// `NotFound`, also when the caller may not see it.
     pub fn find(tx: &mut Tx, cx: &Context, id: &str) -> Result<Self> {
         let missing = || Error::not_found(Kind::Image, id);
+        // Images are projects' things: a token of another scope sees none.
+        cx.reach.project().map_err(|_| missing())?;
         let now = cx.state.clock.now();
         let image = images::get(tx, &cx.reach, ImageId::parse(id).ok_or_else(missing)?, now)?;
         let membership = match cx.caller()?.project_id() {

@@ -12,8 +12,12 @@ const PROJECT: &[ScopeKind] = &[ScopeKind::Project];
 /// Each rule that leaves a scope out, and those it takes.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static [ScopeKind])> {
     let system_or_project = NOT_FOR_DOMAINS.iter().map(|rule| (*rule, SYSTEM_OR_PROJECT));
-    system_or_project.chain(ONLY_FOR_PROJECTS.iter().map(|rule| (*rule, PROJECT)))
+    let of_images = super::image::RULES.iter().map(|(rule, _)| *rule).filter(|rule| !PARTS_OF_RULES.contains(rule));
+    system_or_project.chain(ONLY_FOR_PROJECTS.iter().copied().chain(of_images).map(|rule| (rule, PROJECT)))
 }
+
+/// Of the image service's rules, which are all for projects, those that no operation asks.
+const PARTS_OF_RULES: &[&str] = &["metadef_default", "metadef_admin"];
 
 const ONLY_FOR_PROJECTS: &[&str] = &[
     "identity:authorize_request_token",

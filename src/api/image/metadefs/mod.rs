@@ -65,8 +65,16 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
+/// Is the rule about one namespace, or something in it?
+pub fn is_about_one(rule: &str) -> bool {
+    rule.contains("_metadef_")
+        && !["add_metadef_namespace", "get_metadef_namespaces", "list_metadef_resource_types"].contains(&rule)
+}
+
 /// The namespace of the path, if the caller sees it and the row's rule holds for it.
 fn find(tx: &mut Tx, cx: &Context, name: &str) -> Result<Namespace> {
+    // Who has no project sees as little as one who owns nothing, and no public ones either.
+    cx.reach.project().map_err(|_| metadefs::not_found(name))?;
     let namespace = metadefs::get(tx, &cx.reach, name)?;
     cx.permit(&namespace.target())?;
     Ok(namespace)
@@ -111,14 +119,6 @@ fn object_view(namespace: &str, item: &Item) -> Value {
     Value::Object(view)
 }
 
-/// Properties by name, as a namespace shows them.
-fn properties_view(items: &[Item]) -> Map {
-    items.iter().rev().map(|item| (item.name.clone(), Value::Object(item.definition.clone()))).collect()
-}
-
-/// `sort_dir`, which is `desc` unless asked otherwise.
-fn is_descending(query: &Query) -> Result<bool> {
-    match query.get("sort_dir").unwrap_or("desc") {
 /// An object as it is read. What nobody said of it is empty there, as upstream has it, and absent only in the answer to who
 /// made or changed it.
 fn read_view(namespace: &str, item: &Item) -> Value {
@@ -131,6 +131,14 @@ fn read_view(namespace: &str, item: &Item) -> Value {
     view
 }
 
+/// Properties by name, as a namespace shows them.
+fn properties_view(items: &[Item]) -> Map {
+    items.iter().rev().map(|item| (item.name.clone(), Value::Object(item.definition.clone()))).collect()
+}
+
+/// `sort_dir`, which is `desc` unless asked otherwise.
+fn is_descending(query: &Query) -> Result<bool> {
+    match query.get("sort_dir").unwrap_or("desc") {
         "desc" => Ok(true),
         "asc" => Ok(false),
         other => Err(Error::bad_request(format!("Invalid sort direction: {other}"))),
