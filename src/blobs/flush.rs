@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 const ROUND: u64 = 32 << 20;
 
 pub struct Flush {
-    /// `None` where the store is no folder.
+    /// `None` where the store is no folder that waits for the disk.
     staged: Option<PathBuf>,
     unsynced: u64,
     running: Option<JoinHandle<()>>,
@@ -23,7 +23,7 @@ pub struct Flush {
 impl Flush {
     pub fn of(blobs: &Blobs, id: BlobId) -> Self {
         // The name object_store gives the first upload of a key; random keys have no second.
-        let staged = blobs.folder.as_ref().map(|folder| folder.join(format!("{id}#1")));
+        let staged = blobs.folder.as_ref().filter(|_| blobs.syncs).map(|folder| folder.join(format!("{id}#1")));
         Self { staged, unsynced: 0, running: None }
     }
 

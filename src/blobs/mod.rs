@@ -56,6 +56,8 @@ pub struct Blobs {
     unfinished: Option<bucket::Unfinished>,
     /// What all uploads together may have on its way here.
     lanes: Arc<Lanes>,
+    /// Does a folder wait for the disk?
+    syncs: bool,
     kind: &'static str,
 }
 
@@ -63,7 +65,8 @@ impl Blobs {
     /// Opens `file:///folder` (made if missing), `s3://bucket/prefix`, `gs://…`, `az://…` or `memory:///`.
     ///
     /// `options` are object_store's own (`aws_endpoint`, `aws_region`, …); where one is missing, the environment's
-    /// variables of the provider count (`AWS_ACCESS_KEY_ID`, …), so that secrets need not be in a file.
+    /// variables of the provider count (`AWS_ACCESS_KEY_ID`, …), so that secrets need not be in a file. A folder knows one
+    /// option, `fsync`: whether bytes are on the disk when an upload is answered, which they are unless it is `false`.
     pub fn open(url: &str, options: &[(String, String)]) -> Result<Self> {
         let url = Url::parse(url).map_err(|error| Error::internal("The image store's URL can't be read", error))?;
         let (scheme, prefix) = ObjectStoreScheme::parse(&url)
@@ -73,11 +76,11 @@ impl Blobs {
                 let folder = url.to_file_path().map_err(|()| {
                     Error::internal("The image store's URL names no folder", "expected file:///folder")
                 })?;
-                Self::in_folder(folder)
+                Self::in_folder(folder, syncs(options)?)
             }
             ObjectStoreScheme::Memory => {
                 let (store, lanes) = (Arc::new(InMemory::new()), Arc::new(Lanes::to_bucket()));
-                Ok(Self { store, prefix, folder: None, unfinished: None, lanes, kind: "memory" })
+                Ok(Self { store, prefix, folder: None, unfinished: None, lanes, syncs: false, kind: "memory" })
             }
             other => {
                 let environment = std::env::vars().filter(|(name, _)| {
@@ -92,19 +95,19 @@ impl Blobs {
                 };
                 let opened = opened.map_err(|error| Error::internal("The image store can't be opened", error))?;
                 let ((store, unfinished), lanes) = (opened, Arc::new(Lanes::to_bucket()));
-                Ok(Self { store, prefix, folder: None, unfinished, lanes, kind })
+                Ok(Self { store, prefix, folder: None, unfinished, lanes, syncs: false, kind })
             }
         }
     }
 
-    fn in_folder(folder: PathBuf) -> Result<Self> {
+    fn in_folder(folder: PathBuf, syncs: bool) -> Result<Self> {
         let failed = |error| Error::internal("The image store's folder can't be made", error);
         std::fs::create_dir_all(&folder).map_err(failed)?;
         let store = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|error| Error::internal("The image store's folder can't be opened", error))?
-            .with_fsync(true);
+            .with_fsync(syncs);
         let (store, lanes) = (Arc::new(store), Arc::new(Lanes::to_folder()));
-        Ok(Self { store, prefix: Path::default(), folder: Some(folder), unfinished: None, lanes, kind: "file" })
+        Ok(Self { store, prefix: Path::default(), folder: Some(folder), unfinished: None, lanes, syncs, kind: "file" })
     }
 
     /// `file`, `s3`, `gs`, `azure` or `memory`: the words upstream has for kinds of stores, as far as it has them.
@@ -164,6 +167,14 @@ impl Blobs {
         }
         aborted
     }
+}
+
+/// Does a folder with these options wait for the disk?
+fn syncs(options: &[(String, String)]) -> Result<bool> {
+    let given = options.iter().rev().find(|(name, _)| name == "fsync");
+    given.map_or(Ok(true), |(_, value)| {
+        value.parse().map_err(|error| Error::internal("The image store's fsync is neither true nor false", error))
+    })
 }
 
 /// What a failure of the store means to who asked. Its own words name places and sometimes credentials: they are for

@@ -27,6 +27,18 @@ fn folder() -> Folder {
     Folder { folder, blobs }
 }
 
+#[test]
+fn a_folder_waits_for_the_disk_unless_told_otherwise_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |value: Option<&str>| {
+        let options: Vec<_> = value.map(|value| ("fsync".to_owned(), value.to_owned())).into_iter().collect();
+        Blobs::open(&format!("file://{}", folder.path().display()), &options)
+    };
+    assert!(open(None).unwrap().syncs && open(Some("true")).unwrap().syncs);
+    assert!(!open(Some("false")).unwrap().syncs);
+    assert!(open(Some("no")).is_err());
+}
+
 /// A store of each kind. Buckets are tried when `TEST_S3_URL` and `TEST_AZURE_URL` name them (`s3://bucket/prefix`,
 /// `az://container/prefix`, with the provider's own variables beside them), else that is said loudly.
 fn stores(folder: &Folder) -> Vec<Blobs> {

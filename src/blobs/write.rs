@@ -55,7 +55,8 @@ pub struct Stored {
 pub type Judge<'a> = Box<dyn FnOnce(&Stored) -> Result<()> + Send + 'a>;
 
 impl Blobs {
-    /// Writes a stream under a new id. It is durable when this answers, and on any error, or when the future is
+    /// Writes a stream under a new id. It is durable when this answers (unless the folder was opened
+    /// without `fsync`), and on any error, or when the future is
     /// dropped, nothing is left of it.
     pub async fn put(
         &self,
