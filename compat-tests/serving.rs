@@ -61,6 +61,35 @@ fn tls_answers_over_http_1_and_http_2_and_nothing_answers_without_it() {
 }
 
 #[test]
+fn a_page_of_an_allowed_origin_may_call_and_another_may_not() {
+    let mut cloud = Cloud::new();
+    cloud.set("ALLOWED_ORIGINS", r#"["https://dashboard.example"]"#);
+    cloud.init();
+    cloud.start();
+    let asks = |origin: &'static str| {
+        [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "PUT"),
+            ("Access-Control-Request-Headers", "x-auth-token"),
+        ]
+    };
+    let path = "/image/v2/images/11111111-2222-4333-8444-555555555555/file";
+    let own = "https://dashboard.example";
+    let allowed = cloud.send("OPTIONS", path, &asks(own), b"");
+    assert_eq!((allowed.status, allowed.header("access-control-allow-origin")), (200, Some(own)));
+    assert_eq!(allowed.header("access-control-allow-headers"), Some("x-auth-token"));
+    let refused = cloud.send("OPTIONS", path, &asks("https://evil.example"), b"");
+    assert_eq!((refused.status == 200, refused.header("access-control-allow-origin")), (false, None));
+    // What a script may read is said of every answer, refusals as well.
+    let answer = cloud.send("GET", "/identity/v3", &[("Origin", own)], b"");
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(own)));
+    let unauthorized = cloud.send("PUT", path, &[("Origin", own)], b"");
+    assert_eq!((unauthorized.status, unauthorized.header("access-control-allow-origin")), (401, Some(own)));
+    let closed = cloud.send("GET", "/identity/v3", &[("Origin", "https://evil.example")], b"");
+    assert_eq!(closed.header("access-control-allow-origin"), None);
+}
+
+#[test]
 fn an_upload_under_way_finishes_after_sigterm_and_nobody_else_is_let_in() {
     let mut cloud = Cloud::serving();
     let token = cloud.admin();

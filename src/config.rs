@@ -23,6 +23,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What clients reach us by; empty: `http(s)://` and `listen`.
     pub public_url: String,
+    /// Whose pages' scripts may call, from a browser: `https://dashboard.example`.
+    pub allowed_origins: Vec<String>,
     /// Listen without TLS on an address that other machines reach.
     pub insecure_listen: bool,
     /// `sqlite:PATH` or `postgres://…`; empty: `sqlite:` and `gapura.db` in the state directory.
@@ -51,6 +53,7 @@ impl Default for Config {
             state_dir: PathBuf::from("/var/lib/gapura"),
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             public_url: String::new(),
+            allowed_origins: Vec::new(),
             insecure_listen: false,
             database_url: String::new(),
             database_connections: 4,

@@ -12,6 +12,7 @@ use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::http::cors::Origins;
 use crate::http::serve;
 use crate::keys::{self, Keys};
 use crate::metrics::Metrics;
@@ -136,7 +137,8 @@ impl Program {
         let reconciler = tokio::spawn(self.reconciler().run(until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");
         let router = Arc::new(api::router(self.state.clone()));
-        let server = serve::serve(listener, tls, router, self.state.metrics.clone(), until(stopped));
+        let origins = Arc::new(Origins::new(&self.config.allowed_origins));
+        let server = serve::serve(listener, tls, router, self.state.metrics.clone(), origins, until(stopped));
         tokio::spawn(async move {
             told_to_stop().await;
             tracing::info!("stopping: requests under way may finish");

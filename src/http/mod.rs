@@ -4,6 +4,7 @@
 //! read, so that nothing about an operation is said twice. Start at [`table`], then [`router`], then [`json`].
 
 pub mod call;
+pub mod cors;
 pub mod json;
 pub mod microversion;
 pub mod openapi;

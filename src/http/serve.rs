@@ -1,9 +1,10 @@
 //! Listening: connections to requests, requests to the router, with what every request gets around it.
 //!
-//! From the outside in: request id, access log, panic guard, time limit, then the router, which says of each request whose
-//! it is and whether it streams. Bodies are bounded where they are read, since an image's has no bound. On shutdown the listener closes first; requests under way may finish.
+//! From the outside in: request id, access log, other origins ([`cors`]), panic guard, time limit, then the router, which says
+//! of each request whose it is and whether it streams. Bodies are bounded where they are read, since an image's has no bound. On shutdown the listener closes first; requests under way may finish.
 
 use super::call::BodyStream;
+use super::cors::{self, Origins};
 use super::reply::{RawBody, RawReply};
 use super::router::{Gate, Request, Router};
 use super::table::Service;
@@ -43,6 +44,7 @@ pub async fn serve<G: Gate, O: Observer>(
     tls: Option<TlsAcceptor>,
     router: Arc<Router<G>>,
     observer: Arc<O>,
+    origins: Arc<Origins>,
     stop: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -67,10 +69,10 @@ pub async fn serve<G: Gate, O: Observer>(
             () = &mut stop => break,
         };
         let _ = stream.set_nodelay(true);
-        let (router, observer) = (router.clone(), observer.clone());
+        let (router, observer, origins) = (router.clone(), observer.clone(), origins.clone());
         let service = hyper::service::service_fn(move |request| {
-            let (router, observer) = (router.clone(), observer.clone());
-            async move { Ok::<_, Infallible>(respond(&router, &*observer, request, peer).await) }
+            let (router, observer, origins) = (router.clone(), observer.clone(), origins.clone());
+            async move { Ok::<_, Infallible>(respond(&router, &*observer, &origins, request, peer).await) }
         });
         let (builder, watcher, tls) = (builder.clone(), graceful.watcher(), tls.clone());
         tokio::spawn(async move {
@@ -98,6 +100,7 @@ pub async fn serve<G: Gate, O: Observer>(
 async fn respond<G: Gate, O: Observer>(
     router: &Arc<Router<G>>,
     observer: &O,
+    origins: &Origins,
     request: http::Request<Incoming>,
     peer: SocketAddr,
 ) -> Response<Body> {
@@ -106,6 +109,8 @@ async fn respond<G: Gate, O: Observer>(
     let (parts, body) = request.into_parts();
     let method = parts.method.clone();
     let path = parts.uri.path().to_owned();
+    let origin = origins.of(&parts.headers);
+    let preflight = origin.as_ref().and_then(|_| cors::preflight(&parts.method, &parts.headers));
     let request = Request {
         method: parts.method,
         path: path.clone(),
@@ -117,9 +122,15 @@ async fn respond<G: Gate, O: Observer>(
     };
     let route = router.route(&request);
     let (service, streams) = (route.service, route.streams);
-    let guarded = AssertUnwindSafe(router.answer_on(route, request)).catch_unwind();
+    let answer = async {
+        match preflight {
+            Some(reply) => reply,
+            None => router.answer_on(route, request).await,
+        }
+    };
+    let guarded = AssertUnwindSafe(answer).catch_unwind();
     let outcome = if streams { Ok(guarded.await) } else { tokio::time::timeout(TIME_LIMIT, guarded).await };
-    let reply = match outcome {
+    let mut reply = match outcome {
         Ok(Ok(reply)) => reply,
         Ok(Err(_panic)) => {
             tracing::error!(%request_id, %method, path, "a handler panicked");
@@ -130,6 +141,7 @@ async fn respond<G: Gate, O: Observer>(
             plain_fault(StatusCode::GATEWAY_TIMEOUT)
         }
     };
+    origins.open(&mut reply, origin);
     let took = started.elapsed();
     observer.answered(service.api(), reply.status, took);
     tracing::info!(
