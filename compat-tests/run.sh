@@ -163,6 +163,21 @@ part_identity_commands() {
   ( cloud identity_commands simulated && "$here/clients/identity_commands/run.sh" )
   stop_cloud identity_commands $?
 }
+# A cloud with two stores by name, that fetches images from loopback too.
+two_stores() {
+  export GAPURA_IMAGES__STORES__FILE=file://$work/images-file GAPURA_IMAGES__STORES__OTHER=file://$work/images-other
+  export GAPURA_IMAGES__DEFAULT_STORE=file GAPURA_IMAGES__IMPORT_METHODS='["glance-direct", "copy-image", "web-download"]'
+  export GAPURA_IMAGES__WEB_DOWNLOAD__PRIVATE_RANGES='["127.0.0.0/8"]' GAPURA_IMAGES__WEB_DOWNLOAD__ALLOWED_PORTS='[]'
+}
+part_image_commands() {
+  ( two_stores; cloud image_commands simulated && "$here/clients/image_commands/run.sh" )
+  stop_cloud image_commands $?
+}
+# The heart of it, in less than a minute.
+part_image_sharing() {
+  ( cloud image_sharing simulated && "$here/clients/image_commands/run.sh" sharing )
+  stop_cloud image_sharing $?
+}
 # Tempest stores domains' configuration of an LDAP server, which is refused unless such options are to be kept.
 keeping_foreign() { export GAPURA_IDENTITY__KEEP_FOREIGN_DOMAIN_CONFIG=true; }
 # Two image stores, every way to import, conversion, and a port of this machine that images may be fetched from.
@@ -217,7 +232,7 @@ part_fuzz() {
 }
 
 for name in $parts; do
-  declare -F "part_$name" > /dev/null || { echo "there is no part $name; there are: $in_verify tempest_identity" >&2; exit 2; }
+  declare -F "part_$name" > /dev/null || { echo "there is no part $name; there are: $in_verify image_sharing tempest_identity" >&2; exit 2; }
   part "$name"
 done
 summary() {

@@ -6,7 +6,9 @@ unchanged, and nothing that one command leaves in memory reaches the next. What 
 the client itself can say what was not.
 """
 
+import contextlib
 import os
+import pty
 import sys
 import tempfile
 from importlib.metadata import entry_points
@@ -16,25 +18,35 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cliff.formatters.json_format  # noqa: E402, F401
 import keystoneclient.v3.client  # noqa: E402, F401
 import openstack.identity.v3._proxy  # noqa: E402, F401
+import openstack.image.v2._proxy  # noqa: E402, F401
 from journey import Journey  # noqa: E402
 from openstackclient import shell  # noqa: E402
 
-#: The group under which the client registers its identity commands.
-GROUP = "openstack.identity.v3"
-
 
 class Shell(Journey):
-    def __init__(self, clouds_file):
+    def __init__(self, clouds_file, group):
+        """`group` is under what the client registers the commands that are counted."""
         super().__init__("openstack", clouds_file, brief=True)
-        commands = entry_points(group=GROUP)
+        commands = entry_points(group=group)
         for entry in commands:
             entry.load()
         self.known = sorted({entry.name.replace("_", " ") for entry in commands}, key=len, reverse=True)
         self.met = set()
+        self.fed = None
+
+    @contextlib.contextmanager
+    def feeding(self, path):
+        """Commands run meanwhile read the file as their input; others sit at a terminal, of which they read nothing."""
+        self.fed = path
+        try:
+            yield
+        finally:
+            self.fed = None
 
     def perform(self, line, environment):
         spoken = " ".join(line)
-        self.met.update(name for name in self.known if f"{spoken} ".startswith(f"{name} "))
+        # The longest name alone: `image set` is not run by running `image set …` of something else.
+        self.met.update(next(([name] for name in self.known if f"{spoken} ".startswith(f"{name} ")), []))
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             child = os.fork()
             if not child:
@@ -42,13 +54,13 @@ class Shell(Journey):
             _, ended = os.waitpid(child, 0)
             for file in (out, err):
                 file.seek(0)
-            return os.waitstatus_to_exitcode(ended), out.read().decode(), err.read().decode()
+            return os.waitstatus_to_exitcode(ended), out.read().decode(errors="replace"), err.read().decode()
 
-    @staticmethod
-    def _be_the_client(line, environment, out, err):
+    def _be_the_client(self, line, environment, out, err):
         """In the fork: never returns."""
         status = 1
         try:
+            os.dup2(os.open(self.fed, os.O_RDONLY) if self.fed else pty.openpty()[1], 0)
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)
             os.environ.clear()
