@@ -21,6 +21,8 @@ class Terraform:
         self.work = tempfile.mkdtemp(prefix="gapura-terraform.")
         self.file = f"{self.work}/{configuration}"
         self.prefix = f"terraform-{uuid.uuid4().hex[:6]}"
+        #: Variables of the configuration besides its prefix.
+        self.given = {}
         version = os.path.basename(provider).rpartition("_v")[2]
         folder = f"{self.work}/mirror/registry.terraform.io/terraform-provider-openstack/openstack/{version}/linux_amd64"
         os.makedirs(folder)
@@ -45,7 +47,7 @@ class Terraform:
         return status, out, out + complaint
 
     def variables(self):
-        return {"var": [f"prefix={self.prefix}"], "input": False}
+        return {"var": [f"prefix={self.prefix}", *(f"{name}={value}" for name, value in self.given.items())], "input": False}
 
     def init(self):
         status, _, said = self.run("init", input=False)

