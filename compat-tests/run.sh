@@ -156,7 +156,10 @@ part_terraform() {
   stop_cloud terraform $?
 }
 part_horizon() {
-  ( cloud horizon simulated && "$here/clients/horizon/run.sh" )
+  ( # Chosen before the cloud is there: its pages upload straight to the image service, which must know whose they are.
+    HORIZON_PORT=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    export HORIZON_PORT GAPURA_ALLOWED_ORIGINS="[\"http://127.0.0.1:$HORIZON_PORT\"]"
+    cloud horizon simulated && "$here/clients/horizon/run.sh" )
   stop_cloud horizon $?
 }
 part_identity_commands() {
@@ -202,6 +205,12 @@ part_tempest() {
     exit "$status" )
   stop_cloud tempest $?
 }
+# Every persona has just its own role here, where Tempest makes everybody a member else.
+part_tempest_personas() {
+  ( export TEMPEST_SETTINGS='{"auth": {"tempest_roles": ""}}'
+    cloud tempest simulated && "$here/clients/tempest/run.sh" glance )
+  stop_cloud tempest $?
+}
 # The few tests of lockout and of passwords used before, in a cloud that has such rules.
 part_tempest_compliance() {
   ( export GAPURA_IDENTITY__SECURITY_COMPLIANCE__LOCKOUT_FAILURE_ATTEMPTS=2 GAPURA_IDENTITY__SECURITY_COMPLIANCE__LOCKOUT_DURATION=5
@@ -219,12 +228,6 @@ part_tempest_identity() {
 part_oracle() {
   ( cloud oracle simulated && "$here/clients/oracle/run.sh" )
   stop_cloud oracle $?
-}
-# Every persona has just its own role here, where Tempest makes everybody a member else.
-part_tempest_personas() {
-  ( export TEMPEST_SETTINGS='{"auth": {"tempest_roles": ""}}'
-    cloud tempest simulated && "$here/clients/tempest/run.sh" glance )
-  stop_cloud tempest $?
 }
 part_fuzz() {
   [ -x fuzz/run.sh ] || { skip "there are no fuzz targets"; return; }

@@ -72,15 +72,16 @@ class Browser:
         self.claim(title, 200 <= status < 300, f"status {status}: {text}")
         return json.loads(text) if text.strip() and status < 300 else None
 
-    def submit(self, title, path, shows=None, **fields):
-        """Opens a form, changes the named fields, posts the rest as it was served; a success message must follow, or a
-        page that `shows` something."""
+    def submit(self, title, path, shows=None, ticked=(), unticked=(), **fields):
+        """Opens a form, changes the named fields, ticks boxes or takes their ticks away, posts the rest as it was served; a
+        success message must follow, or a page that `shows` something."""
         status, text, _ = self.open(path)
         form = next((form for form in forms(text) if set(fields) <= set(form)), None)
         if not self.claim(f"{title}: its form opens with {', '.join(fields)}", status == 200 and form is not None,
                           f"status {status}, complaints {complaints(text)}, forms {[sorted(form) for form in forms(text)]}"):
             return ""
-        status, text, where = self.open(path, {**form, **fields})
+        form = {field: value for field, value in form.items() if field not in unticked}
+        status, text, where = self.open(path, {**form, **fields, **dict.fromkeys(ticked, "on")})
         errors = [" ".join(re.sub(r"<[^>]+>", " ", found).split()) for found in
                   re.findall(r'<(?:span|ul|div)[^>]*class="[^"]*(?:help-block|errorlist|alert-danger)[^"]*"[^>]*>(.*?)</(?:span|ul|div)>', text, re.S)]
         succeeds = shows in text if shows else successes(text) and not complaints(text)

@@ -1,6 +1,7 @@
 #!/bin/bash
-# run.sh: Horizon 27 in front of the cloud of CLOUD_URL and CLOUD_FILE, driven as a browser would: a member's pages as
-# `gapura-demo`, the Identity panels as `gapura`.
+# run.sh [drive|identity|images]: Horizon 27 in front of the cloud of CLOUD_URL and CLOUD_FILE, driven as a browser would: a
+# member's pages and images as `gapura-demo`, the Identity panels and metadata definitions as `gapura`; all unless one is named.
+# The cloud must take calls from its pages: allowed_origins = ["http://127.0.0.1:$HORIZON_PORT"].
 # It listens on loopback and is gone afterwards; its static files are made once and kept.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -19,7 +20,7 @@ if [ ! -e "$folder/.complete" ]; then
   touch "$folder/.complete"
 fi
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=${HORIZON_PORT:-$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')}
 : > "$folder/horizon.log"
 OPENSTACK_KEYSTONE_URL=$CLOUD_URL/identity/v3 "$environment/bin/gunicorn" --bind "127.0.0.1:$port" --threads 4 --timeout 120 \
   horizon_wsgi:application > "$folder/gunicorn.log" 2>&1 &
@@ -31,7 +32,10 @@ for _ in $(seq 300); do
   sleep 0.1
 done
 status=0
-"$environment/bin/python" "$here/drive.py" "http://127.0.0.1:$port" "$CLOUD_FILE" "${OS_CLOUD_NAME:-gapura-demo}" || status=$?
-"$environment/bin/python" "$here/identity.py" "http://127.0.0.1:$port" "$CLOUD_FILE" "${OS_ADMIN_CLOUD_NAME:-gapura}" || status=$?
+member=${OS_CLOUD_NAME:-gapura-demo} admin=${OS_ADMIN_CLOUD_NAME:-gapura}
+for journey in ${1:-drive identity images}; do
+  case $journey in drive) clouds=("$member") ;; identity) clouds=("$admin") ;; *) clouds=("$member" "$admin") ;; esac
+  "$environment/bin/python" "$here/$journey.py" "http://127.0.0.1:$port" "$CLOUD_FILE" "${clouds[@]}" || status=$?
+done
 if [ "$status" != 0 ]; then echo "--- horizon.log"; grep -v '^$' "$folder/horizon.log" | tail -n 40; fi
 exit $status
