@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -33,22 +34,31 @@ end
 """
 
 
+class Connection(http.client.HTTPConnection):
+    """One that sends what it has at once: a request is a head and a body, and the second must not wait for an answer."""
+
+    def connect(self):
+        super().connect()
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class Side:
-    """A Keystone, ours or the real one, as its administrator."""
+    """A Keystone, ours or the real one, as its administrator; and through its catalogue the services beside it."""
 
     def __init__(self, name, url, user, password, project):
         self.name, self.url, self.user, self.password, self.project = name, url.rstrip("/"), user, password, project
         self.local = threading.local()
         self.token = self.log_in(user, password, project)
 
-    def request(self, method, path, body=None, headers=None):
-        """(status, headers, decoded body), over one connection a thread."""
-        where = urllib.parse.urlsplit(self.url + path)
+    def request(self, method, path, body=None, headers=None, base=None):
+        """(status, headers, decoded body), over one connection a thread and server; `base` is another service's address."""
+        where = urllib.parse.urlsplit((base or self.url) + path)
+        connections = self.local.__dict__.setdefault("connections", {})
         for attempt in (1, 2):
-            connection = self.local.__dict__.setdefault("connection", None)
+            connection = connections.get(where.netloc)
             if connection is None:
-                connection = http.client.HTTPConnection(where.hostname, where.port, timeout=600)
-                self.local.connection = connection
+                connection = Connection(where.hostname, where.port, timeout=600)
+                connections[where.netloc] = connection
             try:
                 target = where.path + ("?" + where.query if where.query else "")
                 headers = {"Content-Type": "application/json", **(headers or {})}
@@ -57,13 +67,13 @@ class Side:
                 text = answer.read()
             except (http.client.HTTPException, ConnectionError):
                 connection.close()
-                self.local.connection = None
+                del connections[where.netloc]
                 if attempt == 2:
                     raise
                 continue
             if answer.will_close:
                 connection.close()
-                self.local.connection = None
+                del connections[where.netloc]
             return answer.status, answer.headers, json.loads(text) if text[:1] == b"{" else text
         raise AssertionError("not reached")
 
@@ -71,6 +81,12 @@ class Side:
         status, _, answer = self.request(method, path, body, {"X-Auth-Token": self.token})
         assert status in expected, (self.name, method, path, status, answer)
         return answer
+
+    def endpoint(self, kind):
+        """Where a service is, by the catalogue, without its version."""
+        catalog = self.call("GET", "/auth/catalog")["catalog"]
+        endpoints = next(service for service in catalog if service["type"] == kind)["endpoints"]
+        return next(one["url"] for one in endpoints if one["interface"] == "public").rstrip("/").removesuffix("/v2")
 
     def login(self, user, password, project):
         """The body of a login by password on a project of the default domain."""
@@ -120,9 +136,9 @@ def each(workers, work, items):
         return list(pool.map(work, items))
 
 
-def ours():
-    """The cloud of CLOUD_FILE."""
-    with open(os.environ["CLOUD_FILE"], encoding="utf-8") as file:
+def ours(clouds_file=None):
+    """The cloud of a clouds file, or of CLOUD_FILE."""
+    with open(clouds_file or os.environ["CLOUD_FILE"], encoding="utf-8") as file:
         auth = yaml.safe_load(file)["clouds"]["gapura"]["auth"]
     return Side("Gapura", auth["auth_url"], auth["username"], auth["password"], auth["project_name"])
 
