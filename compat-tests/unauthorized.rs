@@ -127,8 +127,8 @@ async fn a_reader_changes_nothing() {
             continue;
         }
         let reply = target.call(&reader).await;
-        // 400: the body was looked at before the thing; Glance finds out about the thing first.
-        if !matches!(reply.status, 400 | 403 | 404 | 501) {
+        // 400 and 415: the body or its type was looked at before the thing; Glance finds out about the thing first.
+        if !matches!(reply.status, 400 | 403 | 404 | 415 | 501) {
             wrong.push(format!("{target}: {} {}", reply.status, reply.text()));
         }
     }
@@ -202,8 +202,9 @@ async fn a_member_of_another_project_finds_nothing_of_it() {
             }
             if names_anything {
                 let reply = target.call(&mallory).await;
-                // 400 only where a body is judged before the thing is looked for; 501 tells of nothing but us.
-                let is_refused = matches!(reply.status, 403 | 404 | 501) || (!target.is_read() && reply.status == 400);
+                // 400 and 415 only where a body is judged before the thing is looked for; 501 tells of nothing but us.
+                let judges_first = !target.is_read() && matches!(reply.status, 400 | 415);
+                let is_refused = judges_first || matches!(reply.status, 403 | 404 | 501);
                 if !is_refused {
                     wrong.push(format!("{role}: {target}: {} {}", reply.status, reply.text()));
                 }
