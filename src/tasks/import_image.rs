@@ -171,8 +171,8 @@ impl Workflow for ImportImage {
                         let error = crate::error::with_causes(&error);
                         tracing::warn!(%image, store, error, "an image could not be brought to a store");
                         let begun = store.clone();
-                        let left = cx.db.write(move |tx| image_copies::abandon(tx, image, &begun)).await?;
-                        self.clear(cx, left).await;
+                        cx.db.write(move |tx| image_copies::abandon(tx, image, &begun).map(drop)).await?;
+                        self.clear();
                         refused.push(store.clone());
                         failed.push(store.clone());
                     }
