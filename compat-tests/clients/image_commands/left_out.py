@@ -1,5 +1,3 @@
 """The image commands that are not run, each with its reason; all others must have been."""
 
-REASONS = {
-    "cached image": "the cache of image bytes comes in a later piece",
-}
+REASONS = {}
