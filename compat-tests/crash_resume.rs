@@ -38,7 +38,7 @@ fn curl(cloud: &Cloud, token: &str, path: &str, arguments: &[&str]) -> Option<An
         .output()
         .ok()?;
     let head = String::from_utf8_lossy(&output.stdout).into_owned();
-    let last = head.lines().filter(|line| line.starts_with("HTTP/")).next_back().unwrap_or_default();
+    let last = head.lines().rfind(|line| line.starts_with("HTTP/")).unwrap_or_default();
     let status = last.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
     Some(Answer { status, head })
 }
