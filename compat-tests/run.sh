@@ -152,7 +152,7 @@ part_cloud_init() {
   stop_cloud cloud_init $?
 }
 part_terraform() {
-  ( importing; cloud terraform "$(is_root && has libvirtd && echo qemu || echo simulated)" && "$here/clients/terraform/run.sh" )
+  ( two_stores; cloud terraform "$(is_root && has libvirtd && echo qemu || echo simulated)" && "$here/clients/terraform/run.sh" )
   stop_cloud terraform $?
 }
 part_horizon() {
