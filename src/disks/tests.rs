@@ -87,6 +87,7 @@ async fn a_base_goes_unless_a_machine_lies_over_it(disks: &dyn Disks) {
     assert_eq!(shown().await, []);
     let later = RootDisk { server: ServerId::random(), ..wish };
     assert!(disks.make_root(&later).await.unwrap_err().is_transient(), "who fetches it again can go on");
+    disks.remove(later.server, Epoch(1)).await.unwrap();
     disks.fetch_base(&later.base, stream(BYTES)).await.unwrap();
 }
 
