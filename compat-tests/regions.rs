@@ -21,8 +21,17 @@ fn two_regions() -> Option<(Cloud, Cloud)> {
     two.start();
     let token = two.admin();
     let services = two.get("/v3/services?type=image", &token).json();
+    // What the copied catalogue says of the second region itself is not what the first is called.
+    let service = &services["services"][0]["id"];
+    let own =
+        two.get(&format!("/v3/endpoints?interface=internal&service_id={}", service.as_str().unwrap()), &token).json();
+    for endpoint in own["endpoints"].as_array().unwrap() {
+        let gone =
+            two.ask("DELETE", &format!("/v3/endpoints/{}", endpoint["id"].as_str().unwrap()), &token, &json!({}));
+        assert_eq!(gone.status, 204, "{}", gone.text());
+    }
     let url = format!("http://{}/image", one.address);
-    let endpoint = json!({"service_id": services["services"][0]["id"], "region_id": "RegionOne", "interface": "internal", "url": url});
+    let endpoint = json!({"service_id": service, "region_id": "RegionOne", "interface": "internal", "url": url});
     let made = two.ask("POST", "/v3/endpoints", &token, &json!({"endpoint": endpoint}));
     assert_eq!(made.status, 201, "{}", made.text());
     Some((one, two))
@@ -67,6 +76,8 @@ fn an_image_goes_from_one_region_to_another_and_is_the_same_to_the_last_bit() {
     assert_eq!(imported.status, 202, "{}", imported.text());
     let image = eventually("it is imported", || {
         let image = two.get(&path, &token).json();
+        let ended = two.get(&format!("{path}/tasks"), &token).json();
+        assert!(ended["tasks"][0]["status"] != "failure", "{ended}");
         (image["status"] == "active").then_some(image)
     });
     let original = one.get(&format!("/image/v2/images/{source}"), &token).json();
