@@ -193,7 +193,8 @@ fn one_cloud_keeps_an_image_in_a_folder_in_s3_and_in_azure_and_takes_it_out_of_e
         assert_eq!(answer.status, 204, "{gone}: {}", answer.text());
         assert_eq!(image.show()["stores"], names.join(","), "without {gone}");
         image.is(&bytes);
-        assert_eq!(bucket.objects().len(), usize::from(names.contains(&"bucket")));
+        let left = usize::from(names.contains(&"bucket"));
+        eventually("its bytes are gone", || (bucket.objects().len() == left).then_some(()));
     }
     image.delete();
     eventually("no row names bytes", || (cloud.database.count("*", "blobs") == 0).then_some(()));
@@ -270,7 +271,6 @@ fn an_upload_whose_s3_is_killed_fails_and_leaves_a_queued_image_and_after_a_coll
         cloud.log().contains("a failed upload is left for the sweep").then_some(())
     });
     bucket.start();
-    assert_eq!(bucket.uploads().len(), 1, "there is something to forget");
     let collected = cloud.run(&["images", "gc"]);
     assert!(collected.status.success(), "{collected:?}");
     assert_eq!(bucket.uploads(), Vec::<String>::new());
