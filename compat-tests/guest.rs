@@ -5,15 +5,19 @@
 
 use futures::StreamExt;
 use gapura::disks::local::LocalDisks;
-use gapura::disks::{BaseImage, ConfigDrive, Disks, RootDisk};
+use gapura::disks::{BaseImage, ConfigDrive, Disks, Part, RootDisk};
 use gapura::hypervisor::accelerator::AcceleratorChoice;
 use gapura::hypervisor::libvirt::Libvirt;
-use gapura::hypervisor::{About, DiskBus, DiskDevice, DiskFormat, DiskSpec, Epoch, Hypervisor, MachineSpec, Power};
+use gapura::hypervisor::{
+    About, DiskBus, DiskDevice, DiskFormat, DiskSpec, Epoch, Hypervisor, MachineSpec, Power, Quiesce,
+};
 use gapura::ids::ServerId;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 struct Lab {
+    uri: String,
+    cloud: String,
     host: Libvirt,
     disks: LocalDisks,
     folder: tempfile::TempDir,
@@ -23,8 +27,9 @@ impl Lab {
     fn open(uri: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let disks = LocalDisks::open(folder.path()).unwrap();
-        let host = Libvirt::connect(uri, &format!("guest-{}", ServerId::random()), AcceleratorChoice::Auto);
-        Self { host, disks, folder }
+        let (uri, cloud) = (uri.to_owned(), format!("guest-{}", ServerId::random()));
+        let host = Libvirt::connect(&uri, &cloud, AcceleratorChoice::Auto);
+        Self { uri, cloud, host, disks, folder }
     }
 
     /// Files first, then the machine: as a task does it.
@@ -35,9 +40,10 @@ impl Lab {
         let base = BaseImage { sha512, size: bytes.len() as u64, format: DiskFormat::Qcow2 };
         let stream = futures::stream::iter([Ok(bytes::Bytes::from(bytes))]).boxed();
         self.disks.fetch_base(&base, stream).await.unwrap();
-        let root = RootDisk { server: id, epoch, base, virtual_size: 1 << 30 };
+        let root = RootDisk { server: id, epoch, part: Part::Root { layer: 0 }, base, virtual_size: 1 << 30 };
         let disk = self.disks.make_root(&root).await.unwrap();
-        let metadata = format!(r#"{{"uuid": "{id}", "name": "web", "hostname": "web.novalocal"}}"#);
+        let metadata =
+            format!(r#"{{"uuid": "{id}", "name": "web", "hostname": "web.novalocal", "heartbeat_ms": "200"}}"#);
         let files = vec![("openstack/latest/meta_data.json".to_owned(), metadata.into_bytes())];
         let config = self.disks.write_config_drive(&ConfigDrive { server: id, epoch, files }).await.unwrap();
         let qcow2 = DiskSpec {
@@ -81,6 +87,52 @@ impl Lab {
     }
 }
 
+/// The last number that the guest counted to, and how often it booted.
+async fn count(lab: &Lab, id: ServerId) -> (u64, usize) {
+    let log = lab.disks.read_console_log(id, None).await.unwrap();
+    let beats = log.lines().filter_map(|line| line.trim().strip_prefix("HB ")?.split(' ').next()?.parse().ok());
+    (beats.last().unwrap_or(0), log.matches("GUEST: ready").count())
+}
+
+/// Its memory goes to disk and back: it counts on, for a driver that knows nothing of how it was saved.
+async fn suspended_it_goes_on_where_it_was(lab: &Lab, spec: &MachineSpec) {
+    lab.host.start(spec).await.unwrap();
+    lab.hears(spec.id, "GUEST: ready", 3).await;
+    lab.hears(spec.id, "HB 5 ", 1).await;
+    lab.host.suspend(spec.id, Epoch(2)).await.unwrap();
+    assert_eq!(lab.host.find(spec.id).await.unwrap().unwrap().power, Power::Saved);
+    let (before, boots) = count(lab, spec.id).await;
+    let again = Libvirt::connect(&lab.uri, &lab.cloud, AcceleratorChoice::Auto);
+    again.wake(&MachineSpec { epoch: Epoch(3), ..spec.clone() }).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let (now, booted) = count(lab, spec.id).await;
+        assert_eq!(booted, boots, "it did not boot again");
+        if now > before {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it counts no further than {before}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(lab.host.find(spec.id).await.unwrap().unwrap().epoch, Epoch(3));
+}
+
+/// Its agent brings it to rest for an instant, it runs on, and the copy is a disk of its own that qemu-img finds whole.
+async fn copied_while_it_runs_its_copy_is_whole(lab: &Lab, spec: &MachineSpec) {
+    let target = lab.disks.place_for_copy(spec.id, Epoch(4)).await.unwrap();
+    assert!(lab.host.copy_disk(spec.id, Epoch(4), &target, Quiesce::Must).await.unwrap());
+    let check = std::process::Command::new("qemu-img").args(["check", "-f", "qcow2"]).arg(&target).output().unwrap();
+    assert!(check.status.success(), "{check:?}");
+    let copy = lab.disks.open_copy(spec.id).await.unwrap();
+    assert!(copy.size > 0);
+    let (before, _) = count(lab, spec.id).await;
+    lab.hears(spec.id, &format!("HB {} ", before + 3), 1).await;
+    lab.host.set_password(spec.id, "root", "a-new-one").await.unwrap();
+    lab.host.stop(spec.id, Epoch(4), None).await.unwrap();
+    lab.disks.copy_at_rest(spec.id, Epoch(4), Part::Root { layer: 0 }).await.unwrap();
+    lab.disks.open_copy(spec.id).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_guest_boots_from_our_disks_reboots_and_shuts_down_when_asked() {
     let named = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -108,7 +160,10 @@ async fn a_guest_boots_from_our_disks_reboots_and_shuts_down_when_asked() {
     assert!(began.elapsed() < grace, "the guest went by itself");
     assert_eq!(lab.host.find(spec.id).await.unwrap().unwrap().power, Power::Shutdown);
 
-    lab.host.remove(spec.id, spec.epoch).await.unwrap();
-    lab.disks.remove(spec.id, spec.epoch).await.unwrap();
+    suspended_it_goes_on_where_it_was(&lab, &spec).await;
+    copied_while_it_runs_its_copy_is_whole(&lab, &spec).await;
+
+    lab.host.remove(spec.id, Epoch(4)).await.unwrap();
+    lab.disks.remove(spec.id, Epoch(4)).await.unwrap();
     assert!(!lab.folder.path().join("instances").join(spec.id.to_string()).exists());
 }

@@ -7,7 +7,7 @@ use gapura::hypervisor::accelerator::AcceleratorChoice;
 use gapura::hypervisor::libvirt::Libvirt;
 use gapura::hypervisor::simulated::Simulated;
 use gapura::hypervisor::{
-    About, DiskBus, DiskDevice, DiskFormat, DiskSpec, Epoch, Hypervisor, Machine, MachineSpec, Power,
+    About, DiskBus, DiskDevice, DiskFormat, DiskSpec, Epoch, Hypervisor, Machine, MachineSpec, Power, Quiesce,
 };
 use gapura::ids::ServerId;
 use std::path::Path;
@@ -132,6 +132,75 @@ async fn pausing_and_resuming_twice_is_doing_it_once(subject: &Subject) {
     assert!(subject.host.pause(spec.id, Epoch(1)).await.unwrap_err().is_not_found());
 }
 
+async fn suspending_and_waking_twice_is_doing_it_once(subject: &Subject) {
+    let spec = subject.spec(1);
+    assert!(subject.host.suspend(spec.id, Epoch(1)).await.unwrap_err().is_not_found());
+    subject.host.start(&spec).await.unwrap();
+    for _ in 0..2 {
+        subject.host.suspend(spec.id, Epoch(2)).await.unwrap();
+        let saved = subject.find(spec.id).await.unwrap();
+        assert_eq!((saved.power, saved.vnc_port, saved.epoch), (Power::Saved, None, Epoch(2)));
+    }
+    let later = MachineSpec { epoch: Epoch(3), ..spec.clone() };
+    for _ in 0..2 {
+        subject.host.wake(&later).await.unwrap();
+        let awake = subject.find(spec.id).await.unwrap();
+        assert_eq!((awake.power, awake.epoch), (Power::Running, Epoch(3)), "whatever epoch its memory was saved under");
+    }
+    subject.host.suspend(spec.id, Epoch(3)).await.unwrap();
+    subject.host.start(&later).await.unwrap();
+    assert_eq!(subject.power(spec.id).await, Power::Running, "without its memory");
+    subject.host.stop(spec.id, Epoch(3), None).await.unwrap();
+    assert_eq!(subject.power(spec.id).await, Power::Shutdown, "and nothing of that is left");
+    assert_conflict(subject.host.suspend(spec.id, Epoch(3)).await);
+    subject.host.wake(&later).await.unwrap();
+    assert_eq!(subject.power(spec.id).await, Power::Running, "what has no saved memory is started");
+    subject.host.suspend(spec.id, Epoch(3)).await.unwrap();
+    subject.host.remove(spec.id, Epoch(3)).await.unwrap();
+    assert_eq!(subject.find(spec.id).await, None);
+}
+
+async fn what_is_only_defined_is_off_and_what_runs_is_left_alone(subject: &Subject) {
+    let spec = subject.spec(1);
+    for _ in 0..2 {
+        subject.host.define(&spec).await.unwrap();
+        assert_eq!(subject.power(spec.id).await, Power::Shutdown);
+    }
+    subject.host.start(&spec).await.unwrap();
+    subject.host.define(&spec).await.unwrap();
+    assert_eq!(subject.power(spec.id).await, Power::Running);
+    subject.host.remove(spec.id, Epoch(1)).await.unwrap();
+}
+
+async fn only_what_runs_can_be_told_of_copied_and_interrupted(subject: &Subject) {
+    let spec = subject.spec(1);
+    assert!(subject.host.diagnostics(spec.id).await.unwrap_err().is_not_found());
+    subject.host.define(&spec).await.unwrap();
+    let target = subject.folder.path().join(format!("{}.copy", spec.id));
+    assert_conflict(subject.host.diagnostics(spec.id).await);
+    assert_conflict(subject.host.interrupt(spec.id).await);
+    assert_conflict(subject.host.set_password(spec.id, "root", "x").await);
+    assert!(!subject.host.copy_disk(spec.id, Epoch(1), &target, Quiesce::No).await.unwrap());
+    subject.host.start(&spec).await.unwrap();
+    let used = subject.host.diagnostics(spec.id).await.unwrap();
+    assert_eq!((used.disks.len(), used.memory_max_kib), (1, 64 * 1024));
+    if subject.has_disks {
+        assert_eq!((used.disks[0].target.as_str(), used.cpu_times.len()), ("vda", 1));
+        for _ in 0..2 {
+            assert!(subject.host.copy_disk(spec.id, Epoch(1), &target, Quiesce::Try).await.unwrap());
+            let copy = std::fs::read(&target).unwrap();
+            assert_eq!((&copy[..4], &copy[8..16]), (&b"QFI\xfb"[..], &[0; 8][..]), "qcow2 with nothing behind it");
+            std::fs::remove_file(&target).unwrap();
+        }
+        assert_conflict(subject.host.copy_disk(spec.id, Epoch(1), &target, Quiesce::Must).await);
+        assert_eq!(subject.power(spec.id).await, Power::Running);
+        subject.host.interrupt(spec.id).await.unwrap();
+        let silent = subject.host.set_password(spec.id, "root", "x").await;
+        assert!(matches!(silent, Err(Error::NotImplemented(_))), "{silent:?}");
+    }
+    subject.host.remove(spec.id, Epoch(1)).await.unwrap();
+}
+
 async fn removing_twice_is_removing_once(subject: &Subject) {
     let spec = subject.spec(1);
     subject.host.start(&spec).await.unwrap();
@@ -153,6 +222,10 @@ async fn an_order_older_than_the_newest_is_refused(subject: &Subject) {
     assert_conflict(subject.host.pause(spec.id, Epoch(6)).await);
     assert_conflict(subject.host.resume(spec.id, Epoch(6)).await);
     assert_conflict(subject.host.reboot_softly(&spec, grace).await);
+    assert_conflict(subject.host.define(&spec).await);
+    assert_conflict(subject.host.suspend(spec.id, Epoch(6)).await);
+    assert_conflict(subject.host.wake(&spec).await);
+    assert_conflict(subject.host.copy_disk(spec.id, Epoch(6), subject.folder.path(), Quiesce::No).await);
     assert_conflict(subject.host.remove(spec.id, Epoch(6)).await);
     assert_eq!(subject.power(spec.id).await, Power::Paused);
     subject.host.remove(spec.id, Epoch(7)).await.unwrap();
@@ -209,6 +282,9 @@ async fn whole_contract(subject: Subject) {
     starting_twice_is_starting_once(&subject).await;
     stopping_twice_is_stopping_once_and_the_machine_stays_known(&subject).await;
     pausing_and_resuming_twice_is_doing_it_once(&subject).await;
+    suspending_and_waking_twice_is_doing_it_once(&subject).await;
+    what_is_only_defined_is_off_and_what_runs_is_left_alone(&subject).await;
+    only_what_runs_can_be_told_of_copied_and_interrupted(&subject).await;
     removing_twice_is_removing_once(&subject).await;
     an_order_older_than_the_newest_is_refused(&subject).await;
     a_soft_reboot_restarts_who_obeys_and_leaves_alone_who_does_not(&subject).await;

@@ -11,6 +11,7 @@ pub use images::{Images, StoreSetting};
 
 use crate::api::IdentitySettings;
 use crate::error::{Error, Result};
+use crate::tasks::overdue::Waits;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,10 @@ pub struct Compute {
     pub reserved_host_memory_mb: u64,
     /// How long a guest may take to shut down before it is powered off, in seconds.
     pub shutdown_timeout: u32,
+    /// For so many seconds a deleted server can be restored; 0: not at all.
+    pub reclaim_instance_interval: u32,
+    /// After so many seconds a resize is taken for confirmed; 0: never.
+    pub resize_confirm_window: u32,
 }
 
 impl Default for Compute {
@@ -125,7 +130,17 @@ impl Default for Compute {
             disk_allocation_ratio: 1.0,
             reserved_host_memory_mb: 512,
             shutdown_timeout: 60,
+            reclaim_instance_interval: 0,
+            resize_confirm_window: 0,
         }
+    }
+}
+
+impl Compute {
+    /// After how long what nobody decides about a server is decided.
+    pub fn waits(&self) -> Waits {
+        let unless_zero = |seconds: u32| (seconds > 0).then_some(seconds);
+        Waits { reclaim: unless_zero(self.reclaim_instance_interval), confirm: unless_zero(self.resize_confirm_window) }
     }
 }
 

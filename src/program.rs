@@ -83,6 +83,7 @@ impl Program {
             metrics,
             audit: open_audit(&config, &cloud)?,
             unified_limits: config.quota.unified_limits,
+            waits: config.compute.waits(),
         });
         Ok(Self { config, state, runner })
     }
@@ -98,7 +99,7 @@ impl Program {
         };
         let state = &self.state;
         let (db, clock, hosts) = (state.db.clone(), state.clock.clone(), state.hosts.clone());
-        Reconciler { db, clock, hosts, ratios, runner: self.runner.clone() }
+        Reconciler { db, clock, hosts, ratios, runner: self.runner.clone(), waits: state.waits }
     }
 
     /// Serves until the process is told to stop.

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::cloud::policy::Policy;
 use crate::metrics::Metrics;
 use crate::store::Db;
+use crate::tasks::overdue::Waits;
 use crate::tasks::{Hosts, Importing, Runner};
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub struct State {
     pub audit: Audit,
     /// Do identity's limits hold for compute and images?
     pub unified_limits: bool,
+    /// After how long what nobody decides about a server is decided.
+    pub waits: Waits,
     /// Token keys, password hashing, what is remembered of tokens.
     pub identity: Identity,
 }

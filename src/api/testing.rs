@@ -28,6 +28,7 @@ use crate::ids::{HostId, ProjectId, UserId};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::{Db, assignments, projects, roles, users};
+use crate::tasks::overdue::Waits;
 use crate::tasks::reconcile::{Ratios, Reconciler};
 use crate::tasks::{Host, Hosts, Importing, Runner, RunnerSettings, workflows};
 use crate::vault::Vault;
@@ -48,6 +49,7 @@ pub const START: Timestamp = Timestamp(1_795_315_269_000_000);
 #[derive(Default)]
 struct Own {
     unified_limits: bool,
+    waits: Waits,
     audit: Option<PathBuf>,
     /// Names of image stores.
     stores: Vec<String>,
@@ -83,6 +85,12 @@ impl Cloud {
     pub async fn with_unified_limits() -> Self {
         let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
         Self::made(Db::memory().await, settings, HashMap::new(), Own { unified_limits: true, ..Own::default() }).await
+    }
+
+    /// A cloud that decides by itself what nobody decides for so long.
+    pub async fn with_waits(waits: Waits) -> Self {
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        Self::made(Db::memory().await, settings, HashMap::new(), Own { waits, ..Own::default() }).await
     }
 
     /// A cloud that tells its events.
@@ -150,6 +158,7 @@ impl Cloud {
             metrics,
             audit: own.audit.map_or_else(Audit::off, |path| Audit::to(&path, "cloud").unwrap()),
             unified_limits: own.unified_limits,
+            waits: own.waits,
         });
         let cloud = Self { router: Arc::new(router(state.clone())), state, hypervisor, disks, fabric };
         cloud.reconcile().await;
@@ -256,9 +265,9 @@ impl Cloud {
 
     /// Looks at every host once.
     pub async fn reconcile(&self) {
-        let State { db, clock, hosts, runner, .. } = &*self.state;
+        let State { db, clock, hosts, runner, waits, .. } = &*self.state;
         let (db, clock, hosts, runner) = (db.clone(), clock.clone(), hosts.clone(), runner.clone());
-        Reconciler { db, clock, hosts, ratios: Ratios::default(), runner }.once().await;
+        Reconciler { db, clock, hosts, ratios: Ratios::default(), runner, waits: *waits }.once().await;
     }
 
     /// Moves the clock.

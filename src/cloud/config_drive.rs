@@ -28,6 +28,8 @@ pub struct Told {
     pub key: Option<(String, String)>,
     /// In base64, as rows keep it.
     pub user_data: Option<String>,
+    /// The password that a rebuild or a rescue was asked to set.
+    pub admin_pass: Option<String>,
     /// Path in the guest, and content.
     pub personality: Vec<(String, Vec<u8>)>,
     pub interfaces: Vec<Interface>,
@@ -130,6 +132,9 @@ fn meta_data(told: &Told) -> Value {
         public_keys.insert(name.clone(), json!(key));
         data.insert("public_keys".into(), Value::Object(public_keys));
         data.insert("keys".into(), json!([{"name": name, "type": "ssh", "data": key}]));
+    }
+    if let Some(password) = &told.admin_pass {
+        data.insert("admin_pass".into(), json!(password));
     }
     data.insert("hostname".into(), json!(told.hostname));
     data.insert("name".into(), json!(told.name));
@@ -239,6 +244,7 @@ mod tests {
             metadata: BTreeMap::from([("role".to_owned(), "web".to_owned())]),
             key: Some(("laptop".into(), "ssh-ed25519 AAAA".into())),
             user_data: Some(STANDARD.encode("#!/bin/sh\n")),
+            admin_pass: None,
             personality: vec![("/etc/motd".into(), b"hello".to_vec())],
             interfaces: vec![Interface {
                 port: PortId::random(),
@@ -270,6 +276,9 @@ mod tests {
         assert_eq!((&meta["hostname"], &meta["name"]), (&json!("web-1"), &json!("Web 1")));
         assert_eq!(meta["public_keys"]["laptop"], "ssh-ed25519 AAAA");
         assert_eq!(meta["meta"]["role"], "web");
+        assert!(meta.get("admin_pass").is_none());
+        let told = Told { admin_pass: Some("s3cret".into()), ..told() };
+        assert_eq!(json_at(&files(&told), "openstack/latest/meta_data.json")["admin_pass"], "s3cret");
         assert_eq!(meta["files"][0], json!({"path": "/etc/motd", "content_path": "/content/0000"}));
     }
 

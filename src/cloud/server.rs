@@ -1,17 +1,24 @@
 //! A server's life: its states, which action is legal when, and what Nova's clients are shown of it.
 //!
 //! ```text
-//!              boot                 stop ─► Stopped ─► start ─┐
-//!  Building ──────────► Active ─────┤                          ├──► Active
-//!     │                   │         pause ─► Paused ─► unpause ┘
-//!     │ failure           │ failure                 (hard reboot leads from all of them to Active)
-//!     └──────► Error ◄────┘                                          any ── delete ──► Deleted
+//!              boot                 stop    ─► Stopped   ─► start     ─┐
+//!  Building ──────────► Active ─────┤ pause   ─► Paused    ─► unpause   │
+//!     │                   │         │ suspend ─► Suspended ─► resume    │  (hard reboot leads from the first three,
+//!     │                   │         │ rescue  ─► Rescued   ─► unrescue  ├─► Active      and from Error, to Active)
+//!     │                   │         │ resize  ─► Resized   ─► confirm,  │
+//!     │                   │         │                         revert    │
+//!     │ failure           │ failure │ shelve  ─► Shelved ─► Shelved-    │
+//!     └──────► Error ◄────┘         │            Offloaded ─► unshelve ─┘
+//!                                   any ─ delete ─► Deleted, or SoftDeleted ─► restore ─► Active
 //! ```
 //! A row keeps a [`State`] (where the server is in its life) and perhaps a [`Task`] (the work now done on it). Everything
 //! else that Nova shows follows from the two, in one table ([`shown`]). Which action may be asked for when is one `match`
 //! ([`may`]), and its refusals are Nova's sentences.
 
-use crate::error::{Error, Result};
+mod actions;
+
+pub use actions::{Action, Situation, may};
+
 use crate::ids::ServerId;
 
 macro_rules! words {
@@ -42,6 +49,17 @@ words! {
         Active = "active",
         Stopped = "stopped",
         Paused = "paused",
+        /// Its memory is in a file on its host.
+        Suspended = "suspended",
+        /// Runs from another disk, with its own beside it.
+        Rescued = "rescued",
+        /// Runs with its new flavor, and waits for somebody to be content with that.
+        Resized = "resized",
+        Shelved = "shelved",
+        /// On no host: an image holds its disk.
+        ShelvedOffloaded = "shelved_offloaded",
+        /// Deleted by its owner, and not yet for good.
+        SoftDeleted = "soft-delete",
         Error = "error",
         Deleted = "deleted",
     }
@@ -60,19 +78,50 @@ words! {
         RebootingHard = "rebooting_hard",
         Pausing = "pausing",
         Unpausing = "unpausing",
+        Suspending = "suspending",
+        Resuming = "resuming",
+        Rebuilding = "rebuilding",
+        RebuildSpawning = "rebuild_spawning",
+        ResizePrep = "resize_prep",
+        ResizeMigrating = "resize_migrating",
+        ResizeFinish = "resize_finish",
+        ResizeReverting = "resize_reverting",
+        Rescuing = "rescuing",
+        Unrescuing = "unrescuing",
+        SnapshotPending = "image_snapshot_pending",
+        SnapshotUploading = "image_uploading",
+        BackingUp = "image_backup",
+        Shelving = "shelving",
+        ShelvingUploading = "shelving_image_uploading",
+        ShelvingOffloading = "shelving_offloading",
+        Unshelving = "unshelving",
+        SoftDeleting = "soft-deleting",
+        Restoring = "restoring",
         Deleting = "deleting",
     }
 }
 
 /// Nova's `status` out of state and task: the one table of it.
 pub const fn status(state: State, task: Option<Task>) -> &'static str {
+    use Task::{Rebooting, RebootingHard, RebuildSpawning, Rebuilding, ResizeFinish, ResizeMigrating, ResizePrep};
     match (state, task) {
-        (State::Active | State::Stopped | State::Paused | State::Error, Some(Task::RebootingHard)) => "HARD_REBOOT",
-        (State::Active, Some(Task::Rebooting)) => "REBOOT",
+        (State::Active, Some(Rebooting)) => "REBOOT",
+        (State::Active | State::Stopped | State::Paused | State::Suspended | State::Error, Some(RebootingHard)) => {
+            "HARD_REBOOT"
+        }
+        (State::Active | State::Stopped | State::Error, Some(Rebuilding | RebuildSpawning)) => "REBUILD",
+        (State::Active | State::Stopped, Some(ResizePrep | ResizeMigrating | ResizeFinish)) => "RESIZE",
+        (State::Resized, Some(Task::ResizeReverting)) => "REVERT_RESIZE",
         (State::Active, _) => "ACTIVE",
         (State::Building, _) => "BUILD",
         (State::Stopped, _) => "SHUTOFF",
         (State::Paused, _) => "PAUSED",
+        (State::Suspended, _) => "SUSPENDED",
+        (State::Rescued, _) => "RESCUE",
+        (State::Resized, _) => "VERIFY_RESIZE",
+        (State::Shelved, _) => "SHELVED",
+        (State::ShelvedOffloaded, _) => "SHELVED_OFFLOADED",
+        (State::SoftDeleted, _) => "SOFT_DELETED",
         (State::Error, _) => "ERROR",
         (State::Deleted, _) => "DELETED",
     }
@@ -116,7 +165,8 @@ pub fn power_code(word: &str) -> i64 {
     match word {
         "running" => 1,
         "paused" => 3,
-        "shutdown" => 4,
+        // Its memory is on disk; libvirt, and with it upstream, calls such a machine shut off.
+        "shutdown" | "saved" => 4,
         "crashed" => 6,
         "suspended" => 7,
         _ => 0,
@@ -126,98 +176,6 @@ pub fn power_code(word: &str) -> i64 {
 /// The machine's name on its host.
 pub fn machine_name(id: ServerId) -> String {
     format!("instance-{}", &id.0.simple().to_string()[..8])
-}
-
-/// What may be asked of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
-    Start,
-    Stop,
-    RebootSoftly,
-    RebootHard,
-    Pause,
-    Unpause,
-    Delete,
-    ChangeMetadata,
-    ChangeTags,
-}
-
-impl Action {
-    /// The action's name in Nova's refusals.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Stop => "stop",
-            Self::RebootSoftly | Self::RebootHard => "reboot",
-            Self::Pause => "pause",
-            Self::Unpause => "unpause",
-            Self::Delete => "delete",
-            Self::ChangeMetadata => "update metadata",
-            Self::ChangeTags => "update tags",
-        }
-    }
-
-    /// What instance actions call it.
-    pub const fn recorded_as(self) -> &'static str {
-        match self {
-            Self::RebootSoftly | Self::RebootHard => "reboot",
-            other => other.name(),
-        }
-    }
-}
-
-/// What the rules look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Situation {
-    pub state: State,
-    pub task: Option<Task>,
-    pub has_launched: bool,
-    pub is_locked: bool,
-}
-
-/// May this be asked of the server now?
-///
-/// # Errors
-/// `Conflict`, in Nova's sentence.
-pub fn may(action: Action, id: ServerId, now: Situation, overrides_lock: bool) -> Result<()> {
-    // Locks are looked at first, as upstream: a stranger to the lock learns nothing else.
-    if now.is_locked && !overrides_lock && action != Action::ChangeTags {
-        return Err(Error::conflict(format!("Instance {id} is locked")));
-    }
-    let state_fits = match action {
-        Action::Start => matches!(now.state, State::Stopped),
-        Action::Stop => matches!(now.state, State::Active | State::Error),
-        Action::RebootSoftly | Action::Pause => matches!(now.state, State::Active),
-        Action::RebootHard => matches!(now.state, State::Active | State::Stopped | State::Paused | State::Error),
-        Action::Unpause => matches!(now.state, State::Paused),
-        Action::Delete => true,
-        Action::ChangeMetadata | Action::ChangeTags => {
-            matches!(now.state, State::Active | State::Stopped | State::Paused)
-        }
-    };
-    if !state_fits {
-        return Err(wrong("vm_state", now.state.word(), action, id));
-    }
-    let task_fits = match (action, now.task) {
-        (_, None) | (Action::Delete | Action::ChangeTags, _) => true,
-        // A hard reboot is the way out of work that hangs.
-        (Action::RebootHard, Some(task)) => {
-            matches!(task, Task::Rebooting | Task::RebootingHard | Task::Pausing | Task::Unpausing)
-        }
-        (_, Some(_)) => false,
-    };
-    if let (false, Some(task)) = (task_fits, now.task) {
-        return Err(wrong("task_state", task.word(), action, id));
-    }
-    let must_have_launched = !matches!(action, Action::Delete | Action::ChangeMetadata | Action::ChangeTags);
-    if must_have_launched && !now.has_launched {
-        return Err(Error::conflict(format!("Instance is in an invalid state for '{}'", action.name())));
-    }
-    Ok(())
-}
-
-fn wrong(attribute: &str, value: &str, action: Action, id: ServerId) -> Error {
-    Error::conflict(format!("Cannot '{}' instance {id} while it is in {attribute} {value}", action.name()))
 }
 
 /// A name a guest can have, out of the server's: letters, digits, hyphens; never empty, at most 63 characters.
@@ -235,62 +193,6 @@ pub fn hostname(name: &str, id: ServerId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refusal(action: Action, state: State, task: Option<Task>) -> Option<String> {
-        let now = Situation { state, task, has_launched: true, is_locked: false };
-        let id = ServerId::parse("11111111-2222-4333-8444-555555555555").unwrap();
-        may(action, id, now, false).err().map(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_action_is_refused_in_novas_sentence_with_the_state_that_forbids_it() {
-        assert_eq!(refusal(Action::Start, State::Stopped, None), None);
-        assert_eq!(
-            refusal(Action::Start, State::Active, None).as_deref(),
-            Some("Cannot 'start' instance 11111111-2222-4333-8444-555555555555 while it is in vm_state active")
-        );
-        assert_eq!(
-            refusal(Action::Stop, State::Active, Some(Task::PoweringOff)).as_deref(),
-            Some("Cannot 'stop' instance 11111111-2222-4333-8444-555555555555 while it is in task_state powering-off")
-        );
-    }
-
-    #[test]
-    fn a_delete_is_legal_in_every_state_and_during_every_task() {
-        for state in State::ALL {
-            for task in Task::ALL {
-                assert_eq!(refusal(Action::Delete, *state, Some(*task)), None);
-            }
-        }
-    }
-
-    #[test]
-    fn a_hard_reboot_interrupts_a_soft_one_and_nothing_that_builds() {
-        assert_eq!(refusal(Action::RebootHard, State::Active, Some(Task::Rebooting)), None);
-        assert_eq!(refusal(Action::RebootHard, State::Error, None), None);
-        assert!(refusal(Action::RebootHard, State::Building, Some(Task::Spawning)).is_some());
-        assert!(refusal(Action::RebootSoftly, State::Stopped, None).is_some());
-    }
-
-    #[test]
-    fn a_locked_server_is_only_touched_by_who_overrides_the_lock() {
-        let id = ServerId::random();
-        let now = Situation { state: State::Active, task: None, has_launched: true, is_locked: true };
-        assert_eq!(may(Action::Stop, id, now, false).unwrap_err().to_string(), format!("Instance {id} is locked"));
-        assert!(may(Action::Delete, id, now, false).is_err());
-        assert!(may(Action::Stop, id, now, true).is_ok());
-    }
-
-    #[test]
-    fn a_server_that_never_ran_can_be_deleted_and_not_stopped() {
-        let id = ServerId::random();
-        let now = Situation { state: State::Error, task: None, has_launched: false, is_locked: false };
-        assert!(may(Action::Delete, id, now, false).is_ok());
-        assert_eq!(
-            may(Action::Stop, id, now, false).unwrap_err().to_string(),
-            "Instance is in an invalid state for 'stop'"
-        );
-    }
 
     #[test]
     fn every_status_shown_is_one_that_nova_knows() {

@@ -4,6 +4,9 @@
 //! base/<sha512>.qcow2|raw       copies of images, read-only      (base_cache.rs)
 //! instances/<server id>/
 //!     disk.qcow2                the overlay that the guest writes
+//!     disk.1.qcow2, …           overlays on it, one for each resize
+//!     rescue.qcow2              what it is rescued from
+//!     copy.qcow2                a whole copy of its disk, on its way to be an image
 //!     config.iso                its config drive
 //!     console.log               what it says on its serial port
 //!     epoch                     the newest order about it
@@ -11,9 +14,9 @@
 //! A file gets its name only when it is whole and on the disk, so whatever has the name can be used after a crash.
 
 use super::base_cache::{BaseCache, sync_folder};
-use super::{BaseImage, CachedBase, ConfigDrive, DiskSpace, Disks, RootDisk, config_drive, qcow2};
+use super::{BaseImage, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Part, RootDisk, config_drive, copy, qcow2};
 use crate::error::{Error, Result};
-use crate::hypervisor::Epoch;
+use crate::hypervisor::{DiskFormat, Epoch};
 use crate::ids::ServerId;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -125,19 +128,47 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>
     Ok(sync_folder(path)?)
 }
 
+const COPY: &str = "copy.qcow2";
+
 fn make_root(this: &LocalDisks, wish: &RootDisk) -> Result<PathBuf, Failure> {
     let _turn = this.one_at_a_time.lock();
-    let path = this.admit(wish.server, wish.epoch)?.join("disk.qcow2");
+    let folder = this.admit(wish.server, wish.epoch)?;
+    let path = folder.join(wish.part.file());
     if path.try_exists()? {
         return Ok(path);
     }
-    let (base, base_size) = this.base.inspect(&wish.base)?;
+    let (base, format, base_size) = match wish.part {
+        Part::Root { layer } if layer > 0 => {
+            let below = folder.join(Part::Root { layer: layer - 1 }.file());
+            let size = qcow2::virtual_size(&read_head(&below)?)?;
+            (below, DiskFormat::Qcow2, size)
+        }
+        Part::Root { .. } | Part::Rescue => {
+            let (base, size) = this.base.inspect(&wish.base)?;
+            (base, wish.base.format, size)
+        }
+    };
     if wish.virtual_size < base_size {
         return Err(Error::bad_request("Flavor's disk is too small for requested image.").into());
     }
-    let bytes = qcow2::overlay(&base, wish.base.format, wish.virtual_size)?;
+    let bytes = qcow2::overlay(&base, format, wish.virtual_size)?;
     write_whole(&path, |file| Ok(file.write_all(&bytes)?))?;
     Ok(path)
+}
+
+fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(qcow2::HEAD as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn remove_file(this: &LocalDisks, server: ServerId, epoch: Epoch, name: &str) -> Result<PathBuf, Failure> {
+    let _turn = this.one_at_a_time.lock();
+    let path = this.admit(server, epoch)?.join(name);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(path),
+    }
 }
 
 fn write_config_drive(this: &LocalDisks, wish: &ConfigDrive) -> Result<PathBuf, Failure> {
@@ -151,13 +182,17 @@ fn write_config_drive(this: &LocalDisks, wish: &ConfigDrive) -> Result<PathBuf, 
 fn backings(this: &LocalDisks) -> Result<Vec<PathBuf>, Failure> {
     let mut backings = Vec::new();
     for entry in fs::read_dir(&this.instances)? {
-        let mut head = Vec::new();
-        match File::open(entry?.path().join("disk.qcow2")) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
-            opened => opened?.take(qcow2::OVERLAY_HEAD as u64).read_to_end(&mut head)?,
-        };
-        let unreadable = || Error::internal("looking what a machine's disk lies over", "it is no overlay");
-        backings.push(PathBuf::from(qcow2::backing(&head).ok_or_else(unreadable)?));
+        let folder = entry?.path();
+        // Layers lie over the machine's own disk, which is looked at.
+        for part in [Part::Root { layer: 0 }, Part::Rescue] {
+            let mut head = Vec::new();
+            match File::open(folder.join(part.file())) {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+                opened => opened?.take(qcow2::OVERLAY_HEAD as u64).read_to_end(&mut head)?,
+            };
+            let unreadable = || Error::internal("looking what a machine's disk lies over", "it is no overlay");
+            backings.push(PathBuf::from(qcow2::backing(&head).ok_or_else(unreadable)?));
+        }
     }
     Ok(backings)
 }
@@ -235,6 +270,33 @@ impl Disks for LocalDisks {
     async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf> {
         let wish = wish.clone();
         self.blocking("making a machine's disk", move |this| make_root(this, &wish)).await
+    }
+
+    async fn remove_part(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()> {
+        let remove = move |this: &Self| remove_file(this, server, epoch, &part.file()).map(drop);
+        self.blocking("removing a machine's disk", remove).await
+    }
+
+    async fn place_for_copy(&self, server: ServerId, epoch: Epoch) -> Result<PathBuf> {
+        self.blocking("making room for a copy", move |this| remove_file(this, server, epoch, COPY)).await
+    }
+
+    async fn copy_at_rest(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()> {
+        self.blocking("copying a machine's disk", move |this| {
+            let target = remove_file(this, server, epoch, COPY)?;
+            Ok(copy::flatten(&this.folder(server).join(part.file()), &target)?)
+        })
+        .await
+    }
+
+    async fn open_copy(&self, server: ServerId) -> Result<Copied> {
+        let open = move |this: &Self| Ok(copy::inspect(&this.folder(server).join(COPY))?);
+        let (file, size) = self.blocking("opening a copy", open).await?;
+        Ok(Copied { size, bytes: copy::stream(file) })
+    }
+
+    async fn drop_copy(&self, server: ServerId, epoch: Epoch) -> Result<()> {
+        self.blocking("removing a copy", move |this| remove_file(this, server, epoch, COPY).map(drop)).await
     }
 
     async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf> {

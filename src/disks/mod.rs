@@ -6,6 +6,7 @@
 
 mod base_cache;
 mod config_drive;
+mod copy;
 pub mod local;
 mod qcow2;
 pub mod simulated;
@@ -41,11 +42,31 @@ pub struct CachedBase {
     pub machines: usize,
 }
 
-/// The root disk of a machine: an overlay over a base.
+/// Which of a machine's disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Part {
+    /// Its own. Layer 0 lies over the image's bytes, each other one over the layer before it: taking one away goes back.
+    Root { layer: u32 },
+    /// The one that it is rescued from.
+    Rescue,
+}
+
+impl Part {
+    fn file(self) -> String {
+        match self {
+            Self::Root { layer: 0 } => "disk.qcow2".to_owned(),
+            Self::Root { layer } => format!("disk.{layer}.qcow2"),
+            Self::Rescue => "rescue.qcow2".to_owned(),
+        }
+    }
+}
+
+/// A disk of a machine: an overlay over a base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootDisk {
     pub server: ServerId,
     pub epoch: Epoch,
+    pub part: Part,
     pub base: BaseImage,
     /// The guest sees a disk of so many bytes; never smaller than the base's own.
     pub virtual_size: u64,
@@ -59,6 +80,12 @@ pub struct ConfigDrive {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
+/// A whole copy of a machine's disk: qcow2, with nothing behind it.
+pub struct Copied {
+    pub size: u64,
+    pub bytes: BoxStream<'static, Result<Bytes>>,
+}
+
 /// Free and total bytes where machines' disks live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskSpace {
@@ -66,14 +93,16 @@ pub struct DiskSpace {
     pub free: u64,
 }
 
-/// The last `lines` lines of a text; all of it, when `None`.
+/// The last `lines` lines of a text; all of it, when `None`. A text that ends in a line's end has an empty line after it, as
+/// upstream counts.
 fn last_lines(text: &str, lines: Option<usize>) -> &str {
-    let Some(lines) = lines else { return text };
-    let body = text.strip_suffix('\n').unwrap_or(text);
-    match body.rmatch_indices('\n').nth(lines.saturating_sub(1)) {
-        _ if lines == 0 => "",
-        Some((end_of_earlier_lines, _)) => &text[end_of_earlier_lines + 1..],
+    match lines {
         None => text,
+        Some(0) => "",
+        Some(lines) => match text.rmatch_indices('\n').nth(lines - 1) {
+            Some((end_of_earlier_lines, _)) => &text[end_of_earlier_lines + 1..],
+            None => text,
+        },
     }
 }
 
@@ -94,6 +123,21 @@ pub trait Disks: Send + Sync {
 
     /// Makes the overlay unless it is there. Answers its path.
     async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf>;
+
+    /// Takes a disk away. Gone already is done.
+    async fn remove_part(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()>;
+
+    /// Where a copy of the machine's disk is to be written; an earlier one is gone after the call.
+    async fn place_for_copy(&self, server: ServerId, epoch: Epoch) -> Result<PathBuf>;
+
+    /// Copies a disk that nothing writes on, whole, to the place for it.
+    async fn copy_at_rest(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()>;
+
+    /// The copy that was made, after looking at its header as at any image's.
+    async fn open_copy(&self, server: ServerId) -> Result<Copied>;
+
+    /// The copy is not needed any more. Gone already is done.
+    async fn drop_copy(&self, server: ServerId, epoch: Epoch) -> Result<()>;
 
     /// Writes the config drive (ISO 9660 with Rock Ridge or Joliet names), replacing an older one. Answers its path.
     async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf>;

@@ -62,6 +62,25 @@ fn check_qcow2(head: &[u8]) -> Result<u64> {
     number(24, 8)
 }
 
+/// The size of the disk in a file of this program's or QEMU's making, whose header no guest can write.
+pub fn virtual_size(head: &[u8]) -> Result<u64> {
+    let bytes: [u8; 8] = head
+        .get(24..32)
+        .and_then(|bytes| bytes.try_into().ok())
+        .filter(|_| head.starts_with(MAGIC))
+        .ok_or_else(|| refused("is not qcow2"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+/// The bytes of an empty qcow2 of `virtual_size` bytes with nothing behind it.
+pub fn empty(virtual_size: u64) -> Result<Vec<u8>> {
+    // An overlay without the name of what it lies over.
+    let mut bytes = overlay(Path::new("/"), DiskFormat::Raw, virtual_size)?;
+    bytes[8..20].fill(0);
+    bytes[104..129].fill(0);
+    Ok(bytes)
+}
+
 fn refused(what: &str) -> Error {
     Error::bad_request(format!("The image {what}."))
 }
@@ -205,6 +224,21 @@ mod tests {
             assert_eq!(info["backing-filename"], base.to_str().unwrap());
             assert_eq!(info["backing-filename-format"], "raw");
         }
+    }
+
+    #[test]
+    fn an_empty_disk_has_nothing_behind_it() {
+        let bytes = empty(3 << 20).unwrap();
+        assert_eq!(check(&base(DiskFormat::Qcow2), &bytes[..HEAD]).unwrap(), 3 << 20);
+        assert_eq!(virtual_size(&bytes[..HEAD]).unwrap(), 3 << 20);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.qcow2");
+        std::fs::write(&path, bytes).unwrap();
+        let Ok(check) = Command::new("qemu-img").args(["check", "-f", "qcow2"]).arg(&path).output() else {
+            eprintln!("SKIPPED: qemu-img is not installed");
+            return;
+        };
+        assert!(String::from_utf8_lossy(&check.stdout).contains("No errors"), "{check:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Images are still counted and hashed as they come, so a test sees a wrong byte as a host would; nothing is written.
 
-use super::{BaseImage, CachedBase, ConfigDrive, DiskSpace, Disks, RootDisk, last_lines};
+use super::{BaseImage, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Part, RootDisk, last_lines, qcow2};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
@@ -22,6 +22,9 @@ pub enum Call {
     FetchBase,
     DropBase,
     MakeRoot,
+    RemovePart,
+    PlaceForCopy,
+    CopyAtRest,
     WriteConfigDrive,
     Remove,
 }
@@ -42,9 +45,17 @@ struct State {
 #[derive(Default)]
 struct Files {
     epoch: Option<Epoch>,
-    root: Option<RootDisk>,
+    parts: BTreeMap<Part, RootDisk>,
+    /// As large as the disk that was copied.
+    copy: Option<u64>,
     config: Option<ConfigDrive>,
     console: String,
+}
+
+impl Files {
+    fn lies_over(&self, base: &BaseImage) -> bool {
+        self.parts.values().any(|wish| wish.base.sha512 == base.sha512)
+    }
 }
 
 impl SimulatedDisks {
@@ -64,7 +75,19 @@ impl SimulatedDisks {
 
     /// The wish behind a machine's root disk.
     pub fn root(&self, server: ServerId) -> Option<RootDisk> {
-        self.state.lock().servers.get(&server)?.root.clone()
+        let state = self.state.lock();
+        let parts = &state.servers.get(&server)?.parts;
+        parts.iter().rev().find(|(part, _)| **part != Part::Rescue).map(|(_, wish)| wish.clone())
+    }
+
+    /// The wish behind the disk that a machine is rescued from.
+    pub fn rescue(&self, server: ServerId) -> Option<RootDisk> {
+        self.state.lock().servers.get(&server)?.parts.get(&Part::Rescue).cloned()
+    }
+
+    /// Is there a copy of the machine's disk?
+    pub fn has_copy(&self, server: ServerId) -> bool {
+        self.state.lock().servers.get(&server).is_some_and(|files| files.copy.is_some())
     }
 
     /// What is on a machine's config drive.
@@ -123,8 +146,8 @@ impl Disks for SimulatedDisks {
     async fn bases(&self) -> Result<Vec<CachedBase>> {
         let state = self.state.lock();
         let cached = state.bases.values().map(|base| {
-            let roots = state.servers.values().filter_map(|files| files.root.as_ref());
-            let machines = roots.filter(|root| root.base.sha512 == base.sha512).count();
+            let uses = |files: &&Files| files.lies_over(base);
+            let machines = state.servers.values().filter(uses).count();
             CachedBase { base: base.clone(), fetched_at: Timestamp(0), used_at: Timestamp(0), machines }
         });
         Ok(cached.collect())
@@ -133,8 +156,7 @@ impl Disks for SimulatedDisks {
     async fn drop_base(&self, base: &BaseImage) -> Result<bool> {
         self.arrive(Call::DropBase)?;
         let mut state = self.state.lock();
-        let is_used = |files: &Files| files.root.as_ref().is_some_and(|root| root.base.sha512 == base.sha512);
-        if state.servers.values().any(is_used) {
+        if state.servers.values().any(|files| files.lies_over(base)) {
             return Ok(false);
         }
         state.bases.remove(&base.sha512);
@@ -144,11 +166,55 @@ impl Disks for SimulatedDisks {
     async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf> {
         self.arrive(Call::MakeRoot)?;
         let mut state = self.state.lock();
-        if !state.bases.contains_key(&wish.base.sha512) {
+        let has_below = match wish.part {
+            Part::Root { layer } if layer > 0 => {
+                let below = Part::Root { layer: layer - 1 };
+                state.servers.get(&wish.server).is_some_and(|files| files.parts.contains_key(&below))
+            }
+            _ => state.bases.contains_key(&wish.base.sha512),
+        };
+        if !has_below {
             return Err(Error::unavailable("The image on the host", "it was not fetched"));
         }
-        state.admit(wish.server, wish.epoch)?.root.get_or_insert_with(|| wish.clone());
-        Ok(path(wish.server, "disk.qcow2"))
+        state.admit(wish.server, wish.epoch)?.parts.entry(wish.part).or_insert_with(|| wish.clone());
+        Ok(path(wish.server, &wish.part.file()))
+    }
+
+    async fn remove_part(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()> {
+        self.arrive(Call::RemovePart)?;
+        self.state.lock().admit(server, epoch)?.parts.remove(&part);
+        Ok(())
+    }
+
+    async fn place_for_copy(&self, server: ServerId, epoch: Epoch) -> Result<PathBuf> {
+        self.arrive(Call::PlaceForCopy)?;
+        // Whoever asks has the copy made elsewhere, by what only pretends to.
+        let mut state = self.state.lock();
+        let files = state.admit(server, epoch)?;
+        files.copy = files.parts.values().map(|wish| wish.virtual_size).max();
+        Ok(path(server, "copy.qcow2"))
+    }
+
+    async fn copy_at_rest(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()> {
+        self.arrive(Call::CopyAtRest)?;
+        let mut state = self.state.lock();
+        let files = state.admit(server, epoch)?;
+        let wish = files.parts.get(&part).ok_or_else(|| Error::internal("copying a machine's disk", "it has none"))?;
+        files.copy = Some(wish.virtual_size);
+        Ok(())
+    }
+
+    async fn open_copy(&self, server: ServerId) -> Result<Copied> {
+        let virtual_size = self.state.lock().servers.get(&server).and_then(|files| files.copy);
+        let virtual_size = virtual_size.ok_or_else(|| Error::internal("opening a copy", "there is none"))?;
+        let bytes = qcow2::empty(virtual_size)?;
+        let size = bytes.len() as u64;
+        Ok(Copied { size, bytes: futures::stream::iter([Ok(Bytes::from(bytes))]).boxed() })
+    }
+
+    async fn drop_copy(&self, server: ServerId, epoch: Epoch) -> Result<()> {
+        self.state.lock().admit(server, epoch)?.copy = None;
+        Ok(())
     }
 
     async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf> {

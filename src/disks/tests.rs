@@ -37,7 +37,13 @@ const BYTES: &[u8] = &[7; 4096];
 async fn wish(disks: &dyn Disks, epoch: u64) -> RootDisk {
     let base = image(BYTES);
     disks.fetch_base(&base, stream(BYTES)).await.unwrap();
-    RootDisk { server: ServerId::random(), epoch: Epoch(epoch), base, virtual_size: 1 << 20 }
+    RootDisk {
+        server: ServerId::random(),
+        epoch: Epoch(epoch),
+        part: Part::Root { layer: 0 },
+        base,
+        virtual_size: 1 << 20,
+    }
 }
 
 async fn making_twice_is_making_once_and_so_is_removing(disks: &dyn Disks) {
@@ -152,7 +158,13 @@ async fn cve_2024_32498_a_base_is_inspected_when_fetched_and_again_when_used() {
     let file = folder.path().join("base").join(format!("{}.qcow2", innocent.sha512));
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, &bytes).unwrap();
-    let wish = RootDisk { server: ServerId::random(), epoch: Epoch(1), base: innocent, virtual_size: 1 << 20 };
+    let wish = RootDisk {
+        server: ServerId::random(),
+        epoch: Epoch(1),
+        part: Part::Root { layer: 0 },
+        base: innocent,
+        virtual_size: 1 << 20,
+    };
     assert_eq!(disks.make_root(&wish).await.unwrap_err().to_string(), "The image has an external data file.");
 }
 
@@ -209,7 +221,8 @@ async fn a_serial_log_is_read_from_its_end_and_never_whole() {
     assert_eq!(disks.read_console_log(server, None).await.unwrap(), "");
     let path = disks.console_log(server).await.unwrap();
     std::fs::write(&path, "one\ntwo\n\u{fffd}hree\n").unwrap();
-    assert_eq!(disks.read_console_log(server, Some(2)).await.unwrap(), "two\n\u{fffd}hree\n");
+    assert_eq!(disks.read_console_log(server, Some(3)).await.unwrap(), "two\n\u{fffd}hree\n");
+    assert_eq!(disks.read_console_log(server, Some(1)).await.unwrap(), "", "as upstream counts");
     assert_eq!(disks.read_console_log(server, Some(0)).await.unwrap(), "");
     assert_eq!(disks.read_console_log(server, Some(9)).await.unwrap(), "one\ntwo\n\u{fffd}hree\n");
     std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
@@ -223,4 +236,41 @@ async fn faults_are_counted() {
     let server = ServerId::random();
     assert!(disks.remove(server, Epoch(1)).await.unwrap_err().is_transient());
     disks.remove(server, Epoch(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_layer_lies_on_the_one_before_it_and_a_copy_holds_what_all_of_them_hold() {
+    let (folder, disks) = local();
+    let wish = wish(&disks, 1).await;
+    let (server, epoch) = (wish.server, wish.epoch);
+    let lost = disks.make_root(&RootDisk { part: Part::Root { layer: 1 }, ..wish.clone() }).await;
+    assert!(lost.is_err(), "there is nothing for it to lie on");
+    disks.make_root(&wish).await.unwrap();
+    let larger = RootDisk { part: Part::Root { layer: 1 }, virtual_size: 2 << 20, ..wish.clone() };
+    let path = disks.make_root(&larger).await.unwrap();
+    assert_eq!(path, disks.make_root(&larger).await.unwrap());
+    let rescue = disks.make_root(&RootDisk { part: Part::Rescue, ..wish.clone() }).await.unwrap();
+    match disks.copy_at_rest(server, epoch, larger.part).await {
+        Err(error) if crate::error::with_causes(&error).contains("No such file") => {
+            eprintln!("SKIPPED: prlimit and qemu-img are not both installed");
+        }
+        copied => {
+            copied.unwrap();
+            let copy = disks.open_copy(server).await.unwrap();
+            let pieces: Vec<Bytes> = futures::TryStreamExt::try_collect(copy.bytes).await.unwrap();
+            let bytes = pieces.concat();
+            assert_eq!(bytes.len() as u64, copy.size);
+            assert_eq!(qcow2::virtual_size(&bytes).unwrap(), 2 << 20);
+            assert_eq!(bytes[8..16], [0; 8], "nothing is behind it");
+            disks.drop_copy(server, epoch).await.unwrap();
+            assert!(disks.open_copy(server).await.is_err());
+        }
+    }
+    for _ in 0..2 {
+        disks.remove_part(server, epoch, larger.part).await.unwrap();
+        disks.remove_part(server, epoch, Part::Rescue).await.unwrap();
+        disks.drop_copy(server, epoch).await.unwrap();
+    }
+    assert!(!path.exists() && !rescue.exists() && folder.path().exists());
+    assert!(disks.remove_part(server, Epoch(0), wish.part).await.is_err(), "an older order is refused");
 }

@@ -255,6 +255,39 @@ pub fn vnc_port(xml: &str) -> Option<u16> {
     graphics.attribute("port")?.parse().ok()
 }
 
+/// A domain's disks and interfaces, by the names that libvirt counts them under.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub disks: Vec<String>,
+    /// Tap and MAC address.
+    pub interfaces: Vec<(String, String)>,
+}
+
+pub fn counted(xml: &str) -> Counted {
+    let Ok(document) = roxmltree::Document::parse(xml) else { return Counted::default() };
+    let attribute = |node: roxmltree::Node<'_, '_>, child: &str, name: &str| {
+        let child = node.children().find(|inner| inner.has_tag_name(child))?;
+        child.attribute(name).map(str::to_owned)
+    };
+    let all = |tag: &'static str| document.descendants().filter(move |node| node.has_tag_name(tag));
+    Counted {
+        disks: all("disk").filter_map(|disk| attribute(disk, "target", "dev")).collect(),
+        interfaces: all("interface")
+            .filter_map(|one| Some((attribute(one, "target", "dev")?, attribute(one, "mac", "address")?)))
+            .collect(),
+    }
+}
+
+/// What libvirt is told to copy one disk into a new qcow2 file.
+pub fn backup(disk: &str, target: &str) -> String {
+    let disk = Element::new("disk")
+        .with("name", disk)
+        .with("type", "file")
+        .child(Element::new("driver").with("type", "qcow2"))
+        .child(Element::new("target").with("file", target));
+    Element::new("domainbackup").with("mode", "push").child(Element::new("disks").child(disk)).render()
+}
+
 /// The name in a domain's XML.
 pub fn name(xml: &str) -> Option<String> {
     let document = roxmltree::Document::parse(xml).ok()?;

@@ -9,12 +9,16 @@
 use super::accelerator::{self, AcceleratorChoice};
 use super::domain_xml::{self, Owner};
 use super::libvirt_connection::{Connection, Failure};
-use super::{Accelerator, CpuFacts, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Power};
+use super::{
+    Accelerator, CpuFacts, Diagnostics, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Power, Quiesce,
+    libvirt_copy, libvirt_guest,
+};
 use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -49,7 +53,7 @@ impl Libvirt {
     }
 
     /// Finds the domain of `id`, admits the order and hands both to `act`; `None` when the host has no such domain.
-    async fn order<T, F>(&self, context: &'static str, id: ServerId, epoch: Epoch, act: F) -> Result<T>
+    pub(super) async fn order<T, F>(&self, context: &'static str, id: ServerId, epoch: Epoch, act: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connect, Option<Domain>) -> Result<T, Failure> + Send + 'static,
@@ -64,6 +68,25 @@ impl Libvirt {
                     epoch.admit(*seen)?;
                 }
                 act(connect, domain)
+            })
+            .await
+    }
+
+    /// Finds the domain of `id` and hands it to `act`, without an order's epoch: what is asked so changes no wish.
+    async fn ask<T, F>(&self, context: &'static str, id: ServerId, act: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Option<Domain>) -> Result<T, Failure> + Send + 'static,
+    {
+        let cloud = self.cloud.clone();
+        self.connection
+            .call(context, move |connect| {
+                let domain = unless_absent(connect.lookup_domain_by_uuid(id.0))?;
+                let ours = match domain {
+                    Some(domain) if machine(&domain, &cloud)?.is_some() => Some(domain),
+                    _ => None,
+                };
+                act(ours)
             })
             .await
     }
@@ -164,7 +187,7 @@ fn unless<T>(answer: Result<T, virt::error::Error>, is_done: impl FnOnce() -> bo
     }
 }
 
-fn start(connect: &Connect, domain: Option<Domain>, id: ServerId, xml: &str) -> Result<(), Failure> {
+pub(super) fn start(connect: &Connect, domain: Option<Domain>, id: ServerId, xml: &str) -> Result<(), Failure> {
     if let Some(domain) = domain
         && domain.is_active()?
         && goes_on(&domain)?
@@ -180,13 +203,17 @@ fn start(connect: &Connect, domain: Option<Domain>, id: ServerId, xml: &str) -> 
         }
         Err(error) => return Err(error.into()),
     };
+    // Memory that was saved is of another wish than this.
+    if domain.has_managed_save(0)? {
+        domain.managed_save_remove(0)?;
+    }
     // Two starts at once: the later one finds the machine running, which is what it wanted.
     Ok(unless(domain.create(), || domain.is_active().unwrap_or(false))?)
 }
 
 /// Lets an active machine run. False when it stopped meanwhile: a libvirtd that died in the middle of a start leaves a
 /// machine that is said to be paused, and its successor clears that away. Then the start begins anew.
-fn goes_on(domain: &Domain) -> Result<bool, virt::error::Error> {
+pub(super) fn goes_on(domain: &Domain) -> Result<bool, virt::error::Error> {
     let answer = if power(domain)? == Power::Paused { domain.resume().map(drop) } else { Ok(()) };
     match answer {
         Err(_) if !domain.is_active()? => Ok(false),
@@ -223,12 +250,13 @@ fn set_power(domain: Option<Domain>, id: ServerId, wish: Power) -> Result<(), Fa
     Ok(unless(answer, || power(&domain).is_ok_and(|now| now == wish))?)
 }
 
-fn power(domain: &Domain) -> Result<Power, virt::error::Error> {
+pub(super) fn power(domain: &Domain) -> Result<Power, virt::error::Error> {
     // `Domain::state` of the crate swallows errors; `info` tells when the domain is gone.
     Ok(match domain.info()?.state.known() {
         // While it is "being shut down" the machine still runs, and writes.
         Some(DomainState::Running | DomainState::Blocked | DomainState::Shutdown) => Power::Running,
         Some(DomainState::Paused) => Power::Paused,
+        Some(DomainState::Shutoff) if domain.has_managed_save(0)? => Power::Saved,
         Some(DomainState::Shutoff) => Power::Shutdown,
         Some(DomainState::Crashed) => Power::Crashed,
         Some(DomainState::PMSuspended) => Power::Suspended,
@@ -309,6 +337,47 @@ impl Hypervisor for Libvirt {
             None => Ok(()),
         })
         .await
+    }
+
+    async fn define(&self, spec: &MachineSpec) -> Result<()> {
+        let xml = domain_xml::domain(spec, &self.cloud, self.accelerator().await?);
+        let define = move |connect: &Connect, domain| libvirt_guest::define(connect, domain, &xml);
+        self.order("defining a machine", spec.id, spec.epoch, define).await
+    }
+
+    async fn suspend(&self, id: ServerId, epoch: Epoch) -> Result<()> {
+        self.order("saving a machine's memory", id, epoch, move |_, domain| libvirt_guest::save(domain, id)).await
+    }
+
+    async fn wake(&self, spec: &MachineSpec) -> Result<()> {
+        let xml = domain_xml::domain(spec, &self.cloud, self.accelerator().await?);
+        let (id, epoch, cloud) = (spec.id, spec.epoch, self.cloud.clone());
+        self.order("waking a machine", id, epoch, move |connect, domain| {
+            if libvirt_guest::wake(connect, domain, id, &xml)? {
+                // It has the epoch of the time when it was saved; shown the order once more, it has this one.
+                claim(connect, &cloud, id, epoch)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn copy_disk(&self, id: ServerId, epoch: Epoch, target: &Path, quiesce: Quiesce) -> Result<bool> {
+        libvirt_copy::copy(self, id, epoch, target, quiesce).await
+    }
+
+    async fn set_password(&self, id: ServerId, user: &str, password: &str) -> Result<()> {
+        let (user, password) = (user.to_owned(), password.to_owned());
+        let set = move |domain| libvirt_guest::set_password(domain, id, &user, &password);
+        self.ask("setting a guest's password", id, set).await
+    }
+
+    async fn interrupt(&self, id: ServerId) -> Result<()> {
+        self.ask("interrupting a guest", id, move |domain| libvirt_guest::interrupt(domain, id)).await
+    }
+
+    async fn diagnostics(&self, id: ServerId) -> Result<Diagnostics> {
+        self.ask("asking what a machine uses", id, move |domain| libvirt_guest::diagnostics(domain, id)).await
     }
 
     async fn pause(&self, id: ServerId, epoch: Epoch) -> Result<()> {

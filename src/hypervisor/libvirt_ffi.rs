@@ -1,14 +1,17 @@
-//! The one call of libvirt that `virt` has no safe wrapper for: hearing of domains' changes.
+//! The calls of libvirt that `virt` has no safe wrapper for: hearing of domains' changes, interrupting a guest, copying a
+//! running machine's disks, and the time its virtual CPUs have run.
 //!
 //! The events carry nothing here but the news that there is news (see [`super::Hypervisor::events`]), so the callback
 //! does the least that a foreign thread can do: it bumps a counter.
-#![expect(unsafe_code, reason = "virConnectDomainEventRegisterAny is only in virt-sys")]
+#![expect(unsafe_code, reason = "what is wrapped here is only in virt-sys")]
 
+use std::ffi::CString;
 use std::os::raw::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::watch;
 use virt::connect::Connect;
+use virt::domain::Domain;
 use virt::error::Error;
 use virt_sys as sys;
 
@@ -71,4 +74,81 @@ extern "C" fn changed(
 unsafe extern "C" fn release(opaque: *mut c_void) {
     // SAFETY: the caller hands over the reference that `Arc::into_raw` made, once.
     drop(unsafe { Arc::from_raw(opaque.cast::<Changes>()) });
+}
+
+fn done(answer: c_int) -> Result<(), Error> {
+    if answer < 0 { Err(Error::last_error()) } else { Ok(()) }
+}
+
+/// Sends a non-maskable interrupt.
+pub fn inject_nmi(domain: &Domain) -> Result<(), Error> {
+    // SAFETY: the domain's pointer is valid while it is borrowed; there are no flags.
+    done(unsafe { sys::virDomainInjectNMI(domain.as_ptr(), 0) })
+}
+
+/// Begins to copy a running machine's disks as they are now, as an XML of `domainbackup` says.
+///
+/// # Errors
+/// Libvirt's; text with a NUL inside is no XML, and is taken for empty, which libvirt refuses.
+pub fn begin_backup(domain: &Domain, xml: &str) -> Result<(), Error> {
+    let xml = CString::new(xml).unwrap_or_default();
+    // SAFETY: pointer and text are valid during the call, which keeps neither; no checkpoint is asked for.
+    done(unsafe { sys::virDomainBackupBegin(domain.as_ptr(), xml.as_ptr(), std::ptr::null(), 0) })
+}
+
+/// Ends whatever long work libvirt does on a domain.
+pub fn abort_job(domain: &Domain) -> Result<(), Error> {
+    // SAFETY: the domain's pointer is valid while it is borrowed.
+    done(unsafe { sys::virDomainAbortJob(domain.as_ptr()) })
+}
+
+/// Nanoseconds that each virtual CPU has run, for at most `count` of them.
+pub fn cpu_times(domain: &Domain, count: usize) -> Result<Vec<u64>, Error> {
+    let empty = sys::virVcpuInfo { number: 0, state: 0, cpuTime: 0, cpu: 0 };
+    let mut infos = vec![empty; count];
+    let length = c_int::try_from(count).unwrap_or(c_int::MAX);
+    // SAFETY: the array has as many places as are stated, and no CPU maps are asked for.
+    let found = unsafe { sys::virDomainGetVcpus(domain.as_ptr(), infos.as_mut_ptr(), length, std::ptr::null_mut(), 0) };
+    done(found)?;
+    infos.truncate(usize::try_from(found).unwrap_or(0));
+    Ok(infos.iter().map(|info| info.cpuTime).collect())
+}
+
+/// How the last long work on a domain ended, as far as libvirt remembers: `Err` with its reason inside for a failure.
+pub fn last_job(domain: &Domain) -> Result<Result<(), String>, Error> {
+    let (mut kind, mut count): (c_int, c_int) = (0, 0);
+    let mut fields: sys::virTypedParameterPtr = std::ptr::null_mut();
+    let flags = sys::VIR_DOMAIN_JOB_STATS_COMPLETED;
+    // SAFETY: the three places outlive the call, which fills them.
+    done(unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, &raw mut fields, &raw mut count, flags) })?;
+    if fields.is_null() {
+        return Ok(Err("nothing is known of how it ended".to_owned()));
+    }
+    let mut success: c_int = 0;
+    // SAFETY: the list and its length are libvirt's own, the name is a C string.
+    let found = unsafe { sys::virTypedParamsGetBoolean(fields, count, c"success".as_ptr(), &raw mut success) };
+    let mut text: *const std::os::raw::c_char = std::ptr::null();
+    // SAFETY: as above; the text found belongs to the list and is copied before that is freed.
+    let told = unsafe { sys::virTypedParamsGetString(fields, count, c"errmsg".as_ptr(), &raw mut text) };
+    let reason = if told == 1 && !text.is_null() {
+        // SAFETY: a C string of the list.
+        unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    } else {
+        "no reason is given".to_owned()
+    };
+    // SAFETY: the list was allocated by libvirt for us, and is not used any more.
+    unsafe { sys::virTypedParamsFree(fields, count) };
+    Ok(if found == 1 && success != 0 { Ok(()) } else { Err(reason) })
+}
+
+/// Brings the guest's file systems to rest, by way of its agent.
+pub fn freeze(domain: &Domain) -> Result<(), Error> {
+    // SAFETY: the domain's pointer is valid while it is borrowed; no list means all file systems.
+    done(unsafe { sys::virDomainFSFreeze(domain.as_ptr(), std::ptr::null_mut(), 0, 0) })
+}
+
+/// Lets the guest's file systems go on.
+pub fn thaw(domain: &Domain) -> Result<(), Error> {
+    // SAFETY: as for `freeze`.
+    done(unsafe { sys::virDomainFSThaw(domain.as_ptr(), std::ptr::null_mut(), 0, 0) })
 }

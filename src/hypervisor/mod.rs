@@ -9,7 +9,9 @@ pub mod domain_xml;
 mod epoch;
 pub mod libvirt;
 mod libvirt_connection;
+mod libvirt_copy;
 mod libvirt_ffi;
+mod libvirt_guest;
 pub mod simulated;
 mod xml;
 
@@ -19,7 +21,7 @@ use crate::error::Result;
 use crate::ids::ServerId;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -103,7 +105,10 @@ pub enum Power {
     Paused,
     Shutdown,
     Crashed,
+    /// Its guest went to sleep by itself.
     Suspended,
+    /// Off, with its memory in a file from which it can go on.
+    Saved,
     /// The host could not say.
     Unknown,
 }
@@ -114,7 +119,7 @@ impl Power {
             Self::Unknown => 0,
             Self::Running => 1,
             Self::Paused => 3,
-            Self::Shutdown => 4,
+            Self::Shutdown | Self::Saved => 4,
             Self::Crashed => 6,
             Self::Suspended => 7,
         }
@@ -129,6 +134,57 @@ pub struct Machine {
     pub power: Power,
     /// Loopback port of its VNC display while it runs.
     pub vnc_port: Option<u16>,
+}
+
+/// What a running machine has used so far. Numbers that its host does not count are negative.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostics {
+    /// Nanoseconds of each virtual CPU.
+    pub cpu_times: Vec<u64>,
+    pub memory_max_kib: u64,
+    pub memory_used_kib: u64,
+    /// In KiB, by libvirt's names (`actual`, `rss`, …).
+    pub memory: Vec<(String, u64)>,
+    pub disks: Vec<DiskUse>,
+    pub interfaces: Vec<InterfaceUse>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskUse {
+    /// `vda`, `vdb`, …
+    pub target: String,
+    pub read_requests: i64,
+    pub read_bytes: i64,
+    pub write_requests: i64,
+    pub write_bytes: i64,
+    pub errors: i64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceUse {
+    pub tap: String,
+    pub mac: String,
+    pub received: Traffic,
+    pub sent: Traffic,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub bytes: i64,
+    pub packets: i64,
+    pub errors: i64,
+    pub drops: i64,
+}
+
+/// Whether the guest's agent shall bring file systems to rest for the instant of which a copy is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quiesce {
+    No,
+    /// If there is an agent that can.
+    Try,
+    /// Or there shall be no copy.
+    Must,
 }
 
 /// What a host is and has.
@@ -182,8 +238,19 @@ pub trait Hypervisor: Send + Sync {
     /// One machine; `None` when the host has none of that id.
     async fn find(&self, id: ServerId) -> Result<Option<Machine>>;
 
-    /// Defines the machine as wished and runs it. Already running as this or an earlier wish: left running.
+    /// Defines the machine as wished and runs it. Already running as this or an earlier wish: left running. Saved memory is
+    /// thrown away.
     async fn start(&self, spec: &MachineSpec) -> Result<()>;
+
+    /// Defines the machine as wished, and leaves it off. One that runs is left alone.
+    async fn define(&self, spec: &MachineSpec) -> Result<()>;
+
+    /// Saves the machine's memory to its host's disk and switches it off. Saved already is done; off is a conflict, absent
+    /// is not found.
+    async fn suspend(&self, id: ServerId, epoch: Epoch) -> Result<()>;
+
+    /// Lets a machine go on from its saved memory; one without is started as wished, one that runs goes on.
+    async fn wake(&self, spec: &MachineSpec) -> Result<()>;
 
     /// Stops the machine but keeps its definition. With `grace`, asks the guest first and waits so long; then the plug.
     /// A machine the host does not have is stopped already.
@@ -198,6 +265,19 @@ pub trait Hypervisor: Send + Sync {
     /// Asks the guest to shut down and starts the machine as wished once it has; after `grace` without effect, answers
     /// `Ok(false)` with the machine untouched, so that the caller can reset it.
     async fn reboot_softly(&self, spec: &MachineSpec, grace: Duration) -> Result<bool>;
+
+    /// Copies the machine's first disk as it is at one instant, whole, into a new qcow2 file, while the machine goes on.
+    /// `Ok(false)`: it does not run, so its files stand still and can be read. Asked again, it begins again.
+    async fn copy_disk(&self, id: ServerId, epoch: Epoch, target: &Path, quiesce: Quiesce) -> Result<bool>;
+
+    /// Sets a user's password by way of the guest's agent. Without one: not implemented. Off: a conflict.
+    async fn set_password(&self, id: ServerId, user: &str, password: &str) -> Result<()>;
+
+    /// Sends the guest an interrupt that it can't ignore: one that is prepared for it dumps its memory.
+    async fn interrupt(&self, id: ServerId) -> Result<()>;
+
+    /// What a running machine has used. Off is a conflict, absent is not found.
+    async fn diagnostics(&self, id: ServerId) -> Result<Diagnostics>;
 
     /// Destroys and undefines the machine, whatever it does. Already gone is done. Its files are not touched.
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()>;

@@ -4,12 +4,16 @@
 //! ([`Simulated::stepped`]), calls that fail when told to ([`Simulated::fail_at`]), guests that ignore the power button.
 //! It keeps the same contract as libvirt, which `compat-tests/hypervisor.rs` holds all drivers to.
 
-use super::{Accelerator, CpuFacts, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Power};
+use super::{
+    Accelerator, CpuFacts, Diagnostics, DiskUse, Epoch, HostFacts, Hypervisor, InterfaceUse, Machine, MachineSpec,
+    Power, Quiesce,
+};
 use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -25,6 +29,13 @@ pub enum Call {
     Pause,
     Resume,
     RebootSoftly,
+    Define,
+    Suspend,
+    Wake,
+    CopyDisk,
+    SetPassword,
+    Interrupt,
+    Diagnostics,
     Remove,
 }
 
@@ -62,6 +73,13 @@ struct Simulation {
     epoch: Epoch,
     power: Power,
     ignores_shutdown: bool,
+    /// How often it began with empty memory.
+    boots: usize,
+    interrupts: usize,
+    /// User and password, where the guest has an agent.
+    agent: Option<Vec<(String, String)>>,
+    /// How its last copy was asked for.
+    copied: Option<Quiesce>,
 }
 
 impl Simulated {
@@ -117,6 +135,31 @@ impl Simulated {
     /// From now on this guest does not react to the power button.
     pub fn ignore_shutdown(&self, id: ServerId) {
         self.change(id, |machine| machine.ignores_shutdown = true);
+    }
+
+    /// The guest runs an agent from now on.
+    pub fn give_agent(&self, id: ServerId) {
+        self.change(id, |machine| machine.agent = Some(Vec::new()));
+    }
+
+    /// Users and passwords that the guest's agent was told.
+    pub fn passwords(&self, id: ServerId) -> Vec<(String, String)> {
+        self.state.lock().machines.get(&id).and_then(|machine| machine.agent.clone()).unwrap_or_default()
+    }
+
+    /// How often the machine began with empty memory: going on from saved memory does not count.
+    pub fn boots(&self, id: ServerId) -> usize {
+        self.state.lock().machines.get(&id).map_or(0, |machine| machine.boots)
+    }
+
+    /// How often the guest was interrupted.
+    pub fn interrupts(&self, id: ServerId) -> usize {
+        self.state.lock().machines.get(&id).map_or(0, |machine| machine.interrupts)
+    }
+
+    /// How the last copy of the machine's disk was asked for.
+    pub fn copied(&self, id: ServerId) -> Option<Quiesce> {
+        self.state.lock().machines.get(&id)?.copied
     }
 
     /// The guest powers off (or crashes, …) by itself, without an order.
@@ -211,15 +254,42 @@ impl State {
     }
 
     fn start(&mut self, spec: &MachineSpec) {
-        let fresh =
-            Simulation { spec: spec.clone(), epoch: spec.epoch, power: Power::Running, ignores_shutdown: false };
         match self.machines.get_mut(&spec.id) {
             Some(machine) if is_on(machine.power) => machine.power = Power::Running,
-            Some(machine) => *machine = fresh,
+            Some(machine) => *machine = Simulation::new(spec, Power::Running, machine.boots + 1),
             None => {
-                self.machines.insert(spec.id, fresh);
+                self.machines.insert(spec.id, Simulation::new(spec, Power::Running, 1));
             }
         }
+    }
+
+    fn define(&mut self, spec: &MachineSpec) {
+        match self.machines.get_mut(&spec.id) {
+            Some(machine) if is_on(machine.power) => {}
+            Some(machine) => *machine = Simulation::new(spec, Power::Shutdown, machine.boots),
+            None => {
+                self.machines.insert(spec.id, Simulation::new(spec, Power::Shutdown, 0));
+            }
+        }
+    }
+
+    fn suspend(&mut self, id: ServerId) -> Result<()> {
+        match self.machines.get_mut(&id) {
+            Some(machine) if machine.power == Power::Saved => Ok(()),
+            _ => self.set(id, Power::Saved),
+        }
+    }
+
+    fn wake(&mut self, spec: &MachineSpec) {
+        match self.machines.get_mut(&spec.id) {
+            Some(machine) if machine.power == Power::Saved => machine.power = Power::Running,
+            _ => self.start(spec),
+        }
+    }
+
+    fn running(&mut self, id: ServerId) -> Result<&mut Simulation> {
+        let machine = self.machines.get_mut(&id).ok_or_else(|| Error::not_found(Kind::Server, id))?;
+        if is_on(machine.power) { Ok(machine) } else { Err(Error::conflict(format!("Machine {id} does not run."))) }
     }
 
     fn set(&mut self, id: ServerId, power: Power) -> Result<()> {
@@ -233,6 +303,40 @@ impl State {
 }
 
 impl Simulation {
+    fn new(spec: &MachineSpec, power: Power, boots: usize) -> Self {
+        Self {
+            spec: spec.clone(),
+            epoch: spec.epoch,
+            power,
+            ignores_shutdown: false,
+            boots,
+            interrupts: 0,
+            agent: None,
+            copied: None,
+        }
+    }
+
+    fn used(&self) -> Diagnostics {
+        let memory = self.spec.memory_mib * 1024;
+        let letters = ('a'..='z').map(|letter| format!("vd{letter}"));
+        Diagnostics {
+            cpu_times: (0..self.spec.vcpus).map(|_| 1_000_000_000).collect(),
+            memory_max_kib: memory,
+            memory_used_kib: memory,
+            memory: vec![("actual".to_owned(), memory)],
+            disks: self
+                .spec
+                .disks
+                .iter()
+                .zip(letters)
+                .map(|(_, target)| DiskUse { target, ..DiskUse::default() })
+                .collect(),
+            interfaces: (self.spec.interfaces.iter())
+                .map(|one| InterfaceUse { tap: one.tap.clone(), mac: one.mac.clone(), ..InterfaceUse::default() })
+                .collect(),
+        }
+    }
+
     fn seen(&self, id: ServerId) -> Machine {
         let vnc_port = is_on(self.power).then_some(5900);
         Machine { id, epoch: self.epoch, power: self.power, vnc_port }
@@ -303,6 +407,62 @@ impl Hypervisor for Simulated {
             Ok(true)
         })
         .await
+    }
+
+    async fn define(&self, spec: &MachineSpec) -> Result<()> {
+        self.order(Call::Define, spec.id, spec.epoch, |state| {
+            state.define(spec);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn suspend(&self, id: ServerId, epoch: Epoch) -> Result<()> {
+        self.order(Call::Suspend, id, epoch, |state| state.suspend(id)).await
+    }
+
+    async fn wake(&self, spec: &MachineSpec) -> Result<()> {
+        self.order(Call::Wake, spec.id, spec.epoch, |state| {
+            state.wake(spec);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn copy_disk(&self, id: ServerId, epoch: Epoch, _target: &Path, quiesce: Quiesce) -> Result<bool> {
+        self.order(Call::CopyDisk, id, epoch, |state| {
+            let Some(machine) = state.machines.get_mut(&id).filter(|machine| is_on(machine.power)) else {
+                return Ok(false);
+            };
+            if quiesce == Quiesce::Must && machine.agent.is_none() {
+                return Err(Error::conflict(format!("Failed to quiesce instance: {id}")));
+            }
+            machine.copied = Some(quiesce);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn set_password(&self, id: ServerId, user: &str, password: &str) -> Result<()> {
+        self.arrive(Call::SetPassword, Some(id))?;
+        match &mut self.state.lock().running(id)?.agent {
+            None => Err(Error::NotImplemented("Unable to set password on instance".to_owned())),
+            Some(passwords) => {
+                passwords.push((user.to_owned(), password.to_owned()));
+                Ok(())
+            }
+        }
+    }
+
+    async fn interrupt(&self, id: ServerId) -> Result<()> {
+        self.arrive(Call::Interrupt, Some(id))?;
+        self.state.lock().running(id)?.interrupts += 1;
+        Ok(())
+    }
+
+    async fn diagnostics(&self, id: ServerId) -> Result<Diagnostics> {
+        self.arrive(Call::Diagnostics, Some(id))?;
+        Ok(self.state.lock().running(id)?.used())
     }
 
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()> {

@@ -136,6 +136,34 @@ pub fn claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: T
     Ok(())
 }
 
+/// What a server takes of its host changes; asking twice is asking once.
+pub fn set_claim(tx: &mut Tx, server: ServerId, demand: Demand, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE claims SET vcpus = ?2, memory_mib = ?3, disk_gib = ?4, created_at = ?5 WHERE server_id = ?1";
+    tx.execute(sql, args![server, demand.vcpus, demand.memory_mib, demand.disk_gib, now])?;
+    Ok(())
+}
+
+/// As [`set_claim`], if the host has room for what it is more.
+///
+/// # Errors
+/// `BadRequest` in Nova's words when it hasn't.
+pub fn enlarge_claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: Timestamp) -> Result<()> {
+    let sql = "SELECT vcpus, memory_mib, disk_gib FROM claims WHERE server_id = ?1 AND host_id = ?2";
+    let held = match tx.query_one(sql, args![server, host])? {
+        Some(mut row) => Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
+        None => Demand { vcpus: 0, memory_mib: 0, disk_gib: 0 },
+    };
+    let free = get(tx, host)?.free();
+    let fits = |wanted: u64, held: u64, free: u64| wanted <= held.saturating_add(free);
+    let has_room = fits(demand.vcpus, held.vcpus, free.vcpus)
+        && fits(demand.memory_mib, held.memory_mib, free.memory_mib)
+        && fits(demand.disk_gib, held.disk_gib, free.disk_gib);
+    if !has_room {
+        return Err(Error::bad_request("No valid host was found. There are not enough hosts available."));
+    }
+    set_claim(tx, server, demand, now)
+}
+
 /// The host a server has a claim on; at most one while nothing moves servers.
 pub fn claimed_by(tx: &mut Tx, server: ServerId) -> Result<Option<HostId>> {
     let row = tx.query_one("SELECT host_id FROM claims WHERE server_id = ?1", args![server])?;

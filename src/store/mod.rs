@@ -90,6 +90,8 @@ pub mod network_quotas;
 pub mod networks;
 pub mod ports;
 pub mod quotas;
+pub mod server_images;
+pub mod server_moves;
 pub mod server_ports;
 pub mod servers;
 pub mod subnets;

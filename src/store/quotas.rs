@@ -44,7 +44,8 @@ pub fn reset(tx: &mut Tx, project: &ProjectId) -> Result<()> {
 
 /// What the servers of a project hold, counted now.
 pub fn usage(tx: &mut Tx, project: &ProjectId) -> Result<Usage> {
-    let sql = "SELECT flavor FROM servers WHERE project_id = ?1 AND deleted_at IS NULL";
+    // What is deleted but not yet for good holds nothing; to restore it asks again.
+    let sql = "SELECT flavor FROM servers WHERE project_id = ?1 AND deleted_at IS NULL AND state <> 'soft-delete'";
     let mut usage = Usage::default();
     for mut row in tx.query(sql, args![project])? {
         let Json(flavor): Json<Flavor> = row.next()?;

@@ -1,5 +1,9 @@
 //! Servers: made with a request, changed by the tasks that work on them, kept a while after their end.
 
+mod aside;
+
+pub use aside::{Aside, Rescue, Resized};
+
 use super::{Json, OrNotFound, Row, Tx, Value, args};
 use crate::clock::Timestamp;
 use crate::cloud::boot::Base;
@@ -60,6 +64,7 @@ pub struct Server {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub deleted_at: Option<Timestamp>,
+    pub aside: Aside,
 }
 
 impl Server {
@@ -70,6 +75,7 @@ impl Server {
             task: self.task,
             has_launched: self.launched_at.is_some(),
             is_locked: self.locked_by.is_some(),
+            is_on_host: self.host_id.is_some(),
         }
     }
 }
@@ -87,7 +93,8 @@ const COLUMNS: &str = "s.id, s.project_id, s.user_id, s.name, s.hostname, s.desc
     (SELECT h.name FROM hosts h WHERE h.id = s.host_id), (SELECT h.zone FROM hosts h WHERE h.id = s.host_id), s.flavor, s.image_id, s.image_properties, s.base, s.key_name,
     s.public_key, s.metadata, s.user_data, s.personality, s.config_drive, s.availability_zone, s.reservation_id,
     s.launch_index, s.scheduler_hints, s.access_ip_v4, s.access_ip_v6, s.disk_config, s.locked_by, s.locked_reason,
-    s.progress, s.fault, s.launched_at, s.terminated_at, s.created_at, s.updated_at, s.deleted_at";
+    s.progress, s.fault, s.launched_at, s.terminated_at, s.created_at, s.updated_at, s.deleted_at,
+    s.aside";
 
 fn word<T>(parse: fn(&str) -> Option<T>, text: &str) -> Result<T> {
     parse(text).ok_or_else(|| Error::internal("a server's row holds a word of another program", text.to_owned()))
@@ -133,6 +140,7 @@ fn from_row(mut row: Row) -> Result<Server> {
         created_at: row.next()?,
         updated_at: row.next()?,
         deleted_at: row.next()?,
+        aside: row.next::<Option<Json<Aside>>>()?.map(|json| json.0).unwrap_or_default(),
     })
 }
 
@@ -201,6 +209,8 @@ pub fn get_even_deleted(tx: &mut Tx, reach: &Reach, id: ServerId) -> Result<Serv
 pub struct Filter {
     /// `None`: deleted or not.
     pub deleted: Option<bool>,
+    /// With those that are deleted but not for good; `None`: where the deleted are asked for.
+    pub soft_deleted: Option<bool>,
     pub changed_since: Option<Timestamp>,
     pub changed_before: Option<Timestamp>,
     /// The newest so many, after a server; only for the default order.
@@ -222,7 +232,8 @@ pub fn list(tx: &mut Tx, reach: &Reach, filter: &Filter) -> Result<Vec<Server>> 
     let sql = format!(
         "SELECT {COLUMNS} FROM servers s
           WHERE (s.project_id = ?1 OR ?1 IS NULL)
-            AND (?2 = -1 OR (?2 = 0 AND s.deleted_at IS NULL) OR (?2 = 1 AND s.deleted_at IS NOT NULL))
+            AND (?2 = -1 OR (?2 = 0 AND s.deleted_at IS NULL AND (s.state <> 'soft-delete' OR ?9 = 1))
+                 OR (?2 = 1 AND (s.deleted_at IS NOT NULL OR (s.state = 'soft-delete' AND ?9 = 1))))
             AND s.updated_at >= ?3 AND s.updated_at <= ?4
             AND (?5 = 0 OR (s.created_at, s.id) < (?6, ?7))
           ORDER BY s.created_at DESC, s.id DESC LIMIT ?8"
@@ -238,7 +249,8 @@ pub fn list(tx: &mut Tx, reach: &Reach, filter: &Filter) -> Result<Vec<Server>> 
             after.is_some(),
             after.map_or(Timestamp(0), |(at, _)| at),
             after.map_or(String::new(), |(_, id)| id.to_string()),
-            i64::try_from(limit).unwrap_or(i64::MAX)
+            i64::try_from(limit).unwrap_or(i64::MAX),
+            filter.soft_deleted.unwrap_or(deleted == 1)
         ],
     )?;
     rows.into_iter().map(from_row).collect()
@@ -320,6 +332,39 @@ impl Change {
         self.with("disk_config", disk_config)
     }
 
+    /// Another image's bytes for its disk.
+    pub fn image(self, image: ImageId, properties: &Texts, base: &Base) -> Self {
+        self.with("image_id", image).with("image_properties", Json(properties)).with("base", Json(base))
+    }
+
+    pub fn base(self, base: &Base) -> Self {
+        self.with("base", Json(base))
+    }
+
+    pub fn flavor(self, flavor: &Flavor) -> Self {
+        self.with("flavor", Json(flavor)).with("flavor_id", flavor.id.as_str())
+    }
+
+    pub fn key(self, name: Option<&str>, public_key: Option<&str>) -> Self {
+        self.with("key_name", name).with("public_key", public_key)
+    }
+
+    pub fn user_data(self, data: Option<&str>) -> Self {
+        self.with("user_data", data)
+    }
+
+    pub fn personality(self, files: &[(String, Vec<u8>)]) -> Self {
+        self.with("personality", (!files.is_empty()).then(|| Json(files.to_vec())))
+    }
+
+    pub fn availability_zone(self, zone: Option<&str>) -> Self {
+        self.with("availability_zone", zone)
+    }
+
+    pub fn aside(self, aside: &Aside) -> Self {
+        self.with("aside", Json(aside))
+    }
+
     pub fn locked(self, by: Option<&str>, reason: Option<&str>) -> Self {
         self.with("locked_by", by).with("locked_reason", reason)
     }
@@ -381,4 +426,13 @@ pub fn ran_between(tx: &mut Tx, project: Option<&ProjectId>, from: Timestamp, un
 pub fn expected_on(tx: &mut Tx, host: HostId) -> Result<Vec<Server>> {
     let sql = format!("SELECT {COLUMNS} FROM servers s WHERE s.host_id = ?1 AND s.deleted_at IS NULL");
     tx.query(&sql, args![host])?.into_iter().map(from_row).collect()
+}
+
+/// Servers at rest in a state in which they wait for somebody, or for time to pass.
+pub fn waiting(tx: &mut Tx, state: State) -> Result<Vec<Server>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM servers s WHERE s.state = ?1 AND s.task IS NULL AND s.deleted_at IS NULL
+          ORDER BY s.created_at, s.id"
+    );
+    tx.query(&sql, args![state.word()])?.into_iter().map(from_row).collect()
 }

@@ -159,6 +159,12 @@ pub fn finish(tx: &mut Tx, id: TaskId, epoch: i64, state: &str, now: Timestamp) 
     held(tx.execute(sql, args![id, epoch, state, now])?)
 }
 
+/// The step is not needed any more, and held what should not be kept longer.
+pub fn forget_step(tx: &mut Tx, id: TaskId) -> Result<()> {
+    tx.execute("UPDATE tasks SET step = 'null' WHERE id = ?1", args![id])?;
+    Ok(())
+}
+
 /// Wishes that whatever is under way for a subject be stopped and undone. How many tasks heard it.
 pub fn cancel_all(tx: &mut Tx, subject: &str, now: Timestamp) -> Result<u64> {
     let sql = "UPDATE tasks SET cancel = 1, updated_at = ?2 WHERE subject_id = ?1 AND state IN ('ready', 'undoing')";

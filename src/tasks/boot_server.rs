@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault, Server};
-use crate::store::{blobs, hosts, server_ports};
+use crate::store::{hosts, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +80,8 @@ impl Workflow for BootServer {
                 Ok(Next::step(next).recording(now_doing(cx, id, Task::BlockDeviceMapping, None)))
             }
             Step::Disk { host, networks } => {
-                self.fetch(cx, *host).await?;
+                let server = machine::server(cx).await?;
+                machine::fetch(cx, &self.stores, cx.hosts.get(*host)?, machine::base_of(&server)?).await?;
                 let next = Step::Start { host: *host, networks: networks.clone() };
                 Ok(Next::step(next).recording(now_doing(cx, id, Task::Spawning, None)))
             }
@@ -88,7 +89,7 @@ impl Workflow for BootServer {
                 let server = machine::server(cx).await?;
                 let on = cx.hosts.get(*host)?;
                 // The step before brought the image, but somebody may have emptied the host's cache since.
-                self.fetch(cx, *host).await?;
+                machine::fetch(cx, &self.stores, on, machine::base_of(&server)?).await?;
                 let spec = machine::prepare(cx, on, &server).await?;
                 on.hypervisor.start(&spec).await?;
                 Ok(Next::done().recording(is_running(cx, id, *host, on.name.clone())))
@@ -116,23 +117,6 @@ impl Workflow for BootServer {
             }
         }
         Ok(Some(failed(cx, id, why.clone())))
-    }
-}
-
-impl BootServer {
-    /// The image's bytes come to the host, unless they are there.
-    async fn fetch(&self, cx: &Cx, host: HostId) -> Result<()> {
-        let server = machine::server(cx).await?;
-        let (base, blob, _) = machine::base_of(&server)?;
-        let disks = &cx.hosts.get(host)?.disks;
-        if !disks.has_base(&base).await? {
-            // The same bytes wherever they are: they may have left the store they were in when the server was asked for.
-            let sha512 = base.sha512.clone();
-            let places = cx.db.read(move |tx| blobs::holding(tx, &sha512, blob)).await?;
-            let places = places.iter().map(|place| (place.store.as_str(), place.blob));
-            disks.fetch_base(&base, self.stores.get(places, None).await?).await?;
-        }
-        Ok(())
     }
 }
 

@@ -4,20 +4,24 @@
 //! made whole by doing it again.
 
 use super::{Cx, Host, network_wish};
+use crate::blobs::Stores;
+use crate::cloud::boot::Base;
 use crate::cloud::config_drive::{self, Told};
 use crate::cloud::policy::Reach;
 use crate::cloud::{boot, server};
-use crate::disks::{BaseImage, ConfigDrive, RootDisk};
+use crate::disks::{BaseImage, ConfigDrive, Part, RootDisk};
 use crate::error::{Error, Result};
 use crate::fabric::tap_name;
-use crate::hypervisor::{About, DiskBus, DiskDevice, DiskFormat, DiskSpec, InterfaceSpec, MachineSpec};
-use crate::ids::{NetworkId, ServerId};
+use crate::hypervisor::{About, DiskBus, DiskDevice, DiskFormat, DiskSpec, InterfaceSpec, MachineSpec, Power};
+use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::ports::Port;
 use crate::store::servers::{self, Server};
 use crate::store::subnets::Subnet;
-use crate::store::{Tx, networks, server_ports, subnets};
+use crate::store::{Tx, blobs, networks, server_ports, subnets};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// The server that a task is about.
 ///
@@ -31,6 +35,35 @@ pub fn server_id(cx: &Cx) -> Result<ServerId> {
 pub async fn server(cx: &Cx) -> Result<Server> {
     let id = server_id(cx)?;
     cx.db.read(move |tx| servers::get(tx, &Reach::Cloud, id)).await
+}
+
+/// The host that the server is on.
+pub fn on(server: &Server) -> Result<HostId> {
+    server.host_id.ok_or_else(|| Error::bad_request(format!("Instance {} is on no host.", server.id)))
+}
+
+/// What its host says of the server now; unknown while it does not answer.
+pub async fn power(cx: &Cx, server: &Server) -> Power {
+    let Ok(host) = on(server).and_then(|host| cx.hosts.get(host)) else { return Power::Unknown };
+    match host.hypervisor.find(server.id).await {
+        Ok(found) => found.map_or(Power::Unknown, |machine| machine.power),
+        Err(_) => Power::Unknown,
+    }
+}
+
+/// Waits for what takes long, unless somebody wants the work stopped: who deletes a server, or resets it, does not wait
+/// for a guest that ignores the power button. The host is done with it, or hears the newer order, which it prefers.
+pub async fn unless_cancelled<T>(cx: &Cx, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            outcome = &mut work => return outcome,
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        }
+        if cx.is_cancelled().await? {
+            return Err(Error::conflict("cancelled"));
+        }
+    }
 }
 
 /// Brings the networks of a server to its host.
@@ -50,19 +83,32 @@ pub async fn networks_of(cx: &Cx, id: ServerId) -> Result<Vec<NetworkId>> {
     Ok(networks)
 }
 
-/// The image's bytes as hosts keep them, and how large the guest sees its disk.
-pub fn base_of(server: &Server) -> Result<(BaseImage, crate::ids::BlobId, u64)> {
-    let base = server
-        .base
-        .as_ref()
-        .ok_or_else(|| Error::internal("a server has no image to boot from", server.id.to_string()))?;
+/// The image that the server's own disk begins with.
+pub fn base_of(server: &Server) -> Result<&Base> {
+    server.base.as_ref().ok_or_else(|| Error::internal("a server has no image to boot from", server.id.to_string()))
+}
+
+/// An image's bytes as hosts keep them.
+pub fn kept(base: &Base) -> Result<BaseImage> {
     let format = match base.format.as_str() {
         "raw" => DiskFormat::Raw,
         "qcow2" => DiskFormat::Qcow2,
         other => return Err(Error::internal("a server's image has a format that nothing boots", other.to_owned())),
     };
-    let image = BaseImage { sha512: base.sha512.clone(), size: base.size, format };
-    Ok((image, base.blob, boot::disk_bytes(&server.flavor, base)))
+    Ok(BaseImage { sha512: base.sha512.clone(), size: base.size, format })
+}
+
+/// An image's bytes come to the host, unless they are there.
+pub async fn fetch(cx: &Cx, stores: &Stores, host: &Host, base: &Base) -> Result<()> {
+    let image = kept(base)?;
+    if host.disks.has_base(&image).await? {
+        return Ok(());
+    }
+    // The same bytes wherever they are: they may have left the store they were in when the server was asked for.
+    let (sha512, blob) = (base.sha512.clone(), base.blob);
+    let places = cx.db.read(move |tx| blobs::holding(tx, &sha512, blob)).await?;
+    let places = places.iter().map(|place| (place.store.as_str(), place.blob));
+    host.disks.fetch_base(&image, stores.get(places, None).await?).await
 }
 
 /// An interface with what its guest is told of it.
@@ -90,6 +136,11 @@ fn nics(tx: &mut Tx, id: ServerId) -> Result<Vec<Nic>> {
 
 /// Puts the server's files on its host, networks included, and answers the whole machine.
 pub async fn prepare(cx: &Cx, host: &Host, server: &Server) -> Result<MachineSpec> {
+    prepare_telling(cx, host, server, None).await
+}
+
+/// As [`prepare`], with a password that the guest is told on its config drive until that is next written.
+pub async fn prepare_telling(cx: &Cx, host: &Host, server: &Server, password: Option<&str>) -> Result<MachineSpec> {
     let id = server.id;
     let nics = cx.db.read(move |tx| nics(tx, id)).await?;
     let mut interfaces = Vec::new();
@@ -102,19 +153,26 @@ pub async fn prepare(cx: &Cx, host: &Host, server: &Server) -> Result<MachineSpe
             mtu: nic.mtu,
         });
     }
-    let (base, _, virtual_size) = base_of(server)?;
-    let root = host.disks.make_root(&RootDisk { server: id, epoch: cx.epoch, base, virtual_size }).await?;
-    let files = config_drive::files(&told(server, &nics));
-    let drive = host.disks.write_config_drive(&ConfigDrive { server: id, epoch: cx.epoch, files }).await?;
-    let disk =
-        |path, format, read_only| DiskSpec { path, format, bus: DiskBus::Virtio, device: DiskDevice::Disk, read_only };
+    let writable = |path| DiskSpec {
+        path,
+        format: DiskFormat::Qcow2,
+        bus: DiskBus::Virtio,
+        device: DiskDevice::Disk,
+        read_only: false,
+    };
+    // Who is rescued boots from another disk and finds its own as the second.
+    let mut disks: Vec<DiskSpec> = disks(cx, host, server).await?.into_iter().map(writable).collect();
+    let mut told = told(server, &nics);
+    told.admin_pass = password.map(str::to_owned);
+    let drive = write_drive(cx, host, &told).await?;
+    disks.push(DiskSpec { format: DiskFormat::Raw, read_only: true, ..writable(drive) });
     Ok(MachineSpec {
         id,
         epoch: cx.epoch,
         name: server::machine_name(id),
         vcpus: server.flavor.vcpus,
         memory_mib: server.flavor.ram_mib,
-        disks: vec![disk(root, DiskFormat::Qcow2, false), disk(drive, DiskFormat::Raw, true)],
+        disks,
         interfaces,
         console_log: host.disks.console_log(id).await?,
         about: About {
@@ -124,6 +182,41 @@ pub async fn prepare(cx: &Cx, host: &Host, server: &Server) -> Result<MachineSpe
             flavor_name: server.flavor.name.clone(),
         },
     })
+}
+
+/// Makes the server's disks unless they are there; in boot order.
+async fn disks(cx: &Cx, host: &Host, server: &Server) -> Result<Vec<PathBuf>> {
+    let wish = |part, base: &Base| {
+        let virtual_size = boot::disk_bytes(&server.flavor, base);
+        Ok::<_, Error>(RootDisk { server: server.id, epoch: cx.epoch, part, base: kept(base)?, virtual_size })
+    };
+    let mut paths = Vec::new();
+    if let Some(rescue) = &server.aside.rescue {
+        paths.push(host.disks.make_root(&wish(Part::Rescue, &rescue.base)?).await?);
+    }
+    let mut root = PathBuf::new();
+    for layer in 0..=server.aside.layer {
+        root = host.disks.make_root(&wish(Part::Root { layer }, base_of(server)?)?).await?;
+    }
+    paths.push(root);
+    Ok(paths)
+}
+
+/// The disk that the server writes on, when it is not rescued.
+pub fn own_disk(server: &Server) -> Part {
+    Part::Root { layer: server.aside.layer }
+}
+
+async fn write_drive(cx: &Cx, host: &Host, told: &Told) -> Result<PathBuf> {
+    let files = config_drive::files(told);
+    host.disks.write_config_drive(&ConfigDrive { server: told.id, epoch: cx.epoch, files }).await
+}
+
+/// Writes the config drive anew, as rows say it is now; the guest reads it when it next starts.
+pub async fn refresh_drive(cx: &Cx, host: &Host, server: &Server) -> Result<()> {
+    let id = server.id;
+    let nics = cx.db.read(move |tx| nics(tx, id)).await?;
+    write_drive(cx, host, &told(server, &nics)).await.map(drop)
 }
 
 fn told(server: &Server, nics: &[Nic]) -> Told {
@@ -142,6 +235,7 @@ fn told(server: &Server, nics: &[Nic]) -> Told {
         metadata: server.metadata.clone(),
         key,
         user_data: server.user_data.clone(),
+        admin_pass: None,
         personality: server.personality.clone(),
         interfaces: nics.iter().map(told_of).collect(),
     }

@@ -33,15 +33,23 @@ pub mod convert_image;
 pub mod crash_point;
 mod cx;
 pub mod delete_server;
+mod ending;
 pub mod fetch;
+pub mod guest;
+pub mod image_server;
 pub mod import_image;
 mod import_plugins;
 mod machine;
 pub mod network_change;
 pub mod network_wish;
+pub mod overdue;
+pub mod password;
 pub mod power_server;
+pub mod rebuild_server;
 pub mod reconcile;
 pub mod remote_image;
+pub mod rescue_server;
+pub mod resize_server;
 mod runner;
 pub mod sweep_images;
 #[cfg(test)]
@@ -118,9 +126,13 @@ pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duratio
         Box::new(boot_server::BootServer { stores: stores.clone() }),
         Box::new(cache_image::CacheImage { stores: stores.clone() }),
         Box::new(delete_server::DeleteServer),
+        Box::new(image_server::ImageServer { stores: stores.clone() }),
         Box::new(import_image::ImportImage::new(stores, importing)),
         Box::new(network_change::NetworkChange),
         Box::new(power_server::PowerServer { grace: shutdown_grace }),
+        Box::new(rebuild_server::RebuildServer { stores: stores.clone() }),
+        Box::new(rescue_server::RescueServer { stores: stores.clone(), grace: shutdown_grace }),
+        Box::new(resize_server::ResizeServer { grace: shutdown_grace }),
     ]
 }
 

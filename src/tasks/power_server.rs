@@ -1,4 +1,4 @@
-//! Starts, stops, reboots, pauses and unpauses a server.
+//! Starts, stops, reboots, pauses and suspends a server, lets it go on, deletes it softly and restores it.
 //!
 //! One step: order it, ask the host what became of it, record that. A host that refuses leaves the server as the host
 //! says it is, with the failure in its instance actions; a host that is away is waited for.
@@ -6,7 +6,7 @@
 use super::{Cx, Next, Record, Why, Workflow, machine};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hypervisor::{Hypervisor, Power as Observed};
 use crate::ids::ServerId;
 use crate::store::instance_actions::{self, Step as Noted};
@@ -30,6 +30,14 @@ pub enum Power {
     Reset,
     Pause,
     Unpause,
+    /// Its memory goes to its host's disk.
+    Suspend,
+    Resume,
+    /// Off, and hidden until it is restored or deleted for good.
+    SoftDelete,
+    Restore,
+    /// Its config drive is written anew; nothing else changes.
+    Refresh,
 }
 
 impl Power {
@@ -41,6 +49,11 @@ impl Power {
             Self::Reboot | Self::Reset => "compute_reboot_instance",
             Self::Pause => "compute_pause_instance",
             Self::Unpause => "compute_unpause_instance",
+            Self::Suspend => "compute_suspend_instance",
+            Self::Resume => "compute_resume_instance",
+            Self::SoftDelete => "compute_soft_delete_instance",
+            Self::Restore => "compute_restore_instance",
+            Self::Refresh => "compute_inject_network_info",
         }
     }
 }
@@ -58,16 +71,23 @@ impl Workflow for PowerServer {
 
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
         let server = machine::server(cx).await?;
-        let host = cx.hosts.get(on(&server)?)?;
+        let host = cx.hosts.get(machine::on(&server)?)?;
         let (id, hypervisor) = (server.id, &*host.hypervisor);
         match step.wish {
             Power::On => hypervisor.start(&machine::prepare(cx, host, &server).await?).await?,
-            Power::Off => unless_cancelled(cx, hypervisor.stop(id, cx.epoch, Some(self.grace))).await?,
+            Power::Off => machine::unless_cancelled(cx, hypervisor.stop(id, cx.epoch, Some(self.grace))).await?,
             Power::Pause => hypervisor.pause(id, cx.epoch).await?,
             Power::Unpause => hypervisor.resume(id, cx.epoch).await?,
+            Power::Suspend => hypervisor.suspend(id, cx.epoch).await?,
+            Power::Resume | Power::Restore => hypervisor.wake(&machine::prepare(cx, host, &server).await?).await?,
+            Power::SoftDelete => hypervisor.stop(id, cx.epoch, None).await?,
+            Power::Refresh => {
+                machine::refresh_drive(cx, host, &server).await?;
+                return Ok(Next::done());
+            }
             Power::Reboot => {
                 let spec = machine::prepare(cx, host, &server).await?;
-                if !unless_cancelled(cx, hypervisor.reboot_softly(&spec, self.grace)).await? {
+                if !machine::unless_cancelled(cx, hypervisor.reboot_softly(&spec, self.grace)).await? {
                     reset(cx, hypervisor, &server, host).await?;
                 }
             }
@@ -80,32 +100,11 @@ impl Workflow for PowerServer {
     async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
         let server = machine::server(cx).await?;
         // A newer wish has taken over: the server is its to describe.
-        if *why == Why::Cancelled {
+        if *why == Why::Cancelled || step.wish == Power::Refresh {
             return Ok(None);
         }
-        let power = match on(&server).and_then(|host| cx.hosts.get(host)) {
-            Ok(host) => match host.hypervisor.find(server.id).await {
-                Ok(found) => found.map_or(Observed::Unknown, |machine| machine.power),
-                Err(_) => Observed::Unknown,
-            },
-            Err(_) => Observed::Unknown,
-        };
+        let power = machine::power(cx, &server).await;
         Ok(Some(Box::new(settled(cx, &server, step.wish, power, Some(why.to_string())))))
-    }
-}
-
-/// Waits for what takes long, unless somebody wants the work stopped: who deletes a server, or resets it, does not wait
-/// for a guest that ignores the power button. The host is done with it, or hears the newer order, which it prefers.
-async fn unless_cancelled<T>(cx: &Cx, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            outcome = &mut work => return outcome,
-            () = tokio::time::sleep(Duration::from_millis(500)) => {}
-        }
-        if cx.is_cancelled().await? {
-            return Err(Error::conflict("cancelled"));
-        }
     }
 }
 
@@ -113,10 +112,6 @@ async fn unless_cancelled<T>(cx: &Cx, work: impl Future<Output = Result<T>>) -> 
 async fn reset(cx: &Cx, hypervisor: &dyn Hypervisor, server: &Server, host: &super::Host) -> Result<()> {
     hypervisor.stop(server.id, cx.epoch, None).await?;
     hypervisor.start(&machine::prepare(cx, host, server).await?).await
-}
-
-fn on(server: &Server) -> Result<crate::ids::HostId> {
-    server.host_id.ok_or_else(|| Error::bad_request(format!("Instance {} is on no host.", server.id)))
 }
 
 /// The word that rows keep for what a host said.
@@ -127,6 +122,7 @@ pub const fn word(power: Observed) -> &'static str {
         Observed::Shutdown => "shutdown",
         Observed::Crashed => "crashed",
         Observed::Suspended => "suspended",
+        Observed::Saved => "saved",
         Observed::Unknown => "unknown",
     }
 }
@@ -137,6 +133,7 @@ pub const fn state_after(was: State, power: Observed) -> State {
         Observed::Running => State::Active,
         Observed::Paused => State::Paused,
         Observed::Shutdown | Observed::Crashed => State::Stopped,
+        Observed::Saved => State::Suspended,
         Observed::Suspended | Observed::Unknown => was,
     }
 }
@@ -153,7 +150,20 @@ fn settled(
     move |tx| {
         let server = servers::get(tx, &Reach::Cloud, id)?;
         let task = server.task.filter(|task| *task == Task::Deleting);
-        let mut change = Change::new().state(state_after(server.state, power)).task(task).power(word(power));
+        let mut aside = server.aside.clone();
+        let state = match wish {
+            Power::SoftDelete if failure.is_none() => {
+                aside.soft_deleted_at = Some(now);
+                State::SoftDeleted
+            }
+            // What could not be restored is as deleted as it was.
+            Power::Restore if failure.is_some() => server.state,
+            _ => {
+                aside.soft_deleted_at = None;
+                state_after(server.state, power)
+            }
+        };
+        let mut change = Change::new().state(state).task(task).power(word(power)).aside(&aside);
         if let Some(message) = &failure {
             let fault = Fault { code: 500, message: message.clone(), details: None, created: now };
             change = change.fault(Some(&fault));

@@ -8,6 +8,7 @@
 //! Nothing is ever destroyed here. Even so, an inventory that is empty, or lost more than half of what ran, is not believed
 //! at once: a host that lost its disk or talks to the wrong daemon must not turn a cloud off in its rows.
 
+use super::overdue::{self, Waits};
 use super::power_server::{state_after, word};
 use super::{Host, Hosts, Runner, crash_point};
 use crate::clock::Clock;
@@ -55,6 +56,8 @@ pub struct Reconciler {
     pub ratios: Ratios,
     /// Whose work waits for hosts.
     pub runner: Runner,
+    /// After how long what nobody decides is decided.
+    pub waits: Waits,
 }
 
 impl Reconciler {
@@ -92,6 +95,9 @@ impl Reconciler {
             if let Err(error) = self.look(host).await {
                 away.insert(host.id, format!("{}: {}", host.name, with_causes(&error)));
             }
+        }
+        if let Err(error) = overdue::once(&self.db, &self.clock, &self.runner, self.waits).await {
+            tracing::warn!(error = with_causes(&error), "could not look for servers that have waited long enough");
         }
         away
     }
@@ -135,8 +141,9 @@ impl Reconciler {
                 None => (State::Stopped, "shutdown"),
                 Some(power) => (state_after(server.state, power), word(power)),
             };
-            // What failed stays so until somebody mends it; its power is shown all the same.
-            let state = if server.state == State::Error { State::Error } else { state };
+            // What failed, or waits for somebody in a state of its own, stays so; its power is shown all the same.
+            let follows = matches!(server.state, State::Active | State::Stopped | State::Paused | State::Suspended);
+            let state = if follows { state } else { server.state };
             if state == server.state && power == server.power {
                 continue;
             }

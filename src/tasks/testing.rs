@@ -145,8 +145,48 @@ impl AnyWorkflow for Failing {
     }
 }
 
+/// Takes steps as the inner workflow does, and has something happen just before or after one of them.
+pub struct Meanwhile<F> {
+    pub inner: Box<dyn AnyWorkflow>,
+    /// Counted from 0 over all tasks of the kind.
+    pub step: usize,
+    pub when: When,
+    pub happens: F,
+    pub taken: AtomicUsize,
+}
+
+#[async_trait]
+impl<F> AnyWorkflow for Meanwhile<F>
+where
+    F: Fn() -> futures::future::BoxFuture<'static, ()> + Send + Sync,
+{
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    fn patience(&self) -> u32 {
+        self.inner.patience()
+    }
+
+    async fn forward(&self, cx: &Cx, step: &str) -> Result<Next<String>> {
+        let is_the_one = self.taken.fetch_add(1, Ordering::SeqCst) == self.step;
+        if is_the_one && self.when == When::Before {
+            (self.happens)().await;
+        }
+        let next = self.inner.forward(cx, step).await;
+        if is_the_one && self.when == When::After {
+            (self.happens)().await;
+        }
+        next
+    }
+
+    async fn back_out(&self, cx: &Cx, step: &str, why: &Why) -> Result<Option<Record>> {
+        self.inner.back_out(cx, step, why).await
+    }
+}
+
 /// Runs a world's work to its end, with the workflow of a kind changed.
-async fn run(world: &dyn World, kind: &str, change: impl FnOnce(Box<dyn AnyWorkflow>) -> Box<dyn AnyWorkflow>) {
+pub async fn run(world: &dyn World, kind: &str, change: impl FnOnce(Box<dyn AnyWorkflow>) -> Box<dyn AnyWorkflow>) {
     let mut workflows = world.workflows();
     let place = workflows.iter().position(|workflow| workflow.kind() == kind).expect("the program has the workflow");
     let inner = workflows.swap_remove(place);

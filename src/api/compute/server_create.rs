@@ -5,7 +5,7 @@
 //! looking and making.
 
 use super::common::{Link, Metadata, links};
-use super::server_request::{Drive, NetworkChoice, NewServer, ServerCreate};
+use super::server_request::{Drive, File, NetworkChoice, NewServer, ServerCreate};
 use super::versions;
 use crate::api::network::port_request::allow_interface;
 use crate::api::{Call, Context, Row};
@@ -322,7 +322,7 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
     let limits = quotas::limits_in(tx, order.limits_region.as_deref(), &order.project)?;
     let metadata = order.new.metadata.as_ref().cloned().unwrap_or_default();
     quota::check_metadata(&limits, metadata.0.len())?;
-    check_personality(&limits, &order.new)?;
+    check_personality(&limits, order.new.personality.as_ref().map(Vec::as_slice).unwrap_or_default())?;
     let key = match order.new.key_name.as_ref() {
         None => None,
         Some(name) => {
@@ -422,6 +422,7 @@ fn row(
         created_at: now,
         updated_at: now,
         deleted_at: None,
+        aside: servers::Aside::default(),
     }
 }
 
@@ -441,8 +442,7 @@ fn check_place(tx: &mut Tx, order: &Order) -> Result<()> {
     Ok(())
 }
 
-fn check_personality(limits: &quota::Limits, new: &NewServer) -> Result<()> {
-    let files = new.personality.as_ref().map(Vec::as_slice).unwrap_or_default();
+pub fn check_personality(limits: &quota::Limits, files: &[File]) -> Result<()> {
     let over = |name: &str, found: usize| {
         let limit = limits.of(name);
         limit != quota::UNLIMITED && i64::try_from(found).map_or(true, |found| found > limit)

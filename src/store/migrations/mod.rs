@@ -35,6 +35,8 @@ pub(super) const ALL: &[Migration] = &[
     ("0054_image_shares", include_str!("../schema/0054_image_shares.sql")),
     ("0055_image_uploads", include_str!("../schema/0055_image_uploads.sql")),
     ("0057_image_working", include_str!("../schema/0057_image_working.sql")),
+    ("0065_server_aside", include_str!("../schema/0065_server_aside.sql")),
+    ("0066_server_moves", include_str!("../schema/0066_server_moves.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";

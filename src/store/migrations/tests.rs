@@ -191,6 +191,20 @@ const ROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("0057_image_working", &["INSERT INTO image_working (image_id, blob_id, done) VALUES ('i', 'c', 1)"]),
+    (
+        "0065_server_aside",
+        &["INSERT INTO servers (id, project_id, user_id, name, hostname, state, power, host_id, flavor, flavor_id,
+                                image_properties, metadata, config_drive, reservation_id, launch_index, scheduler_hints,
+                                access_ip_v4, access_ip_v6, disk_config, progress, created_at, updated_at, aside)
+           VALUES ('s2', 'p', 'u', 'web', 'web', 'resized', 'running', 'h', '{}', '1', '{}', '{}', 1, 'r-1', 0, '{}', '', '',
+                   'MANUAL', 0, 1, 1, '{\"layer\": 1}')"],
+    ),
+    (
+        "0066_server_moves",
+        &["INSERT INTO server_moves (id, uuid, server_id, kind, status, source, target, project_id, user_id, created_at,
+                                     updated_at)
+           VALUES (1, 'm1', 's2', 'resize', 'finished', 'h', 'h', 'p', 'u', 1, 1)"],
+    ),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

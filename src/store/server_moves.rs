@@ -1,0 +1,128 @@
+//! Records of resizes: from which host, to which, and how far they are. Upstream calls them migrations.
+
+use super::{Row, Tx, args};
+use crate::clock::Timestamp;
+use crate::cloud::policy::Reach;
+use crate::error::Result;
+use crate::ids::{ProjectId, ServerId, UserId};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    pub id: i64,
+    pub uuid: String,
+    pub server_id: ServerId,
+    pub kind: String,
+    pub status: String,
+    pub source: Option<String>,
+    pub target: Option<String>,
+    pub project_id: ProjectId,
+    pub user_id: UserId,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Who asked for it, and where the server is.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    pub server: ServerId,
+    pub source: Option<&'a str>,
+    pub project_id: &'a ProjectId,
+    pub user_id: &'a UserId,
+    pub now: Timestamp,
+}
+
+const COLUMNS: &str = "id, uuid, server_id, kind, status, source, target, project_id, user_id, created_at, updated_at";
+
+fn from_row(mut row: Row) -> Result<Move> {
+    Ok(Move {
+        id: row.next()?,
+        uuid: row.next()?,
+        server_id: row.next()?,
+        kind: row.next()?,
+        status: row.next()?,
+        source: row.next()?,
+        target: row.next()?,
+        project_id: row.next()?,
+        user_id: row.next()?,
+        created_at: row.next()?,
+        updated_at: row.next()?,
+    })
+}
+
+/// Records that a resize was asked for. Answers its number.
+pub fn insert_resize(tx: &mut Tx, asked: &Asked<'_>) -> Result<i64> {
+    let row = tx.query_one("SELECT CAST(COALESCE(MAX(id), 0) + 1 AS BIGINT) FROM server_moves", args![])?;
+    let id: i64 = row.map_or(Ok(1), |mut row| row.next())?;
+    tx.execute(
+        "INSERT INTO server_moves (id, uuid, server_id, kind, status, source, target, project_id, user_id, created_at, updated_at)
+         VALUES (?1, ?2, ?3, 'resize', 'pre-migrating', ?4, NULL, ?5, ?6, ?7, ?7)",
+        args![
+            id,
+            uuid::Uuid::new_v4().to_string(),
+            asked.server,
+            asked.source,
+            asked.project_id,
+            asked.user_id,
+            asked.now
+        ],
+    )?;
+    Ok(id)
+}
+
+pub fn set_status(tx: &mut Tx, id: i64, status: &str, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE server_moves SET status = ?2, updated_at = ?3 WHERE id = ?1", args![id, status, now])?;
+    Ok(())
+}
+
+/// The host it goes to is chosen.
+pub fn set_target(tx: &mut Tx, id: i64, target: &str, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE server_moves SET target = ?2, updated_at = ?3 WHERE id = ?1", args![id, target, now])?;
+    Ok(())
+}
+
+/// What a list asks for; `None`: any.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub server: Option<ServerId>,
+    pub status: Option<String>,
+    pub kind: Option<String>,
+    pub source: Option<String>,
+    /// Either end.
+    pub host: Option<String>,
+    pub user: Option<UserId>,
+    pub changed_since: Option<Timestamp>,
+    pub changed_before: Option<Timestamp>,
+}
+
+/// Newest first.
+pub fn list(tx: &mut Tx, reach: &Reach, filter: &Filter) -> Result<Vec<Move>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM server_moves
+          WHERE (project_id = ?1 OR ?1 IS NULL) AND (server_id = ?2 OR ?2 IS NULL) AND (status = ?3 OR ?3 IS NULL)
+            AND (kind = ?4 OR ?4 IS NULL) AND (source = ?5 OR ?5 IS NULL)
+            AND (source = ?6 OR target = ?6 OR ?6 IS NULL) AND (user_id = ?7 OR ?7 IS NULL)
+            AND updated_at >= ?8 AND updated_at <= ?9
+          ORDER BY created_at DESC, id DESC"
+    );
+    let found = tx.query(
+        &sql,
+        args![
+            reach.project()?,
+            filter.server,
+            filter.status.as_deref(),
+            filter.kind.as_deref(),
+            filter.source.as_deref(),
+            filter.host.as_deref(),
+            filter.user.as_ref(),
+            filter.changed_since.unwrap_or(Timestamp(i64::MIN)),
+            filter.changed_before.unwrap_or(Timestamp(i64::MAX))
+        ],
+    )?;
+    found.into_iter().map(from_row).collect()
+}
+
+/// One of a server's.
+pub fn of_server(tx: &mut Tx, server: ServerId, id: i64) -> Result<Option<Move>> {
+    let sql = format!("SELECT {COLUMNS} FROM server_moves WHERE server_id = ?1 AND id = ?2");
+    tx.query_one(&sql, args![server, id])?.map(from_row).transpose()
+}

@@ -1,0 +1,50 @@
+//! What a server keeps while it is not simply running or off: the flavor it may go back to, the disk it is rescued with,
+//! the image it was shelved into, since when it is deleted.
+
+use crate::clock::Timestamp;
+use crate::cloud::boot::Base;
+use crate::cloud::flavor::Flavor;
+use crate::ids::ImageId;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Aside {
+    /// How many overlays lie on the first one over the image's bytes: a resize lays one, so that going back is taking it
+    /// away.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub layer: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resized: Option<Resized>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rescue: Option<Rescue>,
+    /// The image that holds the disk of a shelved server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shelved: Option<ImageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soft_deleted_at: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// From where a server was resized.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resized {
+    pub flavor: Flavor,
+    pub was_stopped: bool,
+    /// Its record among the migrations.
+    pub migration: i64,
+    /// Since when somebody may confirm it.
+    pub finished_at: Option<Timestamp>,
+    /// Does the row have the new flavor, and the disk a layer for it?
+    pub has_layer: bool,
+}
+
+/// What a server is rescued with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rescue {
+    pub base: Base,
+}

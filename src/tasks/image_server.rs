@@ -1,0 +1,167 @@
+//! Makes an image of a server's disk, as it is at one instant, while the server goes on.
+//!
+//! ```text
+//!  Copy ──────────► Upload ──────────► Rotate ──► done
+//!  a whole file      into the image     older backups go
+//!  on the host       service, judged
+//! ```
+//! The image's row was made with the request. Whatever fails, the server is what it was; the image goes, unless it is whole.
+
+use super::ending::{Ending, now_doing};
+use super::sweep_images::delete;
+use super::{Cx, Next, Record, Why, Workflow, machine};
+use crate::blobs::{Stored, Stores, Wish};
+use crate::cloud::image::Place;
+use crate::cloud::image::inspect::inspect;
+use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
+use crate::cloud::server::Task;
+use crate::error::{Error, Kind, Result};
+use crate::hypervisor::Quiesce;
+use crate::ids::{BlobId, ImageId};
+use crate::store::images::{self, Data};
+use crate::store::server_images;
+use crate::store::servers::{Change, Server};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub struct ImageServer {
+    pub stores: Stores,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub image: ImageId,
+    /// Kind of backup, and how many of them stay.
+    pub rotation: Option<(String, i64)>,
+}
+
+impl Order {
+    /// The step's name as users of upstream know it.
+    const fn event(&self) -> &'static str {
+        if self.rotation.is_some() { "compute_backup_instance" } else { "compute_snapshot_instance" }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    Copy(Order),
+    Upload(Order),
+    Rotate(Order),
+}
+
+#[async_trait]
+impl Workflow for ImageServer {
+    type Step = Step;
+    const KIND: &'static str = "image_server";
+    const PATIENCE: u32 = 3;
+
+    async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        let server = machine::server(cx).await?;
+        let (id, now) = (server.id, cx.clock.now());
+        match step {
+            Step::Copy(order) => {
+                machine::unless_cancelled(cx, copy(cx, &server)).await?;
+                Ok(Next::step(Step::Upload(order.clone()))
+                    .recording(move |tx| now_doing(tx, id, Task::SnapshotUploading, Change::new(), now)))
+            }
+            Step::Upload(order) => {
+                machine::unless_cancelled(cx, self.upload(cx, &server, order.image)).await?;
+                Ok(Next::step(Step::Rotate(order.clone())))
+            }
+            Step::Rotate(order) => {
+                let host = cx.hosts.get(machine::on(&server)?)?;
+                host.disks.drop_copy(id, cx.epoch).await?;
+                if let Some((kind, keep)) = order.rotation.clone() {
+                    self.rotate(cx, &server, kind, keep).await?;
+                }
+                let power = machine::power(cx, &server).await;
+                let ending = Ending::of(cx, &server, order.event());
+                Ok(Next::done().recording(move |tx| ending.record(tx, Change::new(), power, None, None)))
+            }
+        }
+    }
+
+    async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
+        let (Step::Copy(order) | Step::Upload(order) | Step::Rotate(order)) = step;
+        let (image, now) = (order.image, cx.clock.now());
+        cx.db.write(move |tx| server_images::discard(tx, image, now)).await?;
+        self.stores.say_given_up();
+        if *why == Why::Cancelled {
+            return Ok(None);
+        }
+        let server = machine::server(cx).await?;
+        if let Ok(host) = machine::on(&server).and_then(|host| cx.hosts.get(host)) {
+            host.disks.drop_copy(server.id, cx.epoch).await?;
+        }
+        let power = machine::power(cx, &server).await;
+        let (ending, why) = (Ending::of(cx, &server, order.event()), why.to_string());
+        Ok(Some(Box::new(move |tx| ending.record(tx, Change::new(), power, None, Some(&why)))))
+    }
+}
+
+/// How a guest is to be brought to rest, as its image's properties have it.
+fn quiesce(server: &Server) -> Quiesce {
+    let says_yes = |name: &str| {
+        let text = server.image_properties.get(name).map(|text| text.to_ascii_lowercase());
+        text.is_some_and(|text| matches!(text.as_str(), "yes" | "true" | "1" | "on" | "y" | "t"))
+    };
+    match (says_yes("hw_qemu_guest_agent"), says_yes("os_require_quiesce")) {
+        (_, true) => Quiesce::Must,
+        (true, false) => Quiesce::Try,
+        (false, false) => Quiesce::No,
+    }
+}
+
+/// A whole copy of the server's disk lies on its host.
+async fn copy(cx: &Cx, server: &Server) -> Result<()> {
+    let host = cx.hosts.get(machine::on(server)?)?;
+    let target = host.disks.place_for_copy(server.id, cx.epoch).await?;
+    let runs = host.hypervisor.copy_disk(server.id, cx.epoch, &target, quiesce(server)).await?;
+    if runs { Ok(()) } else { host.disks.copy_at_rest(server.id, cx.epoch, machine::own_disk(server)).await }
+}
+
+impl ImageServer {
+    /// The copy's bytes become the image's. Those that are there already stay.
+    async fn upload(&self, cx: &Cx, server: &Server, id: ImageId) -> Result<()> {
+        let image = cx.db.read(move |tx| images::any(tx, id)).await?;
+        if image.has_bytes() {
+            return Ok(());
+        }
+        let place = Place { store: self.stores.default_store().name.clone(), blob: BlobId::random() };
+        let (begun, now) = (place.clone(), cx.clock.now());
+        cx.db.write(move |tx| server_images::begin(tx, id, &begun, now)).await?;
+        let copied = cx.hosts.get(machine::on(server)?)?.disks.open_copy(server.id).await?;
+        let wish = Wish { size: Some(copied.size), at_most: None, head: HEAD_BYTES, tail: TAIL_BYTES };
+        let mut virtual_size = None;
+        let judge = |stored: &Stored| {
+            virtual_size = inspect(&image, &stored.head, &stored.tail, stored.size)?;
+            Ok(())
+        };
+        let stored = self.stores.of(&place.store)?.put(place.blob, copied.bytes, &wish, Box::new(judge)).await?;
+        let data = Data { size: stored.size, virtual_size, md5: stored.md5, sha512: stored.sha512 };
+        let (blob, now) = (place.blob, cx.clock.now());
+        let held = cx.db.write(move |tx| images::finish_upload(tx, id, blob, &data, now)).await?;
+        self.stores.say_given_up();
+        if held {
+            return Ok(());
+        }
+        // The row may have been swept while the bytes were still coming.
+        delete(&cx.db, &self.stores, &place).await?;
+        Err(Error::not_found(Kind::Image, id))
+    }
+
+    /// Older backups go. Their bytes are swept.
+    async fn rotate(&self, cx: &Cx, server: &Server, kind: String, keep: i64) -> Result<()> {
+        let (id, now) = (server.id, cx.clock.now());
+        cx.db
+            .write(move |tx| {
+                for image in server_images::beyond(tx, id, &kind, keep)? {
+                    images::delete(tx, image, now)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.stores.say_given_up();
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Rebuilds a server: the same server with a new disk.
+//!
+//! ```text
+//!  Fetch ──────► Wipe ──────────► Start ──► done: Active, or Stopped as it was
+//!  image's bytes machine, files   files and machine anew
+//! ```
+//! The request has already changed the rows: which image, name, key. Nothing is taken away before the image's bytes are on
+//! the host. What fails leaves the server in Error, from which it can be rebuilt again.
+
+use super::boot_server::clear_host;
+use super::ending::{Ending, now_doing};
+use super::password::Password;
+use super::{Cx, Next, Record, Why, Workflow, machine};
+use crate::blobs::Stores;
+use crate::cloud::server::{State, Task};
+use crate::error::Result;
+use crate::hypervisor::Power;
+use crate::store::servers::Change;
+use crate::store::tasks;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+const EVENT: &str = "compute_rebuild_instance";
+
+pub struct RebuildServer {
+    pub stores: Stores,
+}
+
+/// What was asked for, beside what rows say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub stays_off: bool,
+    pub password: Password,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    Fetch(Order),
+    Wipe(Order),
+    Start(Order),
+}
+
+#[async_trait]
+impl Workflow for RebuildServer {
+    type Step = Step;
+    const KIND: &'static str = "rebuild_server";
+
+    async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        let server = machine::server(cx).await?;
+        let (id, now) = (server.id, cx.clock.now());
+        let host = cx.hosts.get(machine::on(&server)?)?;
+        match step {
+            Step::Fetch(order) => {
+                machine::fetch(cx, &self.stores, host, machine::base_of(&server)?).await?;
+                Ok(Next::step(Step::Wipe(order.clone())))
+            }
+            Step::Wipe(order) => {
+                clear_host(cx, id, host.id).await?;
+                Ok(Next::step(Step::Start(order.clone()))
+                    .recording(move |tx| now_doing(tx, id, Task::RebuildSpawning, Change::new(), now)))
+            }
+            Step::Start(order) => {
+                // Somebody may have emptied the host's cache since the first step.
+                machine::fetch(cx, &self.stores, host, machine::base_of(&server)?).await?;
+                let spec = machine::prepare_telling(cx, host, &server, order.password.0.as_deref()).await?;
+                let (state, power) = if order.stays_off {
+                    host.hypervisor.define(&spec).await?;
+                    (State::Stopped, Power::Shutdown)
+                } else {
+                    host.hypervisor.start(&spec).await?;
+                    (State::Active, Power::Running)
+                };
+                let (ending, task) = (Ending::of(cx, &server, EVENT), cx.task_id);
+                Ok(Next::done().recording(move |tx| {
+                    tasks::forget_step(tx, task)?;
+                    let change = Change::new().state(state).launched_at(ending.now).progress(100);
+                    ending.record(tx, change, power, None, None)
+                }))
+            }
+        }
+    }
+
+    async fn back_out(&self, cx: &Cx, _: &Step, why: &Why) -> Result<Option<Record>> {
+        let task = cx.task_id;
+        if *why == Why::Cancelled {
+            return Ok(Some(Box::new(move |tx| tasks::forget_step(tx, task))));
+        }
+        let server = machine::server(cx).await?;
+        let power = machine::power(cx, &server).await;
+        let (ending, why) = (Ending::of(cx, &server, EVENT), why.to_string());
+        Ok(Some(Box::new(move |tx| {
+            tasks::forget_step(tx, task)?;
+            ending.record(tx, Change::new().state(State::Error), power, None, Some(&why))
+        })))
+    }
+}
