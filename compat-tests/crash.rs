@@ -116,6 +116,8 @@ fn killed_after_any_order_about_power_it_ends_as_ordered() {
         (json!({"os-start": null}), "ACTIVE", "--state-running"),
         (json!({"pause": null}), "PAUSED", "--state-paused"),
         (json!({"unpause": null}), "ACTIVE", "--state-running"),
+        (json!({"suspend": null}), "SUSPENDED", "--with-managed-save"),
+        (json!({"resume": null}), "ACTIVE", "--state-running"),
         (json!({"reboot": {"type": "HARD"}}), "ACTIVE", "--state-running"),
         (json!({"reboot": {"type": "SOFT"}}), "ACTIVE", "--state-running"),
     ] {
@@ -131,6 +133,83 @@ fn killed_after_any_order_about_power_it_ends_as_ordered() {
     lab.delete(&server);
     lab.gone(&server);
     lab.nothing_is_left(&server, &taps);
+}
+
+/// Killed after each step of some work, the server is in the end what was asked for, once.
+fn killed_at_each_step_of(
+    kind: &str,
+    steps: usize,
+    action: &dyn Fn(&Lab) -> Value,
+    back: Option<&Value>,
+    status: &str,
+) {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open(daemon);
+    let server = lab.create();
+    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    for step in 0..steps {
+        let action = action(&lab);
+        lab.stand_still_at(&format!("{kind}:{step}"), |lab| lab.act(&server, &action));
+        lab.kill_and_restart();
+        let shown = lab.settled(&server);
+        assert_eq!(shown["status"], status, "{action}, killed at {step}: {shown}");
+        lab.is_running_once(&server);
+        if let Some(back) = back {
+            lab.act(&server, back);
+            assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+        }
+    }
+    let taps = lab.taps(&server);
+    lab.delete(&server);
+    lab.gone(&server);
+    lab.nothing_is_left(&server, &taps);
+}
+
+#[test]
+fn killed_at_each_step_of_a_rebuild_it_is_rebuilt_once() {
+    let wish = |lab: &Lab| json!({"rebuild": {"imageRef": lab.image()}});
+    killed_at_each_step_of("rebuild_server", 3, &wish, None, "ACTIVE");
+}
+
+#[test]
+fn killed_at_each_step_of_a_resize_it_is_resized_once_and_goes_back() {
+    let wish = |lab: &Lab| json!({"resize": {"flavorRef": lab.flavor("m1.micro")}});
+    killed_at_each_step_of("resize_server", 3, &wish, Some(&json!({"revertResize": null})), "VERIFY_RESIZE");
+}
+
+#[test]
+fn killed_at_each_step_of_a_rescue_it_is_rescued_once_and_comes_back() {
+    let wish = |_: &Lab| json!({"rescue": null});
+    killed_at_each_step_of("rescue_server", 3, &wish, Some(&json!({"unrescue": null})), "RESCUE");
+}
+
+/// A step on the way back: the work of that kind which took the server there has had its own steps before.
+fn killed_on_the_way_back(kind: &str, steps: usize, there: &dyn Fn(&Lab) -> Value, back: &Value, away: &str) {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open(daemon);
+    let server = lab.create();
+    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    for step in 0..steps {
+        let there = there(&lab);
+        lab.act(&server, &there);
+        assert_eq!(lab.settled(&server)["status"], away);
+        lab.stand_still_at(&format!("{kind}:{step}"), |lab| lab.act(&server, back));
+        lab.kill_and_restart();
+        let shown = lab.settled(&server);
+        assert_eq!(shown["status"], "ACTIVE", "{back}, killed at {step}: {shown}");
+        lab.is_running_once(&server);
+    }
+    let taps = lab.taps(&server);
+    lab.delete(&server);
+    lab.gone(&server);
+    lab.nothing_is_left(&server, &taps);
+}
+
+#[test]
+fn killed_at_each_step_of_going_back_it_is_as_before() {
+    let resize = |lab: &Lab| json!({"resize": {"flavorRef": lab.flavor("m1.micro")}});
+    killed_on_the_way_back("resize_server", 2, &resize, &json!({"revertResize": null}), "VERIFY_RESIZE");
+    killed_on_the_way_back("rescue_server", 2, &|_| json!({"rescue": null}), &json!({"unrescue": null}), "RESCUE");
 }
 
 #[test]

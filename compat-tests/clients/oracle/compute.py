@@ -107,12 +107,13 @@ def reads(cloud, server, port, request):
         "/os-hypervisors/detail", "/os-hypervisors/statistics", "/os-services", "/os-availability-zone",
         "/os-availability-zone/detail", "/os-simple-tenant-usage?start=2020-01-01T00:00:00&detailed=1",
         f"/os-simple-tenant-usage/{project}?start=2020-01-01T00:00:00", "/os-server-groups", "/os-aggregates",
-        "/os-migrations", "/servers/00000000-0000-4000-8000-000000000000", "/flavors/none", "/os-keypairs/none",
+        "/os-migrations", f"/servers/{server}/diagnostics", f"/servers/{server}/topology",
+        f"/servers/{server}/os-server-password", f"/servers/{server}/migrations/1", "/servers/00000000-0000-4000-8000-000000000000", "/flavors/none", "/os-keypairs/none",
         "/os-hypervisors/none", "/servers?limit=x",
     ]
 
 
-def changes(cloud, version, server):
+def changes(cloud, version, server, image):
     """What changes a server and changes it back, judged at one version."""
     minor = int(version.split(".")[1])
     call = lambda *request: cloud.call(*request)  # noqa: E731
@@ -129,7 +130,17 @@ def changes(cloud, version, server):
         ({"lock": None}, ["ACTIVE"]), ({"unlock": None}, ["ACTIVE"]), ({"os-getConsoleOutput": {}}, ["ACTIVE"]),
         ({"pause": None}, ["PAUSED"]), ({"unpause": None}, ["ACTIVE"]), ({"os-stop": None}, ["SHUTOFF"]),
         ({"os-start": None}, ["ACTIVE"]), ({"reboot": {"type": "HARD"}}, ["ACTIVE"]), ({"os-start": None}, ["ACTIVE"]),
-    ]:
+        ({"suspend": None}, ["SUSPENDED"]), ({"resume": None}, ["ACTIVE"]),
+        ({"rebuild": {"imageRef": image, "name": "oracle"}}, ["ACTIVE"]), ({"resize": {"flavorRef": "84"}}, ["VERIFY_RESIZE"]),
+        ({"revertResize": None}, ["ACTIVE"]), ({"resize": {"flavorRef": "84"}}, ["VERIFY_RESIZE"]),
+        ({"confirmResize": None}, ["ACTIVE"]), ({"resize": {"flavorRef": "42"}}, ["VERIFY_RESIZE"]),
+        ({"confirmResize": None}, ["ACTIVE"]), ({"rescue": None}, ["RESCUE"]), ({"unrescue": None}, ["ACTIVE"]),
+        ({"createImage": {"name": "oracle-copy"}}, ["ACTIVE"]),
+        ({"createBackup": {"name": "oracle-backup", "backup_type": "daily", "rotation": 1}}, ["ACTIVE"]),
+        ({"os-resetState": {"state": "error"}}, ["ERROR"]), ({"os-resetState": {"state": "active"}}, ["ACTIVE"]),
+        ({"injectNetworkInfo": None}, ["ACTIVE"]), ({"changePassword": {"adminPass": "secret"}}, ["ACTIVE"]),
+        ({"resetNetwork": None}, ["ACTIVE"]), ({"restore": None}, ["ACTIVE"]),
+    ] + ([({"trigger_crash_dump": None}, ["ACTIVE"])] if minor >= 17 else []):
         call("POST", f"/servers/{server}/action", version, action)
         cloud.until(server, states)
     keypair = {"name": "oracle-new", "public_key": KEY}
@@ -179,7 +190,7 @@ def main():
             cloud.call("PUT", f"/os-services/{service}", version, {"status": "disabled", "disabled_reason": "x"})
             cloud.call("PUT", f"/os-services/{service}", version, {"status": "enabled"})
     for version in full:
-        changes(cloud, version, server)
+        changes(cloud, version, server, image)
         other = make(cloud, version, image, network)
         cloud.call("DELETE", f"/servers/{other}", version)
         cloud.until(other, [])

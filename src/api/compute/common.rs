@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::json::{Invalid, Parse, Path, python_repr};
 use crate::http::microversion::Microversion;
 use crate::http::page::Page;
-use crate::ids::ServerId;
+use crate::ids::{ImageId, ServerId};
 use crate::versioned;
 use serde_json::{Value, json};
 
@@ -81,9 +81,11 @@ pub fn bad_query(name: &str, value: &str, reason: &str) -> Error {
 
 /// Refuses query parameters that a list does not know, from the version on at which upstream does.
 pub fn check_query<B>(call: &Call<B>, known: &[&str]) -> Result<()> {
-    if call.version() < versions::QUERIES_ARE_STRICT {
-        return Ok(());
-    }
+    if call.version() < versions::QUERIES_ARE_STRICT { Ok(()) } else { check_known(call, known) }
+}
+
+/// As [`check_query`], for lists that have been strict for longer.
+pub fn check_known<B>(call: &Call<B>, known: &[&str]) -> Result<()> {
     let unknown: Vec<String> = call
         .query()
         .iter()
@@ -144,6 +146,38 @@ impl Parse for Ignored {
 
     fn schema(_: Microversion) -> Value {
         json!({})
+    }
+}
+
+/// `null` and nothing else: the value of the few actions whose schema says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Null;
+
+impl Parse for Null {
+    fn parse(value: Value, path: &Path<'_>, _: Microversion) -> Result<Self, Invalid> {
+        if value.is_null() { Ok(Self) } else { Err(path.wrong_type(&value, "null")) }
+    }
+
+    fn schema(_: Microversion) -> Value {
+        json!({"type": "null"})
+    }
+}
+
+/// An image's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageRef(pub ImageId);
+
+impl Parse for ImageRef {
+    fn parse(value: Value, path: &Path<'_>, version: Microversion) -> Result<Self, Invalid> {
+        let text = String::parse(value, path, version)?;
+        ImageId::parse(&text).map(Self).ok_or_else(|| {
+            let value = Value::String(text);
+            path.refuse(&value, format!("{} is not a 'uuid'", python_repr(&value)))
+        })
+    }
+
+    fn schema(_: Microversion) -> Value {
+        json!({"type": "string", "format": "uuid"})
     }
 }
 

@@ -1,5 +1,6 @@
 //! Nova's API: servers and what they are made of.
 
+mod allowance;
 mod attachments;
 mod common;
 mod flavors;
@@ -7,12 +8,19 @@ mod hosts;
 mod instance_actions;
 mod keypairs;
 mod limits;
+mod migrations;
 mod root;
 mod server_actions;
+mod server_admin_actions;
 mod server_create;
+mod server_diagnostics;
+mod server_images;
 mod server_list;
 mod server_metadata;
+mod server_rebuild;
 mod server_request;
+mod server_rescue;
+mod server_resize;
 mod server_tags;
 mod server_view;
 mod servers;
@@ -46,9 +54,16 @@ pub fn rows() -> Vec<Row> {
         instance_actions::rows,
         keypairs::rows,
         limits::rows,
+        migrations::rows,
         server_actions::rows,
+        server_admin_actions::rows,
         server_create::rows,
+        server_diagnostics::rows,
+        server_images::rows,
         server_metadata::rows,
+        server_rebuild::rows,
+        server_rescue::rows,
+        server_resize::rows,
         server_tags::rows,
         servers::rows,
         unbuilt::rows,

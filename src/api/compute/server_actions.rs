@@ -1,10 +1,11 @@
-//! `POST /servers/{server_id}/action`: power, locks, the console's log.
+//! `POST /servers/{server_id}/action`: power, locks, the console's log. Actions that take more have files of their own.
 //!
 //! An action looks whether it may be asked for now, notes itself, sets the task that clients see, and leaves the work to
 //! [`power_server`](crate::tasks::power_server), all in one transaction.
 
-use super::common::{Ignored, server_id};
-use super::servers::{Asker, delete_server, named};
+use super::allowance::{allowance, of_flavor};
+use super::common::server_id;
+use super::servers::{Asker, delete_for_good, named};
 use crate::api::{Call, Row};
 use crate::cloud::server::{Action, Task, may};
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::store::tasks;
 use crate::tasks::power_server::{Power, PowerServer, Step};
 use crate::versioned;
 
-const PATH: &str = "/servers/{server_id}/action";
+pub(super) const PATH: &str = "/servers/{server_id}/action";
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -26,28 +27,36 @@ pub fn rows() -> Vec<Row> {
         action(PATH, "reboot", reboot).rule("os_compute_api:servers:reboot"),
         action(PATH, "pause", pause).rule("os_compute_api:os-pause-server:pause"),
         action(PATH, "unpause", unpause).rule("os_compute_api:os-pause-server:unpause"),
+        action(PATH, "suspend", suspend).rule("os_compute_api:os-suspend-server:suspend"),
+        action(PATH, "resume", resume).rule("os_compute_api:os-suspend-server:resume"),
         action(PATH, "lock", lock).rule("os_compute_api:os-lock-server:lock"),
         action(PATH, "unlock", unlock).rule("os_compute_api:os-lock-server:unlock"),
         action(PATH, "os-getConsoleOutput", console_output).rule("os_compute_api:os-console-output"),
         action(PATH, "forceDelete", force_delete).rule("os_compute_api:os-deferred-delete:force"),
+        action(PATH, "restore", restore).rule("os_compute_api:os-deferred-delete:restore"),
     ]
 }
 
 /// An action whose value says nothing: `null`, or whatever a client sends.
 macro_rules! without_value {
     ($name:ident, $key:literal) => {
-        versioned! {
+        $crate::versioned! {
             #[expect(dead_code, reason = "its being there is all it says")]
-            request $name strict { $key required => value: Ignored }
+            request $name strict { $key required => value: $crate::api::compute::common::Ignored }
         }
     };
 }
+pub(super) use without_value;
+
 without_value!(Start, "os-start");
 without_value!(Stop, "os-stop");
 without_value!(Pause, "pause");
 without_value!(Unpause, "unpause");
+without_value!(Suspend, "suspend");
+without_value!(Resume, "resume");
 without_value!(Unlock, "unlock");
 without_value!(ForceDelete, "forceDelete");
+without_value!(Restore, "restore");
 versioned! {
     request RebootKind strict { "type" required => kind: OneOf<Kinds> }
 }
@@ -91,6 +100,16 @@ async fn unpause(call: Call<Unpause>) -> Result<Empty> {
     power(&call, Action::Unpause, Task::Unpausing, Power::Unpause).await
 }
 
+/// Action `suspend`.
+async fn suspend(call: Call<Suspend>) -> Result<Empty> {
+    power(&call, Action::Suspend, Task::Suspending, Power::Suspend).await
+}
+
+/// Action `resume`.
+async fn resume(call: Call<Resume>) -> Result<Empty> {
+    power(&call, Action::Resume, Task::Resuming, Power::Resume).await
+}
+
 async fn power<B>(call: &Call<B>, action: Action, task: Task, wish: Power) -> Result<Empty> {
     let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
     let asker = Asker::of(call)?;
@@ -128,14 +147,15 @@ async fn lock(call: Call<Lock>) -> Result<Empty> {
     let asker = Asker::of(&call)?;
     let write = move |tx: &mut Tx| {
         let server = servers::get(tx, &reach, id)?;
-        // Who locked it first keeps the lock; an administrator of another project is one who is not the owner.
-        let by = match &server.locked_by {
-            Some(by) => by.as_str(),
-            None if asker.is_of(&server) => "owner",
-            None => "admin",
-        };
+        // Who owns it and has locked it already asks for nothing; an administrator takes the lock over.
+        if server.locked_by.is_some() && asker.is_of(&server) {
+            return Ok(());
+        }
+        // An administrator of another project is one who is not the owner.
+        let by = if asker.is_of(&server) { "owner" } else { "admin" };
         servers::update(tx, id, Change::new().locked(Some(by), reason.as_deref()), asker.now)?;
-        asker.note(tx, &server, "lock")
+        asker.note(tx, &server, "lock")?;
+        asker.did(tx, &server, "api_lock")
     };
     call.cx.state.db.write(write).await?;
     Ok(Empty::accepted())
@@ -153,7 +173,8 @@ async fn unlock(call: Call<Unlock>) -> Result<Empty> {
             return Err(Error::Forbidden(OVERRIDE.to_owned()));
         }
         servers::update(tx, id, Change::new().locked(None, None), asker.now)?;
-        asker.note(tx, &server, "unlock")
+        asker.note(tx, &server, "unlock")?;
+        asker.did(tx, &server, "api_unlock")
     };
     call.cx.state.db.write(write).await?;
     Ok(Empty::accepted())
@@ -177,11 +198,32 @@ async fn console_output(call: Call<ConsoleOutput>) -> Result<Reply<ConsoleText>>
     // Nova reads -1 as "all of it".
     let lines = length.and_then(|length| usize::try_from(length).ok());
     let output = crate::tasks::console::read(&call.cx.state.hosts, host, server.id, lines).await?;
+    // What upstream takes out too: all that moves a cursor or rings a bell.
+    let output = output.chars().filter(|c| !matches!(c, '\0'..='\x08' | '\x0b'..='\x1f')).collect();
     Ok(Reply::ok(ConsoleText { output }))
 }
 
-/// Action `forceDelete`: there is no deferred deletion, so it is a delete.
+/// Action `forceDelete`: at once, also where a delete could be taken back.
 async fn force_delete(call: Call<ForceDelete>) -> Result<Empty> {
-    delete_server(&call, "delete").await?;
+    delete_for_good(&call).await?;
+    Ok(Empty::accepted())
+}
+
+/// Action `restore`: what was deleted softly runs again, if the project's quota has room for it.
+async fn restore(call: Call<Restore>) -> Result<Empty> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
+    let asker = Asker::of(&call)?;
+    let overrides_lock = call.cx.may("context_is_admin");
+    let region = call.cx.state.limits_region();
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        may(Action::Restore, id, server.situation(), overrides_lock)?;
+        allowance(tx, region.as_deref(), &server.project_id, of_flavor(1, &server.flavor))?;
+        servers::update(tx, id, Change::new().task(Some(Task::Restoring)), asker.now)?;
+        asker.note(tx, &server, Action::Restore.recorded_as())?;
+        asker.start::<PowerServer>(tx, id, &Step { wish: Power::Restore })
+    };
+    call.cx.state.db.write(write).await?;
+    call.cx.state.runner.wake();
     Ok(Empty::accepted())
 }

@@ -152,6 +152,10 @@ async fn find(call: &Call, all_tenants_rule: &str) -> Result<(Vec<Whole>, Vec<Li
         None => Some(false),
     };
 
+    filter.soft_deleted = asked.iter().find(|(name, _)| name == "soft_deleted").and_then(|(_, text)| truth(text));
+    if statuses(call).contains(&"SOFT_DELETED") && is_admin {
+        filter.soft_deleted = Some(true);
+    }
     let is_plain = tests.is_empty() && order.is_empty();
     if is_plain {
         let marker = match &page.marker {

@@ -40,7 +40,7 @@ versioned! {
 /// The server, if its state lets tags change; its name in the refusal is the operation's.
 fn changeable(server: &Server, operation: &str) -> Result<()> {
     match server.state {
-        State::Active | State::Paused | State::Stopped => Ok(()),
+        State::Active | State::Paused | State::Suspended | State::Stopped => Ok(()),
         other => Err(Error::conflict(format!(
             "Cannot '{operation}' instance {} while it is in vm_state {}",
             server.id,

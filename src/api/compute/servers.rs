@@ -7,7 +7,7 @@ use super::server_request::{AddressText, DiskConfigs};
 use super::server_view::{ServerShown, Sight, view, whole_one};
 use super::versions;
 use crate::api::{Call, Row};
-use crate::cloud::server::{Action, Task, may};
+use crate::cloud::server::{Action, State, Task, may};
 use crate::error::Result;
 use crate::http::json::{Maybe, OneOf, Text};
 use crate::http::reply::{Empty, Reply};
@@ -18,6 +18,7 @@ use crate::store::instance_actions::{self, Asked};
 use crate::store::servers::{self, Change, Server};
 use crate::store::tasks::{self, NewTask};
 use crate::tasks::delete_server::{DeleteServer, Step};
+use crate::tasks::power_server::{self, Power, PowerServer};
 use crate::versioned;
 
 pub fn rows() -> Vec<Row> {
@@ -101,15 +102,43 @@ async fn update(call: Call<ServerUpdate>) -> Result<Reply<ServerShown>> {
     Ok(Reply::ok(ServerShown { server: shown }))
 }
 
-/// `DELETE /servers/{server_id}`.
+/// `DELETE /servers/{server_id}`: for good, or so that it can be taken back, where the operator wishes that.
 async fn remove(call: Call) -> Result<Empty> {
-    delete_server(&call, "delete").await?;
+    check_query(&call, &[])?;
+    if call.cx.state.waits.reclaim.is_none() || !delete_softly(&call).await? {
+        delete_for_good(&call).await?;
+    }
     Ok(Empty::no_content())
 }
 
+/// Switches the server off and hides it. False when it never ran or is nowhere: then there is nothing to take back.
+async fn delete_softly<B>(call: &Call<B>) -> Result<bool> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
+    let asker = Asker::of(call)?;
+    let overrides_lock = call.cx.may("context_is_admin");
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        if server.launched_at.is_none() || server.host_id.is_none() {
+            return Ok(false);
+        }
+        may(Action::SoftDelete, id, server.situation(), overrides_lock)?;
+        let is_under_way = matches!(server.task, Some(Task::Deleting | Task::SoftDeleting));
+        if is_under_way || server.state == State::SoftDeleted {
+            return Ok(true);
+        }
+        tasks::cancel_all(tx, &id.to_string(), asker.now)?;
+        servers::update(tx, id, Change::new().task(Some(Task::SoftDeleting)), asker.now)?;
+        asker.note(tx, &server, "delete")?;
+        asker.start::<PowerServer>(tx, id, &power_server::Step { wish: Power::SoftDelete })?;
+        Ok(true)
+    };
+    let softly = call.cx.state.db.write(write).await?;
+    call.cx.state.runner.wake();
+    Ok(softly)
+}
+
 /// Records that a server shall go; whatever is under way for it is called off first.
-pub async fn delete_server<B>(call: &Call<B>, recorded_as: &'static str) -> Result<()> {
-    check_query(call, &[])?;
+pub async fn delete_for_good<B>(call: &Call<B>) -> Result<()> {
     let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
     let asker = Asker::of(call)?;
     let overrides_lock = call.cx.may("context_is_admin");
@@ -122,7 +151,7 @@ pub async fn delete_server<B>(call: &Call<B>, recorded_as: &'static str) -> Resu
         }
         tasks::cancel_all(tx, &id.to_string(), asker.now)?;
         servers::update(tx, id, Change::new().task(Some(Task::Deleting)), asker.now)?;
-        asker.note(tx, &server, recorded_as)?;
+        asker.note(tx, &server, "delete")?;
         asker.start::<DeleteServer>(tx, id, &Step::Stop)
     };
     call.cx.state.db.write(write).await?;
@@ -159,6 +188,25 @@ impl Asker {
         let project_id = self.project.as_ref().unwrap_or(&server.project_id);
         let asked = Asked { request_id: &self.request_id, project_id, user_id: &self.user, now: self.now };
         instance_actions::insert(tx, server.id, action, &asked)
+    }
+
+    /// Notes a step that is done as soon as it is asked for.
+    pub fn did(&self, tx: &mut Tx, server: &Server, event: &str) -> Result<()> {
+        self.ended(tx, server, event, None)
+    }
+
+    /// Notes how a step went that was taken while the client waited.
+    pub fn ended(&self, tx: &mut Tx, server: &Server, event: &str, failure: Option<&str>) -> Result<()> {
+        let step = instance_actions::Step {
+            server: server.id,
+            request_id: Some(&self.request_id),
+            name: event,
+            host: server.host.as_deref(),
+            failure,
+            started_at: self.now,
+            now: self.now,
+        };
+        instance_actions::note(tx, &step)
     }
 
     /// Makes the task.

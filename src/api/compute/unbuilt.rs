@@ -1,7 +1,6 @@
 //! What Nova has and Gapura does not yet: lists that are truly empty, and operations that say so.
 //!
-//! A list is empty here because there is nothing it could hold: nobody can make a server group, an aggregate or a
-//! migration. Everything else answers 501 with its name, under Nova's own rule and at Nova's own versions, so that a
+//! A list is empty here because there is nothing it could hold: nobody can make a server group or an aggregate. Everything else answers 501 with its name, under Nova's own rule and at Nova's own versions, so that a
 //! client hears the difference between "not here" and "not yet".
 
 use crate::api::{Call, Row};
@@ -18,8 +17,6 @@ pub fn rows() -> Vec<Row> {
         get("/os-server-groups/{group_id}", no_server_group).rule("os_compute_api:os-server-groups:show"),
         get("/os-aggregates", aggregates).rule("os_compute_api:os-aggregates:index"),
         get("/os-aggregates/{aggregate_id}", no_aggregate).rule("os_compute_api:os-aggregates:show"),
-        get("/os-migrations", migrations).rule("os_compute_api:os-migrations:index"),
-        get("/servers/{server_id}/migrations", migrations_of).rule("os_compute_api:servers:migrations:index").since(23),
     ];
     rows.extend(OPERATIONS.iter().map(operation));
     rows.extend(ACTIONS.iter().map(server_action));
@@ -33,9 +30,6 @@ versioned! {
 }
 versioned! {
     response Aggregates { "aggregates" => aggregates: Vec<Value> }
-}
-versioned! {
-    response Migrations { "migrations" => migrations: Vec<Value> }
 }
 
 /// `GET /os-server-groups`.
@@ -57,17 +51,6 @@ async fn aggregates(_: Call) -> Result<Reply<Aggregates>> {
 /// `GET /os-aggregates/{aggregate_id}`.
 async fn no_aggregate(call: Call) -> Result<Reply<Aggregates>> {
     Err(Error::not_found(Kind::Aggregate, call.path("aggregate_id")))
-}
-
-/// `GET /os-migrations`.
-async fn migrations(_: Call) -> Result<Reply<Migrations>> {
-    Ok(Reply::ok(Migrations { migrations: Vec::new() }))
-}
-
-/// `GET /servers/{server_id}/migrations`.
-async fn migrations_of(call: Call) -> Result<Reply<Migrations>> {
-    super::servers::named(&call).await?;
-    Ok(Reply::ok(Migrations { migrations: Vec::new() }))
 }
 
 /// Method, path, rule, first version, version after the last, what it is.
@@ -95,23 +78,6 @@ fn not_built(what: &str) -> Result<Reply<Value>> {
 }
 
 const ACTIONS: &[ServerAction] = &[
-    ("resize", "os_compute_api:servers:resize", 0, None, "Resizing"),
-    ("confirmResize", "os_compute_api:servers:confirm_resize", 0, None, "Resizing"),
-    ("revertResize", "os_compute_api:servers:revert_resize", 0, None, "Resizing"),
-    ("rebuild", "os_compute_api:servers:rebuild", 0, None, "Rebuilding"),
-    ("createImage", "os_compute_api:servers:create_image", 0, None, "Making an image of a server"),
-    ("createBackup", "os_compute_api:os-create-backup", 0, None, "Backing up a server"),
-    ("trigger_crash_dump", "os_compute_api:servers:trigger_crash_dump", 17, None, "Triggering a crash dump"),
-    (
-        "injectNetworkInfo",
-        "os_compute_api:os-admin-actions:inject_network_info",
-        0,
-        None,
-        "Injecting network information",
-    ),
-    ("os-resetState", "os_compute_api:os-admin-actions:reset_state", 0, None, "Resetting a server's state"),
-    ("changePassword", "os_compute_api:os-admin-password", 0, None, "Changing a guest's password"),
-    ("restore", "os_compute_api:os-deferred-delete:restore", 0, None, "Restoring deleted servers"),
     ("evacuate", "os_compute_api:os-evacuate", 0, None, "Evacuating"),
     ("migrate", "os_compute_api:os-migrate-server:migrate", 0, None, "Migrating"),
     ("os-migrateLive", "os_compute_api:os-migrate-server:migrate_live", 0, None, "Live migration"),
@@ -122,15 +88,11 @@ const ACTIONS: &[ServerAction] = &[
     ("os-getVNCConsole", "os_compute_api:os-remote-consoles", 0, Some(6), "Browsers' consoles"),
     ("os-getSPICEConsole", "os_compute_api:os-remote-consoles", 0, Some(6), "Browsers' consoles"),
     ("os-getSerialConsole", "os_compute_api:os-remote-consoles", 0, Some(6), "Browsers' consoles"),
-    ("rescue", "os_compute_api:os-rescue", 0, None, "Rescuing"),
-    ("unrescue", "os_compute_api:os-unrescue", 0, None, "Rescuing"),
     ("addSecurityGroup", "os_compute_api:os-security-groups:add", 0, None, "Security groups"),
     ("removeSecurityGroup", "os_compute_api:os-security-groups:remove", 0, None, "Security groups"),
     ("shelve", "os_compute_api:os-shelve:shelve", 0, None, "Shelving"),
     ("shelveOffload", "os_compute_api:os-shelve:shelve_offload", 0, None, "Shelving"),
     ("unshelve", "os_compute_api:os-shelve:unshelve", 0, None, "Shelving"),
-    ("suspend", "os_compute_api:os-suspend-server:suspend", 0, None, "Suspending"),
-    ("resume", "os_compute_api:os-suspend-server:resume", 0, None, "Suspending"),
 ];
 
 const OPERATIONS: &[Operation] = &[
@@ -246,31 +208,6 @@ const OPERATIONS: &[Operation] = &[
         "Browsers' consoles",
     ),
     (
-        Method::GET,
-        "/servers/{server_id}/diagnostics",
-        "os_compute_api:os-server-diagnostics",
-        0,
-        None,
-        "Diagnostics of a server",
-    ),
-    (Method::GET, "/servers/{server_id}/topology", "compute:server:topology:index", 78, None, "A server's topology"),
-    (
-        Method::GET,
-        "/servers/{server_id}/os-server-password",
-        "os_compute_api:os-server-password:show",
-        0,
-        None,
-        "A guest's password",
-    ),
-    (
-        Method::DELETE,
-        "/servers/{server_id}/os-server-password",
-        "os_compute_api:os-server-password:clear",
-        0,
-        None,
-        "A guest's password",
-    ),
-    (
         Method::POST,
         "/servers/{server_id}/os-interface",
         "os_compute_api:os-attach-interfaces:create",
@@ -317,22 +254,6 @@ const OPERATIONS: &[Operation] = &[
         0,
         None,
         "Attaching volumes",
-    ),
-    (
-        Method::GET,
-        "/servers/{server_id}/migrations/{migration_id}",
-        "os_compute_api:servers:migrations:show",
-        23,
-        None,
-        "Migrations",
-    ),
-    (
-        Method::DELETE,
-        "/servers/{server_id}/migrations/{migration_id}",
-        "os_compute_api:servers:migrations:delete",
-        24,
-        None,
-        "Migrations",
     ),
     (Method::GET, "/servers/{server_id}/shares", "os_compute_api:os-server-shares:index", 97, None, "Shares"),
     (Method::POST, "/servers/{server_id}/shares", "os_compute_api:os-server-shares:create", 97, None, "Shares"),

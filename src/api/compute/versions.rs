@@ -62,3 +62,17 @@ pub const HOSTNAMES_ARE_QUALIFIED: Microversion = Microversion(94);
 pub const NETWORKS_MAY_BE_A_WORD: Microversion = Microversion(37);
 /// Who is no administrator sees the events of an instance action too.
 pub const EVENTS_FOR_ALL: Microversion = Microversion(51);
+/// Diagnostics come in one form, whatever the hypervisor.
+pub const DIAGNOSTICS_HAVE_A_FORM: Microversion = Microversion(48);
+/// A rebuild shows the server's key.
+pub const REBUILD_SHOWS_KEY: Microversion = Microversion(54);
+/// A rebuild takes user data, and shows it.
+pub const REBUILD_TAKES_USER_DATA: Microversion = Microversion(57);
+/// Metadata of a server's image is not held to the quota of metadata items any more.
+pub const IMAGES_ARE_NOT_COUNTED: Microversion = Microversion(39);
+/// Whoever makes an image of a server is told its id in the body, no longer in a header.
+pub const IMAGE_ID_IN_BODY: Microversion = Microversion(45);
+/// Migrations come in pages and can be filtered by time; unknown parameters are refused.
+pub const MIGRATION_PAGES: Microversion = Microversion(59);
+/// Migrations show and are filtered by whose they are.
+pub const MIGRATIONS_BY_OWNER: Microversion = Microversion(80);

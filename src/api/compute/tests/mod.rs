@@ -1,10 +1,17 @@
 //! Compute's API over the simulator: what clients see, and what is left behind.
 
+mod actions;
 mod around;
 mod bad_input;
 mod boot;
+mod deferred;
+mod guest;
+mod images;
 mod interfaces;
 mod power;
+mod rebuild;
+mod rescue;
+mod resize;
 mod versions;
 mod workflows;
 

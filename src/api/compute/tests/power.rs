@@ -76,8 +76,18 @@ async fn the_console_shows_what_the_guest_wrote() {
     site.cloud.disks.say(id, "one\ntwo\nthree\n");
     let all = act(&alice, id, json!({"os-getConsoleOutput": {}})).await;
     assert_eq!((all.status, all.json()), (200, json!({"output": "one\ntwo\nthree\n"})));
-    let last = act(&alice, id, json!({"os-getConsoleOutput": {"length": "1"}})).await.json();
-    assert_eq!(last["output"].as_str().unwrap().trim(), "three");
+    let last = act(&alice, id, json!({"os-getConsoleOutput": {"length": "2"}})).await.json();
+    assert_eq!(last["output"], "three\n", "the empty line after the last end of a line counts, as upstream counts");
+    site.cloud.disks.say(id, "\u{1b}[2J\u{0}bell\u{7}\ttab\r\n");
+    let clean = act(&alice, id, json!({"os-getConsoleOutput": {"length": 2}})).await.json();
+    assert_eq!(clean["output"], "[2Jbell\ttab\n", "what no terminal should be told is left out");
+    for all in [json!(-1), json!("-1"), json!(null)] {
+        let output = act(&alice, id, json!({"os-getConsoleOutput": {"length": all}})).await;
+        assert_eq!(output.status, 200, "{}", output.json());
+        assert!(output.json()["output"].as_str().unwrap().starts_with("one\n"));
+    }
+    let none = act(&alice, id, json!({"os-getConsoleOutput": {"length": 0}})).await.json();
+    assert_eq!(none["output"], "");
 }
 
 #[tokio::test]

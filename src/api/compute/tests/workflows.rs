@@ -2,16 +2,20 @@
 //!
 //! The list is the program's own: whoever adds a workflow adds its cases here, or the first test fails.
 
+use super::resize::{LARGER, claimed, make_flavor, resize};
 use super::*;
 use crate::api::State;
 use crate::fabric::Fabric;
 use crate::hypervisor::{Hypervisor, Power as Observed};
 use crate::store::servers;
+use crate::tasks::overdue::Waits;
 use crate::tasks::power_server::{Power, word};
-use crate::tasks::testing::{Case, MADE_TO_FAIL, World, missing, prove};
+use crate::tasks::testing::{Case, MADE_TO_FAIL, Meanwhile, Twice, When, World, missing, prove, run};
 use crate::tasks::{AnyWorkflow, Runner, RunnerSettings, boot_server, delete_server, network_change, network_wish};
-use crate::tasks::{Workflow, power_server, workflows};
+use crate::tasks::{Workflow, image_server, power_server, rebuild_server, rescue_server, resize_server, workflows};
 use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What was asked for, and of what.
@@ -20,6 +24,12 @@ enum Subject {
     Boot(ServerId),
     Delete(ServerId),
     Power(ServerId, Power),
+    Rebuild(ServerId, ImageId),
+    Resize(ServerId),
+    Revert(ServerId),
+    Rescue(ServerId),
+    Unrescue(ServerId),
+    Image(ServerId, ImageId),
     Refresh(NetworkId),
     Remove(NetworkId),
 }
@@ -30,8 +40,28 @@ enum Work {
     Boot,
     Delete,
     Power(Power),
+    Rebuild,
+    RebuildStopped,
+    Resize,
+    Revert,
+    Rescue,
+    Unrescue,
+    Image,
+    ImageStopped,
     RefreshNetwork,
     RemoveNetwork,
+}
+
+impl Subject {
+    /// The server that it is about.
+    fn server(self) -> Option<ServerId> {
+        match self {
+            Self::Boot(id) | Self::Delete(id) | Self::Power(id, _) | Self::Rebuild(id, _) => Some(id),
+            Self::Resize(id) | Self::Revert(id) | Self::Rescue(id) | Self::Unrescue(id) => Some(id),
+            Self::Image(id, _) => Some(id),
+            Self::Refresh(_) | Self::Remove(_) => None,
+        }
+    }
 }
 
 struct Place {
@@ -47,6 +77,10 @@ impl Case for Work {
             Self::Boot => boot_server::BootServer::KIND,
             Self::Delete => delete_server::DeleteServer::KIND,
             Self::Power(_) => power_server::PowerServer::KIND,
+            Self::Rebuild | Self::RebuildStopped => rebuild_server::RebuildServer::KIND,
+            Self::Resize | Self::Revert => resize_server::ResizeServer::KIND,
+            Self::Rescue | Self::Unrescue => rescue_server::RescueServer::KIND,
+            Self::Image | Self::ImageStopped => image_server::ImageServer::KIND,
             Self::RefreshNetwork | Self::RemoveNetwork => network_change::NetworkChange::KIND,
         }
     }
@@ -56,7 +90,15 @@ impl Case for Work {
     }
 
     async fn begin(&self) -> Box<dyn World> {
-        let site = Site::new().await;
+        Box::new(self.place().await)
+    }
+}
+
+impl Work {
+    async fn place(&self) -> Place {
+        let deletes_softly = matches!(self, Self::Power(Power::SoftDelete | Power::Restore));
+        let waits = Waits { reclaim: deletes_softly.then_some(1_000_000), ..Waits::default() };
+        let site = Site::over(Cloud::with_waits(waits).await).await;
         let alice = site.cloud.member("alice").await;
         let subject = match *self {
             Self::Boot => Subject::Boot(ask_for_a_server(&site, &alice).await),
@@ -70,11 +112,54 @@ impl Case for Work {
                 match wish {
                     Power::On => order(&alice, id, Power::Off).await,
                     Power::Unpause => order(&alice, id, Power::Pause).await,
-                    Power::Off | Power::Reboot | Power::Reset | Power::Pause => {}
+                    Power::Resume => order(&alice, id, Power::Suspend).await,
+                    Power::Restore => order(&alice, id, Power::SoftDelete).await,
+                    _ => {}
                 }
                 site.cloud.work().await;
                 order(&alice, id, wish).await;
                 Subject::Power(id, wish)
+            }
+            Self::Rebuild | Self::RebuildStopped => {
+                let id = site.boot(&alice, "web").await;
+                if matches!(self, Self::RebuildStopped) {
+                    order(&alice, id, Power::Off).await;
+                    site.cloud.work().await;
+                }
+                let other = image(&site.cloud, b"the bytes of another disk").await;
+                rebuild(&alice, id, other).await;
+                Subject::Rebuild(id, other)
+            }
+            Self::Image | Self::ImageStopped => {
+                let id = site.boot(&alice, "web").await;
+                if matches!(self, Self::ImageStopped) {
+                    order(&alice, id, Power::Off).await;
+                    site.cloud.work().await;
+                }
+                Subject::Image(id, image_of(&alice, id).await)
+            }
+            Self::Rescue | Self::Unrescue => {
+                let id = site.boot(&alice, "web").await;
+                rescue(&site, &alice, id).await;
+                if matches!(self, Self::Rescue) {
+                    Subject::Rescue(id)
+                } else {
+                    site.cloud.work().await;
+                    assert_eq!(act(&alice, id, json!({"unrescue": null})).await.status, 202);
+                    Subject::Unrescue(id)
+                }
+            }
+            Self::Resize | Self::Revert => {
+                make_flavor(&site, LARGER, 384, 2).await;
+                let id = site.boot(&alice, "web").await;
+                resize(&alice, id, LARGER).await;
+                if matches!(self, Self::Resize) {
+                    Subject::Resize(id)
+                } else {
+                    site.cloud.work().await;
+                    assert_eq!(act(&alice, id, json!({"revertResize": null})).await.status, 202);
+                    Subject::Revert(id)
+                }
             }
             Self::RefreshNetwork => {
                 site.boot(&alice, "web").await;
@@ -94,8 +179,26 @@ impl Case for Work {
                 Subject::Remove(id)
             }
         };
-        Box::new(Place { site, alice, subject })
+        Place { site, alice, subject }
     }
+}
+
+async fn image_of(client: &Client, id: ServerId) -> ImageId {
+    let path = format!("{PATH}/servers/{id}/action");
+    let reply = at(client, "2.45", http::Method::POST, &path, &json!({"createImage": {"name": "copy"}})).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    ImageId::parse(reply.json()["image_id"].as_str().unwrap()).unwrap()
+}
+
+async fn rescue(site: &Site, client: &Client, id: ServerId) {
+    let image = image(&site.cloud, b"the bytes of a rescue disk").await;
+    let reply = act(client, id, json!({"rescue": {"rescue_image_ref": image.to_string()}})).await;
+    assert_eq!(reply.status, 200, "{}", reply.json());
+}
+
+async fn rebuild(client: &Client, id: ServerId, image: ImageId) {
+    let reply = act(client, id, json!({"rebuild": {"imageRef": image.to_string(), "name": "again"}})).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
 }
 
 async fn ask_for_a_server(site: &Site, client: &Client) -> ServerId {
@@ -105,6 +208,10 @@ async fn ask_for_a_server(site: &Site, client: &Client) -> ServerId {
 }
 
 async fn order(client: &Client, id: ServerId, wish: Power) {
+    if wish == Power::SoftDelete {
+        assert_eq!(client.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
+        return;
+    }
     let body = match wish {
         Power::On => json!({"os-start": null}),
         Power::Off => json!({"os-stop": null}),
@@ -112,6 +219,10 @@ async fn order(client: &Client, id: ServerId, wish: Power) {
         Power::Reset => json!({"reboot": {"type": "HARD"}}),
         Power::Pause => json!({"pause": null}),
         Power::Unpause => json!({"unpause": null}),
+        Power::Suspend => json!({"suspend": null}),
+        Power::Resume => json!({"resume": null}),
+        Power::Restore => json!({"restore": null}),
+        Power::SoftDelete | Power::Refresh => json!({"injectNetworkInfo": null}),
     };
     let reply = act(client, id, body).await;
     assert_eq!(reply.status, 202, "{wish:?}: {}", reply.json());
@@ -146,11 +257,37 @@ impl World for Place {
                 let (status, observed) = match wish {
                     Power::Off => ("SHUTOFF", Observed::Shutdown),
                     Power::Pause => ("PAUSED", Observed::Paused),
-                    Power::On | Power::Reboot | Power::Reset | Power::Unpause => ("ACTIVE", Observed::Running),
+                    Power::Suspend => ("SUSPENDED", Observed::Saved),
+                    Power::SoftDelete => ("SOFT_DELETED", Observed::Shutdown),
+                    _ => ("ACTIVE", Observed::Running),
                 };
                 let server = self.is_as_its_host_says(id).await;
                 assert_eq!((&server["status"], self.observed(id).await), (&json!(status), observed));
                 assert!(server["fault"].is_null(), "{server}");
+            }
+            Subject::Rebuild(id, image) => self.has_disk_of(id, image).await,
+            Subject::Image(id, image) => {
+                let server = self.is_as_its_host_says(id).await;
+                assert!(["ACTIVE", "SHUTOFF"].contains(&server["status"].as_str().unwrap()), "{server}");
+                let shown = self.alice.get(&format!("/image/v2/images/{image}")).await.json();
+                assert_eq!((&shown["status"], &shown["instance_uuid"]), (&json!("active"), &json!(id.to_string())));
+                assert!(!self.site.cloud.disks.has_copy(id), "nothing is left of it on the host");
+            }
+            Subject::Rescue(id) => {
+                assert_eq!(self.is_as_its_host_says(id).await["status"], "RESCUE");
+                assert_eq!(self.site.cloud.hypervisor.spec(id).unwrap().disks.len(), 3);
+            }
+            Subject::Unrescue(id) => {
+                self.runs_once(id).await;
+                assert_eq!(self.site.cloud.disks.rescue(id), None);
+            }
+            Subject::Resize(id) => {
+                assert_eq!(self.is_as_its_host_says(id).await["status"], "VERIFY_RESIZE");
+                assert_eq!((self.memory(id), claimed(&self.site, id).await), (384, 192 + 384));
+            }
+            Subject::Revert(id) => {
+                self.runs_once(id).await;
+                assert_eq!((self.memory(id), claimed(&self.site, id).await), (192, 192));
             }
             Subject::Refresh(id) => {
                 assert_eq!(self.site.cloud.fabric.wish(id).map(|wish| wish.mtu), Some(1400));
@@ -175,6 +312,76 @@ impl World for Place {
                 assert_eq!(server["OS-EXT-STS:task_state"], json!(null), "it can be deleted again");
                 self.delete_again(id).await;
             }
+            Subject::Rebuild(id, image) => {
+                let server = show(&self.alice, id).await;
+                assert_eq!((&server["status"], &server["fault"]["message"]), (&json!("ERROR"), &json!(MADE_TO_FAIL)));
+                rebuild(&self.alice, id, image).await;
+                self.site.cloud.work().await;
+                self.runs_once(id).await;
+                self.has_disk_of(id, image).await;
+                self.delete_again(id).await;
+            }
+            Subject::Image(id, image) => {
+                let server = self.is_as_its_host_says(id).await;
+                assert!(["ACTIVE", "SHUTOFF"].contains(&server["status"].as_str().unwrap()), "{server}");
+                let shown = self.alice.get(&format!("/image/v2/images/{image}")).await;
+                assert!(shown.status == 404 || shown.json()["status"] == "active", "whole or gone: {}", shown.json());
+                assert!(!self.site.cloud.disks.has_copy(id));
+                image_of(&self.alice, id).await;
+                self.site.cloud.work().await;
+                assert_eq!(show(&self.alice, id).await["OS-EXT-STS:task_state"], json!(null));
+                self.delete_again(id).await;
+            }
+            Subject::Rescue(id) => {
+                let server = self.is_as_its_host_says(id).await;
+                assert!(["ACTIVE", "SHUTOFF"].contains(&server["status"].as_str().unwrap()), "{server}");
+                order(&self.alice, id, Power::Reset).await;
+                self.site.cloud.work().await;
+                self.runs_once(id).await;
+                rescue(&self.site, &self.alice, id).await;
+                self.site.cloud.work().await;
+                assert_eq!(show(&self.alice, id).await["status"], "RESCUE");
+                self.delete_again(id).await;
+            }
+            Subject::Unrescue(id) => {
+                let server = self.is_as_its_host_says(id).await;
+                if server["status"] == "RESCUE" {
+                    assert_eq!(act(&self.alice, id, json!({"unrescue": null})).await.status, 202);
+                } else {
+                    assert_eq!(server["status"], "ERROR", "{server}");
+                    order(&self.alice, id, Power::Reset).await;
+                }
+                self.site.cloud.work().await;
+                self.runs_once(id).await;
+                self.delete_again(id).await;
+            }
+            Subject::Resize(id) => {
+                self.runs_once(id).await;
+                assert_eq!((self.memory(id), claimed(&self.site, id).await), (192, 192));
+                resize(&self.alice, id, LARGER).await;
+                self.site.cloud.work().await;
+                assert_eq!((self.memory(id), claimed(&self.site, id).await), (384, 192 + 384));
+                self.delete_again(id).await;
+            }
+            Subject::Revert(id) => {
+                let server = self.is_as_its_host_says(id).await;
+                if server["status"] == "VERIFY_RESIZE" {
+                    assert_eq!(act(&self.alice, id, json!({"revertResize": null})).await.status, 202);
+                } else {
+                    assert_eq!(server["status"], "ERROR", "{server}");
+                    order(&self.alice, id, Power::Reset).await;
+                }
+                self.site.cloud.work().await;
+                self.runs_once(id).await;
+                assert_eq!((self.memory(id), claimed(&self.site, id).await), (192, 192));
+                self.delete_again(id).await;
+            }
+            Subject::Power(id, Power::Restore) => {
+                assert_eq!(self.is_as_its_host_says(id).await["status"], "SOFT_DELETED");
+                order(&self.alice, id, Power::Restore).await;
+                self.site.cloud.work().await;
+                self.runs_once(id).await;
+            }
             Subject::Power(id, _) => {
                 self.is_as_its_host_says(id).await;
                 let path = format!("{PATH}/servers/{id}/os-instance-actions");
@@ -184,7 +391,7 @@ impl World for Place {
                 order(&self.alice, id, Power::Reset).await;
                 self.site.cloud.work().await;
                 self.runs_once(id).await;
-                self.delete_again(id).await;
+                self.force_delete(id).await;
             }
             Subject::Refresh(id) => {
                 // Hosts may be behind until they hear of the network again, as with the next boot.
@@ -224,6 +431,29 @@ impl Place {
         assert_eq!(wish.ports.len(), 1, "the network carries its one port");
     }
 
+    fn memory(&self, id: ServerId) -> u64 {
+        self.site.cloud.hypervisor.spec(id).map_or(0, |spec| spec.memory_mib)
+    }
+
+    /// The server is what the rebuild made of it: running, or off as it was.
+    async fn has_disk_of(&self, id: ServerId, image: ImageId) {
+        let server = self.is_as_its_host_says(id).await;
+        assert!(server["status"] == "ACTIVE" || server["status"] == "SHUTOFF", "{server}");
+        assert_eq!((&server["name"], &server["image"]["id"]), (&json!("again"), &json!(image.to_string())));
+        let sha512 = hex::encode(Sha512::digest(b"the bytes of another disk"));
+        assert_eq!(self.site.cloud.disks.root(id).unwrap().base.sha512, sha512);
+        let drive = self.site.cloud.disks.config_drive(id).unwrap();
+        let (_, meta) = drive.files.iter().find(|(path, _)| path == "openstack/latest/meta_data.json").unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(meta).unwrap()["name"], "again");
+        assert_eq!(server["addresses"]["private"].as_array().map(Vec::len), Some(1), "one address: {server}");
+    }
+
+    async fn force_delete(&self, id: ServerId) {
+        assert_eq!(act(&self.alice, id, json!({"forceDelete": null})).await.status, 202);
+        self.site.cloud.work().await;
+        self.is_gone(id).await;
+    }
+
     async fn delete_again(&self, id: ServerId) {
         assert_eq!(self.alice.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
         self.site.cloud.work().await;
@@ -236,12 +466,72 @@ impl Place {
     }
 }
 
-const EVERY_POWER: [Power; 6] = [Power::On, Power::Off, Power::Reboot, Power::Reset, Power::Pause, Power::Unpause];
+const EVERY_POWER: [Power; 10] = [
+    Power::On,
+    Power::Off,
+    Power::Reboot,
+    Power::Reset,
+    Power::Pause,
+    Power::Unpause,
+    Power::Suspend,
+    Power::Resume,
+    Power::SoftDelete,
+    Power::Restore,
+];
+
+fn every_work() -> impl Iterator<Item = Work> {
+    let all = [
+        Work::Boot,
+        Work::Delete,
+        Work::Rebuild,
+        Work::RebuildStopped,
+        Work::Resize,
+        Work::Revert,
+        Work::Rescue,
+        Work::Unrescue,
+        Work::Image,
+        Work::ImageStopped,
+        Work::RefreshNetwork,
+        Work::RemoveNetwork,
+    ];
+    all.into_iter().chain(EVERY_POWER.map(Work::Power))
+}
 
 fn cases() -> Vec<Box<dyn Case>> {
-    let all = [Work::Boot, Work::Delete, Work::RefreshNetwork, Work::RemoveNetwork];
-    let all = all.into_iter().chain(EVERY_POWER.map(Work::Power));
-    all.map(|work| Box::new(work) as Box<dyn Case>).collect()
+    every_work().map(|work| Box::new(work) as Box<dyn Case>).collect()
+}
+
+/// Whatever work is under way, and however far it is: who deletes the server gets rid of it, and of all that belonged to it.
+#[tokio::test]
+async fn a_server_deleted_in_the_middle_of_any_work_is_gone_and_leaves_nothing() {
+    for work in every_work() {
+        let place = work.place().await;
+        let Some(_) = place.subject.server() else { continue };
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = taken.clone();
+        run(&place, work.kind(), |inner| Box::new(Twice { inner, taken: counted })).await;
+        for step in 0..taken.load(Ordering::SeqCst) {
+            for when in [When::Before, When::After] {
+                eprintln!("{work:?}: deleted {when:?} step {step}");
+                let place = work.place().await;
+                let Some(id) = place.subject.server() else { continue };
+                let alice = place.alice.clone();
+                let happens = move || {
+                    let alice = alice.clone();
+                    Box::pin(async move {
+                        // Work that is to delete it may be done with that.
+                        let reply = act(&alice, id, json!({"forceDelete": null})).await;
+                        assert!([202, 404].contains(&reply.status), "{}", reply.json());
+                    }) as futures::future::BoxFuture<'static, ()>
+                };
+                run(&place, work.kind(), |inner| {
+                    Box::new(Meanwhile { inner, step, when, happens, taken: AtomicUsize::new(0) })
+                })
+                .await;
+                place.is_gone(id).await;
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,168 @@
+//! Actions `resize`, `confirmResize`, `revertResize`; [`resize_server`](crate::tasks::resize_server) does the work.
+
+use super::allowance::{allowance, of_flavor};
+use super::common::server_id;
+use super::server_actions::{PATH, without_value};
+use super::server_request::{DiskConfigs, FlavorRef};
+use super::servers::Asker;
+use crate::api::{Call, Row};
+use crate::cloud::boot;
+use crate::cloud::flavor::{Flavor, unfulfilled_disk, unfulfilled_spec};
+use crate::cloud::quota::Usage;
+use crate::cloud::server::{Action, State, Task, may};
+use crate::error::{Error, Result};
+use crate::http::json::{Maybe, OneOf};
+use crate::http::reply::Empty;
+use crate::http::table::action;
+use crate::ids::{FlavorId, ProjectId};
+use crate::store::flavors::{self, Visible};
+use crate::store::servers::{self, Change, Resized, Server};
+use crate::store::{Tx, hosts, server_moves};
+use crate::tasks::resize_server::{self, ResizeServer, Step};
+use crate::versioned;
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        action(PATH, "resize", resize).rule("os_compute_api:servers:resize"),
+        action(PATH, "confirmResize", confirm).rule("os_compute_api:servers:confirm_resize"),
+        action(PATH, "revertResize", revert).rule("os_compute_api:servers:revert_resize"),
+    ]
+}
+
+versioned! {
+    request NewFlavor strict {
+        "flavorRef" required => flavor_ref: FlavorRef,
+        "OS-DCF:diskConfig" => disk_config: Maybe<OneOf<DiskConfigs>>,
+    }
+}
+versioned! {
+    request Resize strict { "resize" required => resize: NewFlavor }
+}
+
+/// Action `resize`.
+async fn resize(call: Call<Resize>) -> Result<Empty> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
+    let asker = Asker::of(&call)?;
+    let wish = call.body.resize.clone();
+    let is_admin = call.cx.may("context_is_admin");
+    let region = call.cx.state.limits_region();
+    let (user, project) = (call.cx.user_id()?.clone(), call.cx.project_id()?.clone());
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        may(Action::Resize, id, server.situation(), is_admin)?;
+        check_host(tx, &server, asker.now)?;
+        let flavor = named(tx, &wish.flavor_ref.0, is_admin, &server.project_id)?;
+        check_flavor(&server, &flavor)?;
+        allow(tx, region.as_deref(), &server.project_id, &server.flavor, &flavor)?;
+        let source = server.host.as_deref();
+        let asked = server_moves::Asked { server: id, source, project_id: &project, user_id: &user, now: asker.now };
+        let mut aside = server.aside.clone();
+        aside.resized = Some(Resized {
+            flavor: server.flavor.clone(),
+            was_stopped: server.state == State::Stopped,
+            migration: server_moves::insert_resize(tx, &asked)?,
+            finished_at: None,
+            has_layer: false,
+        });
+        let mut change = Change::new().task(Some(Task::ResizePrep)).aside(&aside);
+        if let Some(word) = wish.disk_config.as_ref() {
+            change = change.disk_config(&word.0);
+        }
+        servers::update(tx, id, change, asker.now)?;
+        asker.note(tx, &server, Action::Resize.recorded_as())?;
+        asker.start::<ResizeServer>(tx, id, &Step::Claim { flavor })
+    };
+    call.cx.state.db.write(write).await?;
+    call.cx.state.runner.wake();
+    Ok(Empty::accepted())
+}
+
+/// Upstream asks whether the host is up before it takes such work.
+fn check_host(tx: &mut Tx, server: &Server, now: crate::clock::Timestamp) -> Result<()> {
+    let host = server.host_id.ok_or_else(|| Error::conflict(format!("Instance {} is not ready", server.id)))?;
+    if hosts::get(tx, host)?.is_up(now) {
+        return Ok(());
+    }
+    Err(Error::conflict("Service is unavailable at this time."))
+}
+
+fn named(tx: &mut Tx, id: &str, is_admin: bool, project: &ProjectId) -> Result<Flavor> {
+    let sight = if is_admin { Visible::All } else { Visible::To(Some(project)) };
+    flavors::get(tx, sight, &FlavorId(id.to_owned()))
+        .ok()
+        .filter(|flavor| !flavor.disabled)
+        .ok_or_else(|| Error::bad_request(format!("Flavor {id} could not be found.")))
+}
+
+fn check_flavor(server: &Server, flavor: &Flavor) -> Result<()> {
+    if flavor.id == server.flavor.id {
+        return Err(Error::bad_request("When resizing, instances must change flavor!"));
+    }
+    let cannot = |why: &str| Error::bad_request(format!("Server disk was unable to be resized because: {why}"));
+    if flavor.disk_gib == 0 && server.flavor.disk_gib != 0 {
+        return Err(cannot("Resize to zero disk flavor is not allowed."));
+    }
+    if let Some(name) = unfulfilled_spec(flavor) {
+        return Err(Error::NotImplemented(format!("The flavor's extra spec {name} is not carried out yet.")));
+    }
+    if let Some(disk) = unfulfilled_disk(flavor) {
+        return Err(Error::NotImplemented(format!("The flavor asks for a {disk} disk, which is not built yet.")));
+    }
+    // Upstream finds this out on the host, and takes the resize back with a fault.
+    let smaller = server
+        .base
+        .as_ref()
+        .is_some_and(|base| boot::disk_bytes(flavor, base) < boot::disk_bytes(&server.flavor, base));
+    if smaller {
+        return Err(cannot("Unable to resize disk down."));
+    }
+    Ok(())
+}
+
+/// The quota must have room for what the new flavor is more.
+fn allow(tx: &mut Tx, region: Option<&str>, project: &ProjectId, from: &Flavor, to: &Flavor) -> Result<()> {
+    let (old, new) = (of_flavor(0, from), of_flavor(0, to));
+    let more = Usage { instances: 0, cores: (new.cores - old.cores).max(0), ram: (new.ram - old.ram).max(0) };
+    if more == Usage::default() { Ok(()) } else { allowance(tx, region, project, more) }
+}
+
+without_value!(ConfirmResize, "confirmResize");
+without_value!(RevertResize, "revertResize");
+
+/// Action `confirmResize`.
+async fn confirm(call: Call<ConfirmResize>) -> Result<Empty> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
+    let asker = Asker::of(&call)?;
+    let overrides_lock = call.cx.may("context_is_admin");
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        may(Action::ConfirmResize, id, server.situation(), overrides_lock)?;
+        resize_server::confirm(tx, &server, asker.now)?;
+        asker.note(tx, &server, Action::ConfirmResize.recorded_as())?;
+        asker.did(tx, &server, "compute_confirm_resize")
+    };
+    call.cx.state.db.write(write).await?;
+    Ok(Empty::no_content())
+}
+
+/// Action `revertResize`.
+async fn revert(call: Call<RevertResize>) -> Result<Empty> {
+    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
+    let asker = Asker::of(&call)?;
+    let overrides_lock = call.cx.may("context_is_admin");
+    let region = call.cx.state.limits_region();
+    let write = move |tx: &mut Tx| {
+        let server = servers::get(tx, &reach, id)?;
+        may(Action::RevertResize, id, server.situation(), overrides_lock)?;
+        let from = server.aside.resized.as_ref();
+        let from = from.ok_or_else(|| Error::bad_request("Instance has not been resized."))?;
+        allow(tx, region.as_deref(), &server.project_id, &server.flavor, &from.flavor)?;
+        server_moves::set_status(tx, from.migration, "reverting", asker.now)?;
+        servers::update(tx, id, Change::new().task(Some(Task::ResizeReverting)), asker.now)?;
+        asker.note(tx, &server, Action::RevertResize.recorded_as())?;
+        asker.start::<ResizeServer>(tx, id, &Step::Revert)
+    };
+    call.cx.state.db.write(write).await?;
+    call.cx.state.runner.wake();
+    Ok(Empty::accepted())
+}
