@@ -131,7 +131,7 @@ impl ImageServer {
         let (begun, now) = (place.clone(), cx.clock.now());
         cx.db.write(move |tx| server_images::begin(tx, id, &begun, now)).await?;
         let copied = cx.hosts.get(machine::on(server)?)?.disks.open_copy(server.id).await?;
-        let wish = Wish { size: Some(copied.size), at_most: None, head: HEAD_BYTES, tail: TAIL_BYTES };
+        let wish = Wish { size: Some(copied.size), head: HEAD_BYTES, tail: TAIL_BYTES, ..Wish::default() };
         let mut virtual_size = None;
         let judge = |stored: &Stored| {
             virtual_size = inspect(&image, &stored.head, &stored.tail, stored.size)?;

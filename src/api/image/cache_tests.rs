@@ -3,7 +3,7 @@
 use super::tests::{active, create, text};
 use crate::api::State;
 use crate::api::testing::{Client, Cloud};
-use crate::disks::{BaseImage, Disks, RootDisk};
+use crate::disks::{BaseImage, Disks, Part, RootDisk};
 use crate::hypervisor::{DiskFormat, Epoch};
 use crate::ids::ServerId;
 use crate::tasks::cache_image::CacheImage;
@@ -75,7 +75,9 @@ async fn clearing_takes_what_the_header_names_and_leaves_what_a_machine_needs() 
         queue(&admin, id).await;
     }
     cloud.work().await;
-    let root = RootDisk { server: ServerId::random(), epoch: Epoch(1), base: base(b"used"), virtual_size: 1 << 20 };
+    let part = Part::Root { layer: 0 };
+    let root =
+        RootDisk { server: ServerId::random(), epoch: Epoch(1), part, base: base(b"used"), virtual_size: 1 << 20 };
     cloud.disks.make_root(&root).await.unwrap();
     queue(&admin, &wait).await;
     let clear = async |target: &str| {
