@@ -1,6 +1,10 @@
 //! `api-specs/` says what the program serves, and all of it; `etc/policy.yaml` says who may.
 
+use crate::in_process::Cloud;
+use gapura::api;
 use gapura::cloud::policy_rules;
+use gapura::http::microversion::Microversion;
+use gapura::http::table::Access;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -57,6 +61,43 @@ fn every_operation_says_who_may_call_it_and_where_its_parameters_are() {
                 let in_path = named.iter().filter(|parameter| parameter["in"] == "path").count();
                 let is_action = operation["x-openstack"].get("actions").is_some();
                 assert!(is_action || in_path == path.matches('{').count(), "{name}: {method} {path}");
+            }
+        }
+    }
+}
+
+/// What a document says of a row: the operation of its path and method, of its action, or of its versions.
+fn described<'d>(document: &'d Value, row: &api::Row, first: Option<&str>) -> Option<&'d Value> {
+    let path = if row.path.is_empty() { "/" } else { row.path };
+    let operation = &document["paths"][path][row.method.as_str().to_lowercase()];
+    if let Some(action) = row.action {
+        return operation["x-openstack"]["actions"].as_array()?.iter().find(|one| one["action"] == action);
+    }
+    let others = operation["x-openstack"]["others"].as_array().into_iter().flatten();
+    std::iter::once(operation).chain(others).find(|one| one["x-openstack"]["min-ver"].as_str() == first)
+}
+
+#[tokio::test]
+async fn every_service_answers_its_document_which_says_of_each_row_who_may_and_at_which_versions() {
+    let cloud = Cloud::new().await;
+    let written = gapura::spec::documents();
+    for (service, rows) in api::table() {
+        let Some((_, file)) = api::openapi::DOCUMENTS.iter().find(|(name, _)| *name == service.name) else { continue };
+        let reply = cloud.stranger().get(&format!("/{}/openapi.json", service.name)).await;
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
+        let (_, text) = written.iter().find(|(name, _)| name == file).unwrap();
+        assert_eq!(&reply.text(), text, "{file} is what is served");
+        let document = reply.json();
+        for row in rows.iter().filter(|row| row.is_built) {
+            let version = |number: u16| service.axis.map(|axis| axis.display(Microversion(number)).to_string());
+            let first = if row.lifetime.since > 0 { version(row.lifetime.since) } else { None };
+            let last = row.lifetime.until.and_then(|until| version(until - 1));
+            let said = described(&document, row, first.as_deref());
+            let said = &said.unwrap_or_else(|| panic!("{} {} is not in {file}", row.method, row.path))["x-openstack"];
+            assert_eq!(said["min-ver"].as_str(), first.as_deref(), "{} {}", row.method, row.path);
+            assert_eq!(said["max-ver"].as_str(), last.as_deref(), "{} {}", row.method, row.path);
+            if let Access::Rule(rule) = row.access {
+                assert_eq!(said["policy"], rule, "{} {}", row.method, row.path);
             }
         }
     }

@@ -5,32 +5,14 @@
 
 pub mod policy;
 
-use crate::api;
+use crate::api::openapi;
 use crate::error::{Error, Result};
-use crate::http::openapi;
 use std::path::Path;
-
-/// The services that are OpenStack's, each with its document's name.
-const DOCUMENTS: &[(&str, &str)] = &[
-    ("identity", "identity-v3.json"),
-    ("image", "image-v2.json"),
-    ("compute", "compute-v2.1.json"),
-    ("network", "network-v2.0.json"),
-];
 
 /// File names with their text.
 pub fn documents() -> Vec<(&'static str, String)> {
-    let table = api::table();
-    let served = |name: &str| table.iter().find(|(service, _)| service.name == name);
-    DOCUMENTS
-        .iter()
-        .filter_map(|(name, file)| {
-            let (service, rows) = served(name)?;
-            let document = openapi::document(service, rows.iter());
-            let text = serde_json::to_string_pretty(&document).expect("documents have text keys");
-            Some((*file, text + "\n"))
-        })
-        .collect()
+    let file = |name: &str| openapi::DOCUMENTS.iter().find(|(service, _)| *service == name).map(|(_, file)| *file);
+    openapi::documents().into_iter().filter_map(|(name, text)| Some((file(name)?, text))).collect()
 }
 
 /// Writes every document into a folder; answers the names.

@@ -11,6 +11,7 @@ mod gate;
 pub mod identity;
 pub mod image;
 pub mod network;
+pub mod openapi;
 mod root;
 mod state;
 #[cfg(test)]
@@ -36,7 +37,7 @@ pub type Row = TableRow<Context>;
 /// Every service with its rows.
 pub fn table() -> Vec<(&'static Service, Vec<Row>)> {
     vec![
-        (&root::SERVICE, root::rows()),
+        (&root::SERVICE, [root::rows(), openapi::rows()].concat()),
         (&identity::SERVICE, identity::rows()),
         (&image::SERVICE, image::rows()),
         (&network::SERVICE, network::rows()),

@@ -23,7 +23,12 @@ pub fn document<'r, X: 'r>(service: &Service, rows: impl Iterator<Item = &'r Row
             (Some(_), None) => {
                 operations[&method] = json!({"x-openstack": {"actions": [action(service, row)]}});
             }
-            (None, _) => operations[&method] = operation(service, row),
+            // Another operation at other versions, where the path and method are the same.
+            (None, Some(existing)) => match existing["x-openstack"]["others"].as_array_mut() {
+                Some(others) => others.push(operation(service, row)),
+                None => existing["x-openstack"]["others"] = json!([operation(service, row)]),
+            },
+            (None, None) => operations[&method] = operation(service, row),
         }
     }
     paths.sort_keys();
