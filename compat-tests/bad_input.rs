@@ -158,8 +158,9 @@ async fn ids_that_name_nothing_are_not_found_whatever_they_look_like() {
             let path: Vec<&str> = row.path.split('/').map(|it| if it.starts_with('{') { id } else { it }).collect();
             let reply = admin.get(&format!("{}{}", service.prefix, path.join("/"))).await;
             // Quotas and defaults of a project are known by rule, whether or not the project is.
-            let is_by_rule =
-                ["quotas", "quota-sets", "limits", "os-simple-tenant-usage"].iter().any(|it| row.path.contains(it));
+            let is_by_rule = ["quotas", "quota-sets", "quota-class-sets", "limits", "os-simple-tenant-usage"]
+                .iter()
+                .any(|it| row.path.contains(it));
             // Where caches are hosts' own there are no other nodes to ask, whatever the image: upstream's conflict.
             let is_conflict = row.path.contains("cache/nodes") && reply.status == 409;
             // 403: an owner's own, not even an administrator's; 501: not built, and it says so.

@@ -14,6 +14,10 @@ impl Timestamp {
         Self(self.0 + seconds * 1_000_000)
     }
 
+    pub const fn plus_microseconds(self, microseconds: i64) -> Self {
+        Self(self.0 + microseconds)
+    }
+
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }

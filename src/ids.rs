@@ -86,6 +86,7 @@ uuid_ids! {
     /// The bytes of an image in a store. Never derived from the bytes.
     BlobId;
     TaskId;
+    ServerGroupId;
 }
 
 text_ids! {

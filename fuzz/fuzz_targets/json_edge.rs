@@ -32,6 +32,7 @@ const NOVA: Axis = Axis {
     major: 2,
     min: Microversion(1),
     max: Microversion(96),
+    strict_queries: Microversion::ANY,
 };
 
 fuzz_target!(|bytes: &[u8]| {

@@ -56,6 +56,15 @@ impl Context {
         self.state.policy.reach(rule, &self.credentials)
     }
 
+    /// The same caller as another service's rule lets them reach: for what one service asks of another on their behalf.
+    ///
+    /// # Errors
+    /// `Forbidden`, naming the rule.
+    pub fn reaching(&self, rule: &str) -> Result<Self> {
+        let reach = self.reach_of(rule).ok_or_else(|| forbidden(rule))?;
+        Ok(Self { reach, ..self.clone() })
+    }
+
     /// Refuses unless the row's own rule holds for this very target.
     ///
     /// # Errors

@@ -2,12 +2,15 @@
 
 pub mod access_rules;
 pub mod address;
+pub mod aggregate;
+pub mod audit_period;
 pub mod boot;
 pub mod compliance;
 pub mod config_drive;
 pub mod domain_config;
 pub mod effective;
 pub mod endpoint_url;
+pub mod extra_specs;
 pub mod flavor;
 pub mod identity;
 pub mod image;
@@ -22,6 +25,7 @@ pub mod policy;
 pub mod policy_rules;
 pub mod quota;
 pub mod server;
+pub mod server_group;
 pub mod ssh_key;
 pub mod token;
 pub mod totp;

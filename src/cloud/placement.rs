@@ -3,6 +3,7 @@
 //! Pure, so that the transaction that stores the claim decides on the very rows it read: two servers that race for the
 //! last gigabyte can't both get it.
 
+use super::server_group::Affinity;
 use crate::error::{Error, Result};
 use crate::ids::HostId;
 
@@ -33,6 +34,20 @@ pub struct Wish {
     pub host: Option<String>,
 }
 
+/// As [`pick`], for a server whose group wants it near the others, or apart. A soft policy is a wish: it gives way where no
+/// host that suits it has room.
+///
+/// # Errors
+/// As [`pick`].
+pub fn pick_near(candidates: &[Candidate], demand: Demand, wish: &Wish, affinity: Option<&Affinity>) -> Result<HostId> {
+    let Some(affinity) = affinity else { return pick(candidates, demand, wish) };
+    let suiting: Vec<Candidate> = candidates.iter().filter(|host| affinity.suits(host.id)).cloned().collect();
+    match pick(&suiting, demand, wish) {
+        Err(_) if affinity.policy.is_soft() => pick(candidates, demand, wish),
+        picked => picked,
+    }
+}
+
 /// # Errors
 /// `Conflict` with Nova's "No valid host was found." and why.
 pub fn pick(candidates: &[Candidate], demand: Demand, wish: &Wish) -> Result<HostId> {
@@ -58,6 +73,7 @@ fn no_valid_host(reason: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::server_group::Policy;
     use super::*;
 
     const SMALL: Demand = Demand { vcpus: 1, memory_mib: 512, disk_gib: 1 };
@@ -90,6 +106,20 @@ mod tests {
         let name = Wish { zone: None, host: Some("a".into()) };
         assert_eq!(pick(&hosts, SMALL, &name).unwrap(), hosts[0].id);
         assert!(pick(&hosts, SMALL, &Wish { zone: Some("three".into()), host: None }).is_err());
+    }
+
+    #[test]
+    fn a_group_keeps_its_servers_together_or_apart_and_a_soft_one_as_far_as_there_is_room() {
+        let hosts = [host("a", "nova", 1024), host("b", "nova", 4096)];
+        let at = |policy, host: &Candidate| Affinity { policy, max_per_host: None, hosts: vec![host.id] };
+        let pick = |hosts: &[Candidate], affinity: &Affinity| pick_near(hosts, SMALL, &Wish::default(), Some(affinity));
+        assert_eq!(pick(&hosts, &at(Policy::Affinity, &hosts[0])).unwrap(), hosts[0].id);
+        assert_eq!(pick(&hosts, &at(Policy::AntiAffinity, &hosts[1])).unwrap(), hosts[0].id);
+        let only = &hosts[..1];
+        assert!(pick(only, &at(Policy::AntiAffinity, &hosts[0])).is_err());
+        assert!(pick(only, &at(Policy::Affinity, &hosts[1])).is_err());
+        assert_eq!(pick(only, &at(Policy::SoftAntiAffinity, &hosts[0])).unwrap(), hosts[0].id);
+        assert_eq!(pick(&hosts, &at(Policy::SoftAffinity, &hosts[0])).unwrap(), hosts[0].id);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// Not limited.
 pub const UNLIMITED: i64 = -1;
 
-/// Name, default, and whether it is a limit that is only shown for older clients (what it limited, another service has).
+/// What a limit is on, and how much it is where nobody says otherwise.
 #[derive(Debug, Clone, Copy)]
 pub struct Resource {
     pub name: &'static str,
@@ -30,6 +30,11 @@ pub const RESOURCES: &[Resource] = &[
     Resource { name: "key_pairs", default: 100 },
     Resource { name: "server_groups", default: 10 },
     Resource { name: "server_group_members", default: 10 },
+    // Networks' own, which another service has: kept and shown to older clients as Nova keeps them, and limiting nothing.
+    Resource { name: "fixed_ips", default: UNLIMITED },
+    Resource { name: "floating_ips", default: UNLIMITED },
+    Resource { name: "security_groups", default: UNLIMITED },
+    Resource { name: "security_group_rules", default: UNLIMITED },
 ];
 
 const SERVERS: &str = "servers";
@@ -158,6 +163,25 @@ fn over(limits: &Limits, used: Usage, more: Usage) -> Vec<&'static str> {
         .collect()
 }
 
+/// May this limit be set? `least` is what is used or given away already, `most` what may be given.
+///
+/// # Errors
+/// `BadRequest`, in upstream's words.
+pub fn check_settable(name: &str, limit: i64, least: i64, most: i64) -> Result<()> {
+    let size = |limit: i64| if limit == UNLIMITED { i64::MAX } else { limit };
+    if size(limit) < size(least) {
+        return Err(Error::bad_request(format!(
+            "Quota limit {limit} for {name} must be greater than or equal to already used and reserved {least}."
+        )));
+    }
+    if size(limit) > size(most) {
+        return Err(Error::bad_request(format!(
+            "Quota limit {limit} for {name} must be less than or equal to {most}."
+        )));
+    }
+    Ok(())
+}
+
 /// # Errors
 /// `OverQuota` when so many metadata items are more than allowed.
 pub fn check_metadata(limits: &Limits, items: usize) -> Result<()> {
@@ -190,6 +214,20 @@ mod tests {
         let used = Usage { instances: 1, cores: 1, ram: 512 };
         assert_eq!(admit(&limits, used, TINY, 1, 10).unwrap(), 3);
         assert!(admit(&limits, used, TINY, 4, 10).is_err());
+    }
+
+    #[test]
+    fn a_limit_is_not_set_below_what_is_used_nor_above_what_may_be_given() {
+        assert!(check_settable("cores", 5, 5, UNLIMITED).is_ok());
+        assert!(check_settable("cores", UNLIMITED, 5, UNLIMITED).is_ok());
+        assert_eq!(
+            check_settable("cores", 4, 5, UNLIMITED).unwrap_err().to_string(),
+            "Quota limit 4 for cores must be greater than or equal to already used and reserved 5."
+        );
+        assert_eq!(
+            check_settable("cores", UNLIMITED, 0, 20).unwrap_err().to_string(),
+            "Quota limit -1 for cores must be less than or equal to 20."
+        );
     }
 
     #[test]

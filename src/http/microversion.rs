@@ -14,6 +14,8 @@ pub struct Microversion(pub u16);
 impl Microversion {
     /// Newer than all: what a service without microversions speaks.
     pub const ANY: Self = Self(u16::MAX);
+    /// Before all: since when what was always there is.
+    pub const FIRST: Self = Self(0);
 }
 
 /// From which version (inclusive) until which (exclusive) something exists.
@@ -50,6 +52,8 @@ pub struct Axis {
     pub major: u16,
     pub min: Microversion,
     pub max: Microversion,
+    /// From here on, a query parameter that a row does not name is a bad request; some rows refuse it earlier.
+    pub strict_queries: Microversion,
 }
 
 const OPENSTACK_API_VERSION: HeaderName = HeaderName::from_static("openstack-api-version");
@@ -133,6 +137,7 @@ mod tests {
         major: 2,
         min: Microversion(1),
         max: Microversion(96),
+        strict_queries: Microversion::ANY,
     };
 
     fn asked(pairs: &[(&'static str, &'static str)]) -> Result<Microversion> {

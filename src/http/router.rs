@@ -7,6 +7,7 @@
 //! The caller is known before a byte of the body is read, so that strangers can't make the process buffer anything.
 
 use super::call::{BodyStream, Head, JSON_LIMIT, Params};
+use super::json::python_repr;
 use super::microversion::Microversion;
 use super::query::Query;
 use super::reply::RawReply;
@@ -219,8 +220,28 @@ impl<G: Gate> Router<G> {
             (*first, IncomingBody::Stream(request.body))
         };
         let cx = self.gate.admit(caller, row.access, &head).await?;
+        refuse_unknown_queries(row, &head)?;
         (row.handler)(Incoming { cx, head, body }).await
     }
+}
+
+/// Where an API has become strict, in jsonschema's sentence.
+fn refuse_unknown_queries<X>(row: &Row<X>, head: &Head) -> Result<()> {
+    let is_strict = head.service.axis.is_some_and(|axis| head.version >= axis.strict_queries);
+    if !is_strict || head.method != Method::GET || row.access == Access::Public {
+        return Ok(());
+    }
+    let unknown: Vec<String> = head
+        .query
+        .iter()
+        .filter(|(name, _)| !row.query.contains(name))
+        .map(|(name, _)| python_repr(&serde_json::Value::String(name.to_owned())))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let verb = if unknown.len() == 1 { "was" } else { "were" };
+    Err(Error::bad_request(format!("Additional properties are not allowed ({} {verb} unexpected)", unknown.join(", "))))
 }
 
 fn fault(service: &Service, error: &Error, request_id: &str) -> RawReply {

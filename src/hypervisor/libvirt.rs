@@ -297,6 +297,15 @@ impl Hypervisor for Libvirt {
         self.connection.call("asking a host what it is", move |connect| facts(connect, accelerator)).await
     }
 
+    /// libvirt does not know it, and its daemon is on this machine.
+    async fn uptime(&self) -> Result<Option<String>> {
+        let said = tokio::process::Command::new("uptime").env("LC_ALL", "C").output().await;
+        Ok(said
+            .ok()
+            .filter(|said| said.status.success())
+            .map(|said| String::from_utf8_lossy(&said.stdout).into_owned()))
+    }
+
     async fn list(&self) -> Result<Vec<Machine>> {
         let cloud = self.cloud.clone();
         self.connection

@@ -232,6 +232,11 @@ pub trait Hypervisor: Send + Sync {
     /// What the host is and has.
     async fn facts(&self) -> Result<HostFacts>;
 
+    /// How long the host runs and how busy it is, as `uptime` words it; `None`: it can't say.
+    async fn uptime(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Every machine of ours, running or not, in one call. Machines made by other hands are not listed.
     async fn list(&self) -> Result<Vec<Machine>>;
 

@@ -357,6 +357,12 @@ impl Hypervisor for Simulated {
         self.ask(Call::Facts, None, |_| self.facts.clone())
     }
 
+    async fn uptime(&self) -> Result<Option<String>> {
+        self.ask(Call::Facts, None, |_| {
+            Some(" 00:00:00 up 1 day,  0:00,  0 users,  load average: 0.00, 0.00, 0.00".to_owned())
+        })
+    }
+
     async fn list(&self) -> Result<Vec<Machine>> {
         self.ask(Call::List, None, |state| state.machines.iter().map(|(id, machine)| machine.seen(*id)).collect())
     }

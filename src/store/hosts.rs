@@ -6,6 +6,7 @@ use crate::cloud::placement::{Candidate, Demand};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ServerId};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A host as rows keep it, with what is claimed of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,8 +90,9 @@ pub fn get(tx: &mut Tx, id: HostId) -> Result<HostRow> {
 /// Makes the host known, unless it is.
 pub fn ensure(tx: &mut Tx, id: HostId, name: &str, zone: &str, now: Timestamp) -> Result<()> {
     tx.execute(
-        "INSERT INTO hosts (id, name, zone, facts, vcpus, memory_mib, disk_gib, enabled, forced_down, created_at, updated_at)
-         VALUES (?1, ?2, ?3, '{}', 0, 0, 0, 1, 0, ?4, ?4) ON CONFLICT DO NOTHING",
+        "INSERT INTO hosts (id, name, zone, own_zone, facts, vcpus, memory_mib, disk_gib, enabled, forced_down, created_at,
+                            updated_at)
+         VALUES (?1, ?2, ?3, ?3, '{}', 0, 0, 0, 1, 0, ?4, ?4) ON CONFLICT DO NOTHING",
         args![id, name, zone, now],
     )?;
     Ok(())
@@ -188,4 +190,26 @@ pub fn named(tx: &mut Tx, name: &str) -> Result<HostRow> {
     let row = tx.query_one(&sql, args![name])?;
     row.ok_or_else(|| Error::not_found(Kind::Part, format!("Compute host {name} could not be found.")))
         .and_then(from_row)
+}
+
+/// Servers on each host that are not deleted, counted.
+pub fn populations(tx: &mut Tx) -> Result<BTreeMap<HostId, i64>> {
+    let sql = "SELECT host_id, COUNT(*) FROM servers WHERE host_id IS NOT NULL AND deleted_at IS NULL GROUP BY host_id";
+    tx.query(sql, args![])?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+}
+
+/// Forgets a host that runs nothing: its row, and the aggregates it is in.
+pub fn delete(tx: &mut Tx, id: HostId) -> Result<()> {
+    tx.execute("DELETE FROM aggregate_hosts WHERE host_id = ?1", args![id])?;
+    tx.execute("UPDATE servers SET host_id = NULL WHERE host_id = ?1 AND deleted_at IS NOT NULL", args![id])?;
+    tx.execute("DELETE FROM hosts WHERE id = ?1", args![id])?;
+    Ok(())
+}
+
+/// Is anything on the host, or on its way there?
+pub fn is_used(tx: &mut Tx, id: HostId) -> Result<bool> {
+    let sql = "SELECT 1 FROM hosts h WHERE h.id = ?1
+                  AND (EXISTS (SELECT 1 FROM servers s WHERE s.host_id = h.id AND s.deleted_at IS NULL)
+                       OR EXISTS (SELECT 1 FROM claims c WHERE c.host_id = h.id))";
+    Ok(tx.query_one(sql, args![id])?.is_some())
 }

@@ -69,6 +69,7 @@ pub mod users;
 mod value;
 mod workers;
 
+pub mod aggregates;
 pub mod allocations;
 pub mod blobs;
 pub mod boot_images;
@@ -90,6 +91,7 @@ pub mod network_quotas;
 pub mod networks;
 pub mod ports;
 pub mod quotas;
+pub mod server_groups;
 pub mod server_images;
 pub mod server_moves;
 pub mod server_ports;

@@ -1,17 +1,56 @@
 //! Limits of projects, and what counts against them.
 
-use super::{Json, Tx, args};
+use super::{Json, Tx, Value, args};
 use crate::cloud::flavor::Flavor;
-use crate::cloud::quota::{Limits, UNIFIED, Usage};
+use crate::cloud::quota::{self, Limits, UNIFIED, Usage};
 use crate::error::Result;
-use crate::ids::ProjectId;
+use crate::ids::{ProjectId, UserId};
 use std::collections::BTreeMap;
+
+/// The class whose limits are everybody's.
+pub const DEFAULT_CLASS: &str = "default";
+
+fn pairs(tx: &mut Tx, sql: &str, args: &[Value]) -> Result<Vec<(String, i64)>> {
+    tx.query(sql, args)?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+}
+
+/// What a class says, where it says anything.
+pub fn of_class(tx: &mut Tx, class: &str) -> Result<Vec<(String, i64)>> {
+    pairs(tx, "SELECT resource, maximum FROM quota_classes WHERE class = ?1", args![class])
+}
+
+pub fn set_class(tx: &mut Tx, class: &str, resource: &str, maximum: i64) -> Result<()> {
+    tx.execute(
+        "INSERT INTO quota_classes (class, resource, maximum) VALUES (?1, ?2, ?3)
+         ON CONFLICT (class, resource) DO UPDATE SET maximum = ?3",
+        args![class, resource, maximum],
+    )?;
+    Ok(())
+}
+
+/// What a project may hold that was given no limits of its own.
+pub fn defaults(tx: &mut Tx) -> Result<Limits> {
+    Ok(Limits::with(of_class(tx, DEFAULT_CLASS)?))
+}
 
 /// What a project may hold: the defaults and what an operator set.
 pub fn limits(tx: &mut Tx, project: &ProjectId) -> Result<Limits> {
-    let rows = tx.query("SELECT resource, maximum FROM quotas WHERE project_id = ?1", args![project])?;
-    let overrides = rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<_>>>()?;
-    Ok(Limits::with(overrides))
+    let class = of_class(tx, DEFAULT_CLASS)?;
+    let own = pairs(tx, "SELECT resource, maximum FROM quotas WHERE project_id = ?1", args![project])?;
+    Ok(Limits::with(class.into_iter().chain(own)))
+}
+
+/// What a user may hold within a project, where an operator said.
+pub fn of_user(tx: &mut Tx, project: &ProjectId, user: &UserId) -> Result<Vec<(String, i64)>> {
+    let sql = "SELECT resource, maximum FROM user_quotas WHERE project_id = ?1 AND user_id = ?2";
+    pairs(tx, sql, args![project, user])
+}
+
+/// What all users of a project were given of each resource, together.
+pub fn given_to_users(tx: &mut Tx, project: &ProjectId) -> Result<BTreeMap<String, i64>> {
+    let sql = "SELECT resource, CAST(SUM(maximum) AS BIGINT) FROM user_quotas WHERE project_id = ?1 AND maximum >= 0
+                GROUP BY resource";
+    Ok(pairs(tx, sql, args![project])?.into_iter().collect())
 }
 
 /// What a project may hold where `region` names the region whose registered limits of identity hold, and what
@@ -36,9 +75,25 @@ pub fn set(tx: &mut Tx, project: &ProjectId, resource: &str, maximum: i64) -> Re
     Ok(())
 }
 
-/// Back to the defaults.
+pub fn set_user(tx: &mut Tx, project: &ProjectId, user: &UserId, resource: &str, maximum: i64) -> Result<()> {
+    tx.execute(
+        "INSERT INTO user_quotas (project_id, user_id, resource, maximum) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (project_id, user_id, resource) DO UPDATE SET maximum = ?4",
+        args![project, user, resource, maximum],
+    )?;
+    Ok(())
+}
+
+/// Back to the defaults, the users of the project too.
 pub fn reset(tx: &mut Tx, project: &ProjectId) -> Result<()> {
     tx.execute("DELETE FROM quotas WHERE project_id = ?1", args![project])?;
+    tx.execute("DELETE FROM user_quotas WHERE project_id = ?1", args![project])?;
+    Ok(())
+}
+
+/// Back to what the project may hold.
+pub fn reset_user(tx: &mut Tx, project: &ProjectId, user: &UserId) -> Result<()> {
+    tx.execute("DELETE FROM user_quotas WHERE project_id = ?1 AND user_id = ?2", args![project, user])?;
     Ok(())
 }
 
@@ -46,14 +101,61 @@ pub fn reset(tx: &mut Tx, project: &ProjectId) -> Result<()> {
 pub fn usage(tx: &mut Tx, project: &ProjectId) -> Result<Usage> {
     // What is deleted but not yet for good holds nothing; to restore it asks again.
     let sql = "SELECT flavor FROM servers WHERE project_id = ?1 AND deleted_at IS NULL AND state <> 'soft-delete'";
+    summed(tx, sql, args![project])
+}
+
+/// What those of one user hold of it.
+pub fn usage_of_user(tx: &mut Tx, project: &ProjectId, user: &UserId) -> Result<Usage> {
+    let sql = "SELECT flavor FROM servers
+                WHERE project_id = ?1 AND user_id = ?2 AND deleted_at IS NULL AND state <> 'soft-delete'";
+    summed(tx, sql, args![project, user])
+}
+
+fn summed(tx: &mut Tx, sql: &str, args: &[Value]) -> Result<Usage> {
     let mut usage = Usage::default();
-    for mut row in tx.query(sql, args![project])? {
+    for mut row in tx.query(sql, args)? {
         let Json(flavor): Json<Flavor> = row.next()?;
         usage.instances += 1;
         usage.cores += i64::from(flavor.vcpus);
         usage.ram += i64::try_from(flavor.ram_mib).unwrap_or(i64::MAX);
     }
     Ok(usage)
+}
+
+/// How many servers like this one, from `min` to `max`, may be added: as many as the project's limits and the user's own
+/// within it leave room for. Asked in the transaction that adds them.
+///
+/// # Errors
+/// `OverQuota` when not even `min`, naming what is in the way.
+pub fn room(tx: &mut Tx, wanted: &Wanted<'_>) -> Result<i64> {
+    let Wanted { region, project, user, each, min, max } = *wanted;
+    let limits = limits_in(tx, region, project)?;
+    let used = usage(tx, project)?;
+    if region.is_some() {
+        return quota::admit_unified(project, &limits, used, each, min, max);
+    }
+    let count = quota::admit(&limits, used, each, min, max)?;
+    let own = of_user(tx, project, user)?;
+    if own.is_empty() {
+        return Ok(count);
+    }
+    // What nobody limited for this user is the project's to limit, which has been asked.
+    let own = Limits(own.into_iter().collect());
+    let used = usage_of_user(tx, project, user)?;
+    quota::admit(&own, used, each, min, count)
+}
+
+/// Servers that somebody wants to add.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'w> {
+    /// The region whose limits of identity hold in place of quotas.
+    pub region: Option<&'w str>,
+    pub project: &'w ProjectId,
+    pub user: &'w UserId,
+    /// What one of them takes.
+    pub each: Usage,
+    pub min: i64,
+    pub max: i64,
 }
 
 /// Is there such a project? Quota sets of unknown ones are refused.

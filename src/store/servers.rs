@@ -13,7 +13,7 @@ use crate::cloud::server::{Situation, State, Task};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ImageId, ProjectId, ServerId, UserId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Text to text, as metadata, hints and image properties are.
 pub type Texts = BTreeMap<String, String>;
@@ -308,6 +308,11 @@ impl Change {
         self.with("name", name)
     }
 
+    /// The zone that it is bound to; `None`: any.
+    pub fn pinned_zone(self, zone: Option<&str>) -> Self {
+        self.with("availability_zone", zone)
+    }
+
     pub fn hostname(self, hostname: &str) -> Self {
         self.with("hostname", hostname)
     }
@@ -371,10 +376,9 @@ impl Change {
 }
 
 pub fn update(tx: &mut Tx, id: ServerId, change: Change, now: Timestamp) -> Result<()> {
-    let columns: Vec<String> =
-        change.set.iter().enumerate().map(|(i, (column, _))| format!("{column} = ?{}", i + 3)).collect();
-    let sql =
-        format!("UPDATE servers SET updated_at = ?2, {} WHERE id = ?1 AND deleted_at IS NULL", columns.join(", "));
+    let columns: String =
+        change.set.iter().enumerate().map(|(i, (column, _))| format!(", {column} = ?{}", i + 3)).collect();
+    let sql = format!("UPDATE servers SET updated_at = ?2{columns} WHERE id = ?1 AND deleted_at IS NULL");
     let mut values = vec![Value::from(id), Value::from(now)];
     values.extend(change.set.into_iter().map(|(_, value)| value));
     tx.execute(&sql, &values)?;
@@ -393,6 +397,22 @@ pub fn tags(tx: &mut Tx, id: ServerId) -> Result<Vec<String>> {
         .into_iter()
         .map(|mut row| row.next())
         .collect()
+}
+
+/// Those of several servers.
+pub fn tags_of(tx: &mut Tx, ids: &[ServerId]) -> Result<HashMap<ServerId, Vec<String>>> {
+    let mut found: HashMap<ServerId, Vec<String>> = HashMap::new();
+    // Engines bound the number of parameters.
+    for some in ids.chunks(500) {
+        let numbers: Vec<String> = (1..=some.len()).map(|n| format!("?{n}")).collect();
+        let sql =
+            format!("SELECT server_id, tag FROM server_tags WHERE server_id IN ({}) ORDER BY tag", numbers.join(", "));
+        let arguments: Vec<Value> = some.iter().map(Value::from).collect();
+        for mut row in tx.query(&sql, &arguments)? {
+            found.entry(row.next()?).or_default().push(row.next()?);
+        }
+    }
+    Ok(found)
 }
 
 /// Adds a tag; `false` when it was there.
@@ -435,4 +455,20 @@ pub fn waiting(tx: &mut Tx, state: State) -> Result<Vec<Server>> {
           ORDER BY s.created_at, s.id"
     );
     tx.query(&sql, args![state.word()])?.into_iter().map(from_row).collect()
+}
+
+/// Where each of these servers is, as far as they are there: on a host, or on none yet.
+pub fn places(tx: &mut Tx, ids: &[ServerId]) -> Result<HashMap<ServerId, Option<HostId>>> {
+    let mut found = HashMap::new();
+    // Engines bound the number of parameters.
+    for some in ids.chunks(500) {
+        let numbers: Vec<String> = (1..=some.len()).map(|n| format!("?{n}")).collect();
+        let sql =
+            format!("SELECT id, host_id FROM servers WHERE deleted_at IS NULL AND id IN ({})", numbers.join(", "));
+        let arguments: Vec<Value> = some.iter().map(Value::from).collect();
+        for mut row in tx.query(&sql, &arguments)? {
+            found.insert(row.next()?, row.next()?);
+        }
+    }
+    Ok(found)
 }

@@ -241,7 +241,7 @@ macro_rules! uuid_values {
         }
     )*};
 }
-uuid_values!(ServerId, ImageId, NetworkId, SubnetId, PortId, HostId, BlobId, TaskId);
+uuid_values!(ServerId, ImageId, NetworkId, SubnetId, PortId, HostId, BlobId, TaskId, ServerGroupId);
 
 macro_rules! text_values {
     ($($id:ident),*) => {$(

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault, Server};
-use crate::store::{hosts, server_ports};
+use crate::store::{hosts, server_groups, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +138,8 @@ async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
             let server = servers::get(tx, &Reach::Cloud, id)?;
             let known = hosts::list(tx)?;
             let candidates: Vec<_> = known.iter().map(|host| host.candidate(now)).collect();
-            let host = match placement::pick(&candidates, demand(&server), &wish) {
+            let affinity = server_groups::affinity(tx, id)?;
+            let host = match placement::pick_near(&candidates, demand(&server), &wish, affinity.as_ref()) {
                 Ok(host) => host,
                 // A cloud that has just started has not heard its hosts yet: that is no verdict on them.
                 Err(why) if known.iter().any(|host| host.enabled && !host.forced_down && !host.is_up(now)) => {

@@ -21,6 +21,16 @@ pub struct Host {
     pub fabric: Arc<dyn Fabric>,
 }
 
+impl Host {
+    /// How long it runs and how busy it is, as its own `uptime` words it; `None` where nothing says so.
+    ///
+    /// # Errors
+    /// `Unavailable` while the host is away.
+    pub async fn uptime(&self) -> Result<Option<String>> {
+        self.hypervisor.uptime().await
+    }
+}
+
 /// The hosts this process can give orders to.
 #[derive(Clone, Default)]
 pub struct Hosts(Arc<HashMap<HostId, Host>>);

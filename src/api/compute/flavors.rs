@@ -1,8 +1,9 @@
 //! Flavors: sizes of servers, their extra specs, and who may use those that are not public.
 
 use super::common::{LARGEST_PAGE, Link, Name, check_query, cut, links, next_link, page, truth};
-use super::versions;
+use super::{server_list, versions};
 use crate::api::{Call, Row};
+use crate::cloud::extra_specs;
 use crate::cloud::flavor::{Flavor, check_spec_name};
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{Between, FlexibleBool, Invalid, Maybe, Parse, Path, Text, python_repr};
@@ -15,7 +16,8 @@ use crate::store::servers::Texts;
 use crate::versioned;
 use serde_json::{Value, json};
 
-const QUERY: &[&str] = &["is_public", "limit", "marker", "minDisk", "minRam", "sort_key", "sort_dir"];
+/// Of which the name counts from a version on.
+const QUERY: &[&str] = &["is_public", "limit", "marker", "minDisk", "minRam", "name", "sort_key", "sort_dir"];
 const ANYBODY: &str = "os_compute_api:flavors";
 
 pub fn rows() -> Vec<Row> {
@@ -103,7 +105,11 @@ fn is_admin<B>(call: &Call<B>) -> bool {
 }
 
 async fn list<B>(call: &Call<B>) -> Result<(Vec<Flavor>, Vec<Link>)> {
-    check_query(call, QUERY)?;
+    let by_name = call.version() >= versions::ALL_QUERIES_ARE_STRICT;
+    let known: Vec<&str> = QUERY.iter().copied().filter(|name| by_name || *name != "name").collect();
+    check_query(call, &known)?;
+    let name = call.query().get("name").filter(|_| by_name);
+    let name = name.map(|text| server_list::pattern("name", text)).transpose()?;
     let page = page(call)?;
     let admin = is_admin(call);
     // Nobody but an administrator may choose; theirs is what is public, or given to their project.
@@ -131,6 +137,10 @@ async fn list<B>(call: &Call<B>) -> Result<(Vec<Flavor>, Vec<Link>)> {
         .await?;
     all.retain(|flavor| only_public.is_none_or(|public| flavor.is_public == public));
     all.retain(|flavor| flavor.ram_mib >= ram && flavor.disk_gib >= disk && (admin || !flavor.disabled));
+    all.retain(|flavor| name.as_ref().is_none_or(|name| name.is_match(&flavor.name)));
+    if by_name && call.query().get("sort_key") == Some("rxtx_factor") {
+        return Err(super::common::bad_query("sort_key", "rxtx_factor", "is not one of the keys to sort by"));
+    }
     sort(&mut all, call.query().get("sort_key").unwrap_or("flavorid"), call.query().get("sort_dir").unwrap_or("asc"))?;
     let (flavors, next) = cut(all, &page, |flavor| flavor.id.to_string())?;
     debug_assert!(flavors.len() <= LARGEST_PAGE);
@@ -345,7 +355,7 @@ async fn spec(call: Call) -> Result<Reply<Texts>> {
 }
 
 /// Values of extra specs: text, numbers and booleans, all kept as text.
-fn spec_text(name: &str, value: &Value) -> Result<String> {
+fn spec_text(name: &str, value: &Value, version: Microversion) -> Result<String> {
     check_spec_name(name)?;
     let text = match value {
         Value::String(text) => text.clone(),
@@ -363,6 +373,9 @@ fn spec_text(name: &str, value: &Value) -> Result<String> {
             "Invalid input for field/attribute {name}. Value: {text}. '{text}' is too long"
         )));
     }
+    if version >= versions::EXTRA_SPECS_ARE_VALIDATED {
+        extra_specs::check(name, &text)?;
+    }
     Ok(text)
 }
 
@@ -375,7 +388,7 @@ async fn add_specs(call: Call<SpecsAdded>) -> Result<Reply<Specs>> {
     let id = FlavorId::from(call.path("flavor_id"));
     let mut texts = Texts::new();
     for (name, value) in &call.body.extra_specs {
-        texts.insert(name.clone(), spec_text(name, value)?);
+        texts.insert(name.clone(), spec_text(name, value, call.version())?);
     }
     let write = {
         let texts = texts.clone();
@@ -393,7 +406,7 @@ async fn set_spec(call: Call<Value>) -> Result<Reply<Texts>> {
     let id = FlavorId::from(call.path("flavor_id"));
     let key = call.path("key").to_owned();
     let value = match (call.body.get(&key), call.body.as_object().map(serde_json::Map::len)) {
-        (Some(value), Some(1)) => spec_text(&key, value)?,
+        (Some(value), Some(1)) => spec_text(&key, value, call.version())?,
         _ => return Err(Error::bad_request("Request body and URI mismatch")),
     };
     let shown = Texts::from([(key.clone(), value.clone())]);

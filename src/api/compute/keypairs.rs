@@ -188,7 +188,7 @@ async fn create(call: Call<KeypairCreate>) -> Result<Reply<CreatedKeypair>> {
     let write = move |tx: &mut crate::store::Tx| {
         // Upstream holds key pairs to the default, whatever was set for a project: they belong to users.
         let limits = match &region {
-            None => crate::cloud::quota::Limits::with([]),
+            None => quotas::defaults(tx)?,
             Some(region) => quotas::limits_in(tx, Some(region), &"".into())?,
         };
         let limit = limits.of("key_pairs");

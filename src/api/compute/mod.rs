@@ -1,19 +1,33 @@
 //! Nova's API: servers and what they are made of.
 
+mod aggregates;
 mod allowance;
 mod attachments;
 mod common;
+mod extensions;
+mod external_events;
 mod flavors;
+mod gone;
+mod host_name;
 mod hosts;
+mod hypervisors;
 mod instance_actions;
 mod keypairs;
 mod limits;
 mod migrations;
+mod older_hosts;
+mod proxied_image_metadata;
+mod proxied_images;
+mod proxied_networks;
+mod quota_classes;
+mod quota_request;
+mod quota_sets;
 mod root;
 mod server_actions;
 mod server_admin_actions;
 mod server_create;
 mod server_diagnostics;
+mod server_groups;
 mod server_images;
 mod server_list;
 mod server_metadata;
@@ -24,11 +38,15 @@ mod server_resize;
 mod server_tags;
 mod server_view;
 mod servers;
+mod services;
 #[cfg(test)]
 pub(in crate::api) mod tests;
 mod unbuilt;
 mod usage;
+mod usage_audit;
 pub mod versions;
+mod volumes_boot;
+mod zones;
 
 use super::Row;
 use super::faults::NOVA;
@@ -48,27 +66,43 @@ pub static SERVICE: Service = Service {
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![get("", root::one).public()];
     let resources = [
+        aggregates::rows,
         attachments::rows,
+        extensions::rows,
+        external_events::rows,
         flavors::rows,
-        hosts::rows,
+        gone::rows,
+        hypervisors::rows,
         instance_actions::rows,
         keypairs::rows,
         limits::rows,
         migrations::rows,
+        older_hosts::rows,
+        proxied_image_metadata::rows,
+        proxied_images::rows,
+        proxied_networks::rows,
+        quota_classes::rows,
+        quota_sets::rows,
         server_actions::rows,
         server_admin_actions::rows,
         server_create::rows,
         server_diagnostics::rows,
         server_images::rows,
+        server_groups::rows,
         server_metadata::rows,
         server_rebuild::rows,
         server_rescue::rows,
         server_resize::rows,
         server_tags::rows,
         servers::rows,
+        services::rows,
         unbuilt::rows,
         usage::rows,
+        usage_audit::rows,
+        zones::rows,
     ];
     rows.extend(resources.into_iter().flat_map(|resource| resource()));
+    let again = volumes_boot::rows(&rows);
+    rows.extend(again);
     rows
 }

@@ -16,15 +16,17 @@ use crate::cloud::policy::Reach;
 use crate::cloud::quota::{self, Usage};
 use crate::cloud::server::{State, Task, hostname};
 use crate::error::{Error, Result};
+use crate::http::json::python_repr;
 use crate::http::reply::{IntoReply, RawReply, Reply};
 use crate::http::table::post;
-use crate::ids::{FlavorId, ImageId, NetworkId, ProjectId, ServerId, UserId};
+use crate::ids::{FlavorId, ImageId, NetworkId, ProjectId, ServerGroupId, ServerId, UserId};
 use crate::store::flavors::{self, Visible};
 use crate::store::instance_actions::{self, Asked};
+use crate::store::quotas::{self, Wanted};
 use crate::store::server_ports::{self, Interface};
 use crate::store::servers::{self, Server};
 use crate::store::tasks::NewTask;
-use crate::store::{Tx, boot_images, hosts, keypairs, networks, quotas};
+use crate::store::{Tx, boot_images, hosts, keypairs, networks, server_groups};
 use crate::tasks::boot_server::{self, BootServer};
 use crate::versioned;
 use base64::Engine;
@@ -69,6 +71,7 @@ struct Order {
     place: Wish,
     pinned_zone: Option<String>,
     hints: serde_json::Value,
+    group: Option<ServerGroupId>,
     description_is_name: bool,
     min: i64,
     max: i64,
@@ -126,6 +129,7 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
     }
     let hints = call.body.hints.as_ref().or(call.body.older_hints.as_ref()).cloned().unwrap_or_default();
     check_hints(&hints)?;
+    let group = group_of(&hints)?;
     Ok(Order {
         cx: cx.clone(),
         project: cx.project_id()?.clone(),
@@ -139,6 +143,7 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
         place: Wish { zone: zone.clone(), host },
         pinned_zone: zone,
         hints: serde_json::Value::Object(hints),
+        group,
         description_is_name: call.version() < versions::DESCRIPTION_IS_ITS_OWN,
         new,
         min,
@@ -253,16 +258,7 @@ pub fn check_hostname(text: &str, may_be_qualified: bool) -> Result<()> {
 
 /// Hints that no scheduler of ours reads change nothing; those that would have to are refused.
 fn check_hints(hints: &crate::http::json::Map) -> Result<()> {
-    let known = [
-        "group",
-        "different_host",
-        "same_host",
-        "query",
-        "target_cell",
-        "different_cell",
-        "build_near_host_ip",
-        "cidr",
-    ];
+    let known = ["different_host", "same_host", "query", "target_cell", "different_cell", "build_near_host_ip", "cidr"];
     match hints.keys().find(|name| known.contains(&name.as_str())) {
         Some(name) => Err(Error::NotImplemented(format!("The scheduler hint {name} is not built yet."))),
         None if hints.keys().any(|name| name.starts_with('_')) => {
@@ -270,6 +266,28 @@ fn check_hints(hints: &crate::http::json::Map) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The server group that the servers shall be in.
+fn group_of(hints: &crate::http::json::Map) -> Result<Option<ServerGroupId>> {
+    let Some(hint) = hints.get("group") else { return Ok(None) };
+    let id = hint.as_str().and_then(ServerGroupId::parse).ok_or_else(|| {
+        let shown = python_repr(hint);
+        Error::bad_request(format!("Invalid input for field/attribute group. Value: {shown}. {shown} is not a 'uuid'"))
+    });
+    id.map(Some)
+}
+
+/// Looks whether the group is the project's and has room for so many more.
+fn check_group(tx: &mut Tx, order: &Order, limits: &quota::Limits, count: i64) -> Result<()> {
+    let Some(group) = order.group else { return Ok(()) };
+    server_groups::get(tx, &Reach::Project(order.project.clone()), group)
+        .map_err(|error| if error.is_not_found() { Error::bad_request(error.to_string()) } else { error })?;
+    let limit = limits.of("server_group_members");
+    if limit != quota::UNLIMITED && server_groups::count_members(tx, group, &order.user)? + count > limit {
+        return Err(Error::OverQuota("Quota exceeded, too many servers in group".to_owned()));
+    }
+    Ok(())
 }
 
 fn check_networks(networks: &NetworkChoice, max: i64) -> Result<()> {
@@ -331,13 +349,20 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
             Some(found.map_err(|_| Error::bad_request("Invalid key_name provided."))?)
         }
     };
-    let used = quotas::usage(tx, &order.project)?;
     let each =
         Usage { instances: 1, cores: flavor.vcpus.into(), ram: i64::try_from(flavor.ram_mib).unwrap_or(i64::MAX) };
-    let count = match &order.limits_region {
-        None => quota::admit(&limits, used, each, order.min, order.max)?,
-        Some(_) => quota::admit_unified(&order.project, &limits, used, each, order.min, order.max)?,
-    };
+    let count = quotas::room(
+        tx,
+        &Wanted {
+            region: order.limits_region.as_deref(),
+            project: &order.project,
+            user: &order.user,
+            each,
+            min: order.min,
+            max: order.max,
+        },
+    )?;
+    check_group(tx, order, &limits, count)?;
     let choice = resolve_networks(tx, order)?;
     let reservation_id = format!("r-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
     let mut made = Vec::new();
@@ -348,6 +373,9 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
         server.key_name = key.as_ref().map(|key| key.name.clone());
         server.public_key = key.as_ref().map(|key| key.public_key.clone());
         servers::insert(tx, &server)?;
+        if let Some(group) = order.group {
+            server_groups::join(tx, group, server.id)?;
+        }
         for tag in order.new.tags.as_ref().map(Vec::as_slice).unwrap_or_default() {
             servers::add_tag(tx, server.id, &tag.0)?;
         }

@@ -10,12 +10,12 @@ use crate::cloud::server::{State, Task, machine_name, power_code, shows_fault, s
 use crate::error::Result;
 use crate::http::json::View;
 use crate::http::microversion::Microversion;
-use crate::ids::{HostId, ImageId, ProjectId, ServerId, UserId};
+use crate::ids::{HostId, ImageId, ProjectId, ServerGroupId, ServerId, UserId};
 use crate::store::Tx;
 use crate::store::hosts::{self, HostRow};
 use crate::store::ports::Port;
-use crate::store::server_ports;
 use crate::store::servers::{self, Server, Texts};
+use crate::store::{server_groups, server_ports};
 use crate::versioned;
 use serde::Serializer;
 use serde_json::{Value, json};
@@ -147,6 +147,8 @@ pub struct Whole {
     /// Its interfaces, in order.
     pub ports: Vec<Port>,
     pub tags: Vec<String>,
+    /// The group it is in; looked for where it is shown, which lists don't.
+    pub group: Option<ServerGroupId>,
 }
 
 /// Brings the parts of each server together.
@@ -158,19 +160,21 @@ pub fn whole(tx: &mut Tx, servers: Vec<Server>) -> Result<Vec<Whole>> {
             by_server.entry(server).or_default().push(port);
         }
     }
-    servers
-        .into_iter()
-        .map(|server| {
-            let ports = by_server.remove(&server.id).unwrap_or_default();
-            Ok(Whole { ports, tags: servers::tags(tx, server.id)?, server })
-        })
-        .collect()
+    let mut tags = servers::tags_of(tx, &ids)?;
+    let whole = |server: Server| Whole {
+        ports: by_server.remove(&server.id).unwrap_or_default(),
+        tags: tags.remove(&server.id).unwrap_or_default(),
+        group: None,
+        server,
+    };
+    Ok(servers.into_iter().map(whole).collect())
 }
 
 /// One server with its parts.
 pub fn whole_one(tx: &mut Tx, server: Server) -> Result<Whole> {
     let tags = servers::tags(tx, server.id)?;
-    Ok(Whole { ports: server_ports::of_server(tx, server.id)?, tags, server })
+    let group = server_groups::of_server(tx, server.id)?;
+    Ok(Whole { ports: server_ports::of_server(tx, server.id)?, tags, group, server })
 }
 
 /// What of a server this caller may see, asked once for a list.
@@ -212,7 +216,7 @@ impl Sight {
 
 /// The server as `GET` shows it. `with_groups` is for all but the detailed list.
 pub fn view<B>(call: &Call<B>, sight: &Sight, whole: Whole, with_groups: bool) -> ServerView {
-    let Whole { server, ports, tags } = whole;
+    let Whole { server, ports, tags, group } = whole;
     let shown = status(server.state, server.task);
     let details = |fault: &servers::Fault| fault.details.clone().filter(|_| sight.is_admin || fault.code != 500);
     let fault = server.fault.as_ref().filter(|_| shows_fault(shown)).map(|fault| FaultView {
@@ -275,7 +279,7 @@ pub fn view<B>(call: &Call<B>, sight: &Sight, whole: Whole, with_groups: bool) -
         description: server.description.clone(),
         tags,
         trusted_image_certificates: None,
-        server_groups: with_groups.then(Vec::new),
+        server_groups: with_groups.then(|| group.iter().map(ToString::to_string).collect()),
         locked_reason: server.locked_reason.clone(),
         pinned_availability_zone: server.availability_zone.clone(),
         scheduler_hints: server.scheduler_hints.clone(),

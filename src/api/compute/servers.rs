@@ -8,7 +8,7 @@ use super::server_view::{ServerShown, Sight, view, whole_one};
 use super::versions;
 use crate::api::{Call, Row};
 use crate::cloud::server::{Action, State, Task, may};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::json::{Maybe, OneOf, Text};
 use crate::http::reply::{Empty, Reply};
 use crate::http::table::{delete, get, put};
@@ -57,10 +57,27 @@ versioned! {
         "accessIPv6" => access_ip_v6: Maybe<AddressText>,
         "description" since(19) => description: Maybe<Option<Text<0, 255>>>,
         "hostname" since(90) => hostname: Maybe<Text<2, 255>>,
+        "pinned_availability_zone" since(104) => pinned_zone: Maybe<Option<Name>>,
     }
 }
 versioned! {
     request ServerUpdate strict { "server" required => server: Changes }
+}
+
+/// May the server be bound to this zone, or to none? Bound, it goes elsewhere only after it was unbound; unbound, it is bound
+/// to where it is.
+fn check_pin(server: &Server, zone: Option<&str>) -> Result<()> {
+    let Some(zone) = zone else { return Ok(()) };
+    match (server.availability_zone.as_deref(), server.host_zone.as_deref().unwrap_or_default()) {
+        (Some(pinned), _) if pinned == zone => Ok(()),
+        (Some(_), _) => Err(Error::conflict(
+            "Cannot change pinned availability zone directly. Unpin first by setting pinned_availability_zone to null.",
+        )),
+        (None, current) if current == zone => Ok(()),
+        (None, current) => Err(Error::conflict(format!(
+            "Server can only be pinned to its current availability zone '{current}', but '{zone}' was requested."
+        ))),
+    }
 }
 
 /// `PUT /servers/{server_id}`.
@@ -72,8 +89,13 @@ async fn update(call: Call<ServerUpdate>) -> Result<Reply<ServerShown>> {
     }
     let now = call.cx.state.clock.now();
     let write = move |tx: &mut Tx| {
-        servers::get(tx, &reach, id)?;
+        let server = servers::get(tx, &reach, id)?;
         let mut change = Change::new();
+        if let Some(zone) = wished.pinned_zone.as_ref() {
+            let zone = zone.as_ref().map(|zone| zone.0.as_str());
+            check_pin(&server, zone)?;
+            change = change.pinned_zone(zone);
+        }
         if let Some(name) = wished.name.as_ref() {
             change = change.name(&name.0);
         }

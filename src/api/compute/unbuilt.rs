@@ -1,56 +1,17 @@
-//! What Nova has and Gapura does not yet: lists that are truly empty, and operations that say so.
+//! What Nova has and Gapura does not yet, and that says so.
 //!
-//! A list is empty here because there is nothing it could hold: nobody can make a server group or an aggregate. Everything else answers 501 with its name, under Nova's own rule and at Nova's own versions, so that a
-//! client hears the difference between "not here" and "not yet".
+//! Each answers 501 with its name, under Nova's own rule and at Nova's own versions, so that a client hears the difference
+//! between "not here" and "not yet".
 
 use crate::api::{Call, Row};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::http::reply::Reply;
-use crate::http::table::{action, get, row};
-use crate::versioned;
+use crate::http::table::{action, row};
 use http::Method;
 use serde_json::Value;
 
 pub fn rows() -> Vec<Row> {
-    let mut rows = vec![
-        get("/os-server-groups", server_groups).rule("os_compute_api:os-server-groups:index").query(GROUP_QUERY),
-        get("/os-server-groups/{group_id}", no_server_group).rule("os_compute_api:os-server-groups:show"),
-        get("/os-aggregates", aggregates).rule("os_compute_api:os-aggregates:index"),
-        get("/os-aggregates/{aggregate_id}", no_aggregate).rule("os_compute_api:os-aggregates:show"),
-    ];
-    rows.extend(OPERATIONS.iter().map(operation));
-    rows.extend(ACTIONS.iter().map(server_action));
-    rows
-}
-
-const GROUP_QUERY: &[&str] = &["all_projects", "limit", "offset"];
-
-versioned! {
-    response ServerGroups { "server_groups" => server_groups: Vec<Value> }
-}
-versioned! {
-    response Aggregates { "aggregates" => aggregates: Vec<Value> }
-}
-
-/// `GET /os-server-groups`.
-async fn server_groups(_: Call) -> Result<Reply<ServerGroups>> {
-    Ok(Reply::ok(ServerGroups { server_groups: Vec::new() }))
-}
-
-/// `GET /os-server-groups/{group_id}`.
-async fn no_server_group(call: Call) -> Result<Reply<ServerGroups>> {
-    let id = call.path("group_id");
-    Err(Error::not_found(Kind::Part, format!("Instance group {id} could not be found.")))
-}
-
-/// `GET /os-aggregates`.
-async fn aggregates(_: Call) -> Result<Reply<Aggregates>> {
-    Ok(Reply::ok(Aggregates { aggregates: Vec::new() }))
-}
-
-/// `GET /os-aggregates/{aggregate_id}`.
-async fn no_aggregate(call: Call) -> Result<Reply<Aggregates>> {
-    Err(Error::not_found(Kind::Aggregate, call.path("aggregate_id")))
+    OPERATIONS.iter().map(operation).chain(ACTIONS.iter().map(server_action)).collect()
 }
 
 /// Method, path, rule, first version, version after the last, what it is.
@@ -96,101 +57,7 @@ const ACTIONS: &[ServerAction] = &[
 ];
 
 const OPERATIONS: &[Operation] = &[
-    (Method::POST, "/os-server-groups", "os_compute_api:os-server-groups:create", 0, None, "Making a server group"),
-    (
-        Method::DELETE,
-        "/os-server-groups/{group_id}",
-        "os_compute_api:os-server-groups:delete",
-        0,
-        None,
-        "Deleting a server group",
-    ),
-    (Method::POST, "/os-aggregates", "os_compute_api:os-aggregates:create", 0, None, "Making an aggregate"),
-    (
-        Method::PUT,
-        "/os-aggregates/{aggregate_id}",
-        "os_compute_api:os-aggregates:update",
-        0,
-        None,
-        "Changing an aggregate",
-    ),
-    (
-        Method::DELETE,
-        "/os-aggregates/{aggregate_id}",
-        "os_compute_api:os-aggregates:delete",
-        0,
-        None,
-        "Deleting an aggregate",
-    ),
     (Method::POST, "/os-aggregates/{aggregate_id}/images", "compute:aggregates:images", 81, None, "Caching images"),
-    (
-        Method::POST,
-        "/os-server-external-events",
-        "os_compute_api:os-server-external-events:create",
-        0,
-        None,
-        "Taking other services' events",
-    ),
-    (
-        Method::GET,
-        "/os-instance_usage_audit_log",
-        "os_compute_api:os-instance-usage-audit-log:list",
-        0,
-        None,
-        "The usage audit log",
-    ),
-    (
-        Method::GET,
-        "/os-instance_usage_audit_log/{before}",
-        "os_compute_api:os-instance-usage-audit-log:show",
-        0,
-        None,
-        "The usage audit log",
-    ),
-    (
-        Method::GET,
-        "/os-quota-class-sets/{class_id}",
-        "os_compute_api:os-quota-class-sets:show",
-        0,
-        None,
-        "Quota classes",
-    ),
-    (
-        Method::PUT,
-        "/os-quota-class-sets/{class_id}",
-        "os_compute_api:os-quota-class-sets:update",
-        0,
-        None,
-        "Quota classes",
-    ),
-    (Method::DELETE, "/os-services/{service_id}", "os_compute_api:os-services:delete", 0, None, "Removing a host"),
-    (
-        Method::GET,
-        "/os-hypervisors/{hypervisor_id}/uptime",
-        "os_compute_api:os-hypervisors:uptime",
-        0,
-        Some(88),
-        "A host's uptime",
-    ),
-    (
-        Method::GET,
-        "/os-hypervisors/{hypervisor_id}/search",
-        "os_compute_api:os-hypervisors:search",
-        0,
-        Some(53),
-        "Searching hypervisors in this form",
-    ),
-    (
-        Method::GET,
-        "/os-hypervisors/{hypervisor_id}/servers",
-        "os_compute_api:os-hypervisors:servers",
-        0,
-        Some(53),
-        "Listing a hypervisor's servers in this form",
-    ),
-    (Method::GET, "/os-hosts", "os_compute_api:os-hosts:list", 0, Some(43), "The older list of hosts"),
-    (Method::GET, "/extensions", "os_compute_api:extensions", 0, None, "The list of extensions"),
-    (Method::GET, "/extensions/{alias}", "os_compute_api:extensions", 0, None, "The list of extensions"),
     (
         Method::GET,
         "/os-console-auth-tokens/{console_token}",
@@ -257,27 +124,6 @@ const OPERATIONS: &[Operation] = &[
     ),
     (Method::GET, "/servers/{server_id}/shares", "os_compute_api:os-server-shares:index", 97, None, "Shares"),
     (Method::POST, "/servers/{server_id}/shares", "os_compute_api:os-server-shares:create", 97, None, "Shares"),
-    // What other services have, and Nova passed on to them up to 2.35: ask those services.
-    (Method::GET, "/images", "os_compute_api:servers:index", 0, Some(36), "Passing on to the image service"),
-    (Method::GET, "/images/detail", "os_compute_api:servers:index", 0, Some(36), "Passing on to the image service"),
-    (Method::GET, "/images/{image_id}", "os_compute_api:servers:index", 0, Some(36), "Passing on to the image service"),
-    (Method::GET, "/os-networks", "os_compute_api:os-networks:list", 0, Some(36), "Passing on to the network service"),
-    (
-        Method::GET,
-        "/os-networks/{network_id}",
-        "os_compute_api:os-networks:show",
-        0,
-        Some(36),
-        "Passing on to the network service",
-    ),
-    (
-        Method::GET,
-        "/os-tenant-networks",
-        "os_compute_api:os-tenant-networks:list",
-        0,
-        Some(36),
-        "Passing on to the network service",
-    ),
     (
         Method::GET,
         "/os-security-groups",

@@ -11,11 +11,14 @@ pub const AXIS: Axis = Axis {
     legacy_header: Some("x-openstack-nova-api-version"),
     major: 2,
     min: Microversion(1),
-    max: Microversion(100),
+    max: Microversion(104),
+    strict_queries: ALL_QUERIES_ARE_STRICT,
 };
 
 /// Key pairs are created with 201 and deleted with 204, and show their type.
 pub const KEYPAIRS_HAVE_TYPES: Microversion = Microversion(2);
+/// Server groups may be soft: their policies are wishes.
+pub const SOFT_AFFINITY: Microversion = Microversion(15);
 /// Key pairs of other users can be asked for.
 pub const KEYPAIRS_OF_USERS: Microversion = Microversion(10);
 /// Access to a public flavor can't be given any more.
@@ -50,6 +53,25 @@ pub const UPDATE_SHOWS_ALL: Microversion = Microversion(75);
 pub const MORE_FILTERS_FOR_ALL: Microversion = Microversion(83);
 /// Hypervisors show their uptime, and no numbers that Placement has.
 pub const HYPERVISORS_WITHOUT_NUMBERS: Microversion = Microversion(88);
+/// Every list and every single thing refuses query parameters it does not know; flavors are filtered by name.
+pub const ALL_QUERIES_ARE_STRICT: Microversion = Microversion(102);
+/// `os-volumes_boot`, another name of `servers`, is gone.
+pub const NO_VOLUMES_BOOT: Microversion = Microversion(103);
+/// What other services tell of a server, by the version from which they may.
+pub const EVENT_VOLUME_EXTENDED: Microversion = Microversion(51);
+pub const EVENT_POWER_UPDATE: Microversion = Microversion(76);
+pub const EVENT_ACCELERATOR_BOUND: Microversion = Microversion(82);
+pub const EVENT_VOLUME_REIMAGED: Microversion = Microversion(93);
+/// What other services have is asked of them, no longer passed on.
+pub const NO_PROXIES: Microversion = Microversion(36);
+/// Nor are images' metadata.
+pub const NO_IMAGE_METADATA: Microversion = Microversion(39);
+/// Services can be said to be down.
+pub const SERVICES_CAN_BE_FORCED_DOWN: Microversion = Microversion(11);
+/// Hosts by name are asked for as hypervisors and services.
+pub const NO_OLDER_HOSTS: Microversion = Microversion(43);
+/// A hypervisor without servers shows an empty list of them, where it is asked for.
+pub const EMPTY_HYPERVISORS_SAY_SO: Microversion = Microversion(75);
 /// Extra specs are validated when they are set.
 pub const EXTRA_SPECS_ARE_VALIDATED: Microversion = Microversion(86);
 /// Guests' hostnames can be chosen, and filtered by.

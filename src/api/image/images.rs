@@ -2,12 +2,13 @@
 
 use super::seen::{self, Seen};
 use super::views::{self, ImageList, ImageView};
-use crate::api::Call;
+use crate::api::{Call, Context};
 use crate::cloud::image::Status;
 use crate::cloud::image::list::{Filter, Listing};
 use crate::cloud::image::protection::Action;
 use crate::error::Result;
 use crate::http::reply::{Empty, Reply};
+use crate::ids::ImageId;
 use crate::store::images::Listed;
 use crate::store::{images, tasks};
 use crate::tasks::crash_point;
@@ -16,30 +17,7 @@ use crate::tasks::crash_point;
 pub async fn list(call: Call) -> Result<Reply<ImageList>> {
     let pairs: Vec<_> = call.query().iter().collect();
     let listing = Listing::of(&pairs)?;
-    let limit = listing.limit;
-    let cx = call.cx.clone();
-    let (protections, roles) = (&cx.state.images.protections, &cx.credentials().roles);
-    let guesses = listing
-        .filters
-        .iter()
-        .any(|filter| matches!(filter, Filter::Property(name, _) if !protections.allow(Action::Read, name, roles)));
-    let mine = cx.caller()?.project_id().cloned();
-    let now = cx.state.clock.now();
-    let (found, last) = call
-        .cx
-        .state
-        .db
-        .read(move |tx| {
-            // Who may not read a property shall not learn its value by asking for images that have it.
-            let listed = if guesses { Vec::new() } else { images::list(tx, &cx.reach, mine.as_ref(), &listing, now)? };
-            let last = listed.last().map(|listed| listed.image.id);
-            let full = listed.len() == limit;
-            let seen = listed.into_iter().map(|Listed { image, membership }| Seen { image, membership });
-            let seen = seen.filter(|seen| seen.may(&cx, "get_image"));
-            let shown: Vec<_> = seen.map(|seen| views::shown(&cx, seen.image)).collect();
-            Ok((shown, last.filter(|_| full)))
-        })
-        .await?;
+    let (found, last) = find(&call.cx, listing).await?;
     let without_marker: Vec<_> = call.query().iter().filter(|(name, _)| *name != "marker").collect();
     let link = |more: &[(&str, &str)]| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
@@ -54,6 +32,32 @@ pub async fn list(call: Call) -> Result<Reply<ImageList>> {
         images: found,
         schema: "/v2/schemas/images",
     }))
+}
+
+/// A page of the images that the caller sees, and the last one's id where more may follow.
+pub async fn find(cx: &Context, listing: Listing) -> Result<(Vec<ImageView>, Option<ImageId>)> {
+    let limit = listing.limit;
+    let (state, cx) = (cx.state.clone(), cx.clone());
+    let (protections, roles) = (&cx.state.images.protections, &cx.credentials().roles);
+    let guesses = listing
+        .filters
+        .iter()
+        .any(|filter| matches!(filter, Filter::Property(name, _) if !protections.allow(Action::Read, name, roles)));
+    let mine = cx.caller()?.project_id().cloned();
+    let now = cx.state.clock.now();
+    state
+        .db
+        .read(move |tx| {
+            // Who may not read a property shall not learn its value by asking for images that have it.
+            let listed = if guesses { Vec::new() } else { images::list(tx, &cx.reach, mine.as_ref(), &listing, now)? };
+            let last = listed.last().map(|listed| listed.image.id);
+            let full = listed.len() == limit;
+            let seen = listed.into_iter().map(|Listed { image, membership }| Seen { image, membership });
+            let seen = seen.filter(|seen| seen.may(&cx, "get_image"));
+            let shown: Vec<_> = seen.map(|seen| views::shown(&cx, seen.image)).collect();
+            Ok((shown, last.filter(|_| full)))
+        })
+        .await
 }
 
 /// `GET /v2/images/{image_id}`

@@ -9,7 +9,7 @@ mod cache_tests;
 mod create;
 mod data;
 mod discovery;
-mod images;
+pub(super) mod images;
 #[cfg(test)]
 pub mod import_proof;
 #[cfg(test)]
@@ -35,7 +35,7 @@ mod resume_fields;
 mod resume_tests;
 mod schemas;
 pub mod seed;
-mod seen;
+pub(super) mod seen;
 mod settings;
 #[cfg(test)]
 mod shares_tests;
@@ -48,9 +48,9 @@ mod tasks;
 mod tests;
 #[cfg(test)]
 mod unified_limits_tests;
-mod update;
+pub(super) mod update;
 mod versions;
-mod views;
+pub(super) mod views;
 
 pub use settings::ImageSettings;
 

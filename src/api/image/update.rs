@@ -5,39 +5,49 @@ use super::patch;
 use super::seen::{self, Seen};
 use super::views::{self, ImageView};
 use crate::api::{Call, Context};
+use crate::clock::Timestamp;
 use crate::cloud::image::change::{Change, Operation, apply, is_property};
 use crate::cloud::image::protection::Action;
 use crate::cloud::image::{Image, Visibility};
 use crate::error::{Error, Result};
 use crate::http::reply::Reply;
-use crate::store::images;
+use crate::store::{Tx, images};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
 pub async fn update(call: Call<Bytes>) -> Result<Reply<ImageView>> {
     let changes = patch::read(call.head.header("content-type"), &call.body)?;
     let now = call.cx.state.clock.now();
-    let image = seen::write(&call, move |tx, cx, mut seen| {
-        seen.allow(cx, "modify_image")?;
-        let unseen = hide(cx, &mut seen.image);
-        let before = seen.image.properties.len();
-        for change in &changes {
-            allow(cx, &seen, change)?;
-            apply(&mut seen.image, change)?;
-        }
-        let added = seen.image.properties.len() > before;
-        seen.image.properties.extend(unseen);
-        if added || changes.iter().any(|change| change.field == "tags") {
-            cx.state.images.limits.check(&seen.image)?;
-        }
-        if !changes.is_empty() {
-            seen.image.updated_at = now;
-            images::update(tx, &seen.image, now)?;
-        }
-        Ok(views::shown(cx, seen.image))
+    let image = seen::write(&call, move |tx, cx, seen| {
+        let image = change(tx, cx, seen, &changes, now)?;
+        Ok(views::shown(cx, image))
     })
     .await?;
     Ok(Reply::ok(image))
+}
+
+/// Makes all of the changes that this caller may make, or none.
+///
+/// # Errors
+/// `Forbidden` for what may not be changed, and what [`apply`] refuses.
+pub fn change(tx: &mut Tx, cx: &Context, mut seen: Seen, changes: &[Change], now: Timestamp) -> Result<Image> {
+    seen.allow(cx, "modify_image")?;
+    let unseen = hide(cx, &mut seen.image);
+    let before = seen.image.properties.len();
+    for change in changes {
+        allow(cx, &seen, change)?;
+        apply(&mut seen.image, change)?;
+    }
+    let added = seen.image.properties.len() > before;
+    seen.image.properties.extend(unseen);
+    if added || changes.iter().any(|change| change.field == "tags") {
+        cx.state.images.limits.check(&seen.image)?;
+    }
+    if !changes.is_empty() {
+        seen.image.updated_at = now;
+        images::update(tx, &seen.image, now)?;
+    }
+    Ok(seen.image)
 }
 
 /// Takes out the properties that the caller may not see: for them they aren't there.

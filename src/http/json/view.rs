@@ -68,6 +68,7 @@ plain_views! {
     crate::ids::SubnetId => {"type": "string", "format": "uuid"};
     crate::ids::PortId => {"type": "string", "format": "uuid"};
     crate::ids::HostId => {"type": "string", "format": "uuid"};
+    crate::ids::ServerGroupId => {"type": "string", "format": "uuid"};
     crate::ids::DomainId => {"type": "string"};
     crate::ids::ProjectId => {"type": "string"};
     crate::ids::UserId => {"type": "string"};

@@ -35,6 +35,9 @@ pub(super) const ALL: &[Migration] = &[
     ("0054_image_shares", include_str!("../schema/0054_image_shares.sql")),
     ("0055_image_uploads", include_str!("../schema/0055_image_uploads.sql")),
     ("0057_image_working", include_str!("../schema/0057_image_working.sql")),
+    ("0060_server_groups", include_str!("../schema/0060_server_groups.sql")),
+    ("0061_aggregates", include_str!("../schema/0061_aggregates.sql")),
+    ("0062_quota_classes", include_str!("../schema/0062_quota_classes.sql")),
     ("0065_server_aside", include_str!("../schema/0065_server_aside.sql")),
     ("0066_server_moves", include_str!("../schema/0066_server_moves.sql")),
 ];

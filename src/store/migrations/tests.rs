@@ -192,6 +192,29 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
     ("0057_image_working", &["INSERT INTO image_working (image_id, blob_id, done) VALUES ('i', 'c', 1)"]),
     (
+        "0060_server_groups",
+        &[
+            "INSERT INTO server_groups (id, project_id, user_id, name, policy, max_per_host, created_at)
+             VALUES ('sg', 'p', 'u', 'apart', 'anti-affinity', 2, 1)",
+            "INSERT INTO server_group_members (server_id, group_id) VALUES ('s', 'sg')",
+        ],
+    ),
+    (
+        "0061_aggregates",
+        &[
+            "INSERT INTO aggregates (id, uuid, name, created_at) VALUES (7, 'ag', 'racks', 1)",
+            "INSERT INTO aggregate_metadata (aggregate_id, name, value) VALUES (7, 'availability_zone', 'east')",
+            "INSERT INTO aggregate_hosts (aggregate_id, host_id) VALUES (7, 'h')",
+        ],
+    ),
+    (
+        "0062_quota_classes",
+        &[
+            "INSERT INTO quota_classes (class, resource, maximum) VALUES ('default', 'cores', 40)",
+            "INSERT INTO user_quotas (project_id, user_id, resource, maximum) VALUES ('p', 'u', 'cores', 4)",
+        ],
+    ),
+    (
         "0065_server_aside",
         &["INSERT INTO servers (id, project_id, user_id, name, hostname, state, power, host_id, flavor, flavor_id,
                                 image_properties, metadata, config_drive, reservation_id, launch_index, scheduler_hints,

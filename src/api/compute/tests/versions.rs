@@ -53,6 +53,7 @@ async fn an_update_shows_as_much_as_its_version_does() {
     let old = at(&alice, "2.1", Method::PUT, &path, &json!({"server": {"name": "db"}})).await;
     assert_eq!((old.status, &old.json()["server"]["name"]), (200, &json!("db")));
     assert!(old.json()["server"].get("key_name").is_none());
+    assert_eq!(alice.put(&path, json!({"server": {}})).await.status, 200, "nothing to change is no fault");
     let body = json!({"server": {"description": null, "hostname": "db-1"}});
     let new = at(&alice, "2.90", Method::PUT, &path, &body).await.json();
     assert_eq!(new["server"]["OS-EXT-SRV-ATTR:hostname"], "db-1");
@@ -87,9 +88,53 @@ async fn lists_filter_sort_and_come_in_pages() {
     assert_eq!(names(first), ["c", "b"]);
     let rest = alice.get(next.strip_prefix("http://cloud.test").unwrap()).await;
     assert_eq!(names(rest), ["a"]);
+    assert_eq!(names(get("?limit=0").await), Vec::<String>::new());
     assert_eq!(get("?limit=-1").await.status, 400);
     assert_eq!(get("?marker=nonsense").await.status, 400);
     assert_eq!(get("?name=(").await.status, 400);
     let strict = at(&alice, "2.75", Method::GET, &format!("{PATH}/servers?nonsense=1"), &Value::Null).await;
     assert_eq!(strict.status, 400);
+}
+
+#[tokio::test]
+async fn what_came_with_the_newest_versions_is_there_and_what_went_is_gone() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    let id = site.boot(&admin, "web").await;
+    let get = |version: &'static str, path: String| {
+        let admin = admin.clone();
+        async move { at(&admin, version, Method::GET, &path, &Value::Null).await }
+    };
+    let stray = format!("{PATH}/servers/{id}?nonsense=1");
+    assert_eq!(get("2.101", stray.clone()).await.status, 200);
+    let refused = get("2.102", stray).await;
+    assert_eq!(
+        (refused.status, message(&refused).as_str()),
+        (400, "Additional properties are not allowed ('nonsense' was unexpected)")
+    );
+    assert_eq!(get("2.101", format!("{PATH}/flavors?name=nano")).await.status, 400);
+    let named = get("2.102", format!("{PATH}/flavors?name=nano$")).await.json();
+    let names: Vec<&str> = named["flavors"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["m1.nano"]);
+    let flavor = get("2.102", format!("{PATH}/flavors/42")).await.json();
+    assert!(
+        flavor["flavor"].get("rxtx_factor").is_none() && flavor["flavor"].get("OS-FLV-DISABLED:disabled").is_none()
+    );
+    assert_eq!(get("2.102", format!("{PATH}/os-volumes_boot/{id}")).await.json()["server"]["id"], id.to_string());
+    assert_eq!(get("2.103", format!("{PATH}/os-volumes_boot/{id}")).await.status, 404);
+
+    let put = |version: &'static str, zone: Value| {
+        let (admin, body) = (admin.clone(), json!({"server": {"pinned_availability_zone": zone}}));
+        async move { at(&admin, version, Method::PUT, &format!("{PATH}/servers/{id}"), &body).await }
+    };
+    assert_eq!(put("2.103", json!(null)).await.status, 400);
+    let elsewhere = put("2.104", json!("moon")).await;
+    assert_eq!(
+        (elsewhere.status, message(&elsewhere).as_str()),
+        (409, "Server can only be pinned to its current availability zone 'nova', but 'moon' was requested.")
+    );
+    assert_eq!(put("2.104", json!("nova")).await.json()["server"]["pinned_availability_zone"], "nova");
+    assert_eq!(put("2.104", json!("moon")).await.status, 409);
+    assert_eq!(put("2.104", json!("nova")).await.status, 200);
+    assert_eq!(put("2.104", json!(null)).await.json()["server"]["pinned_availability_zone"], Value::Null);
 }

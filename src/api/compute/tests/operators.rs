@@ -1,0 +1,229 @@
+//! What operators see and do: aggregates, zones, services, hosts by name, quotas of classes and users.
+
+use super::*;
+use http::Method;
+
+async fn act_on(admin: &Client, id: &Value, body: Value) -> Reply {
+    admin.post(&format!("{PATH}/os-aggregates/{id}/action"), body).await
+}
+
+async fn aggregate(admin: &Client, body: Value) -> Value {
+    let reply = admin.post(&format!("{PATH}/os-aggregates"), json!({ "aggregate": body })).await;
+    assert_eq!(reply.status, 200, "{}", reply.json());
+    reply.json()["aggregate"].clone()
+}
+
+#[tokio::test]
+async fn an_aggregate_with_a_zone_moves_its_hosts_there_and_servers_with_it() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    let made = aggregate(&admin, json!({"name": "racks", "availability_zone": "east"})).await;
+    assert_eq!((&made["id"], &made["availability_zone"], made.get("hosts")), (&json!(1), &json!("east"), None));
+    let elsewhere = json!({"server": {"name": "web", "imageRef": site.image.to_string(), "flavorRef": "42",
+                                      "networks": [], "availability_zone": "east"}});
+    let refused = admin.post(&format!("{PATH}/servers"), elsewhere.clone()).await;
+    assert_eq!(refused.status, 400, "no host is in that zone yet");
+    let joined = act_on(&admin, &made["id"], json!({"add_host": {"host": "host-1"}})).await;
+    assert_eq!((joined.status, &joined.json()["aggregate"]["hosts"]), (200, &json!(["host-1"])));
+    let again = act_on(&admin, &made["id"], json!({"add_host": {"host": "host-1"}})).await;
+    assert_eq!((again.status, message(&again).as_str()), (409, "Aggregate 1 already has host host-1."));
+    let zones = admin.get(&format!("{PATH}/os-availability-zone/detail")).await.json();
+    assert_eq!(zones["availabilityZoneInfo"][0]["zoneName"], "east");
+    assert_eq!(zones["availabilityZoneInfo"][0]["hosts"]["host-1"]["nova-compute"]["available"], true);
+    let services = admin.get(&format!("{PATH}/os-services")).await.json();
+    assert_eq!(services["services"][0]["zone"], "east");
+    let booted = admin.post(&format!("{PATH}/servers"), elsewhere).await;
+    site.cloud.work().await;
+    let id = ServerId::parse(booted.json()["server"]["id"].as_str().unwrap()).unwrap();
+    let shown = show(&admin, id).await;
+    assert_eq!((&shown["status"], &shown["OS-EXT-AZ:availability_zone"]), (&json!("ACTIVE"), &json!("east")));
+    let stays = act_on(&admin, &made["id"], json!({"remove_host": {"host": "host-1"}})).await;
+    assert_eq!(stays.status, 409, "a zone does not change under servers");
+    admin.delete(&format!("{PATH}/servers/{id}")).await;
+    site.cloud.work().await;
+    assert_eq!(admin.delete(&format!("{PATH}/os-aggregates/1")).await.status, 400, "a host is still in it");
+    assert_eq!(act_on(&admin, &made["id"], json!({"remove_host": {"host": "host-1"}})).await.status, 200);
+    let zones = admin.get(&format!("{PATH}/os-availability-zone")).await.json();
+    assert_eq!(zones["availabilityZoneInfo"][0]["zoneName"], "nova");
+    assert_eq!(admin.delete(&format!("{PATH}/os-aggregates/1")).await.status, 200);
+    assert_eq!(admin.get(&format!("{PATH}/os-aggregates/1")).await.status, 404);
+    let next = aggregate(&admin, json!({"name": "racks"})).await;
+    assert_eq!(next["id"], 2, "a number is not given twice");
+}
+
+#[tokio::test]
+async fn an_aggregate_is_renamed_given_metadata_and_refused_what_it_must_not_be() {
+    let site = Site::new().await;
+    let (admin, alice) = (site.cloud.admin().await, site.cloud.member("alice").await);
+    let id = aggregate(&admin, json!({"name": "one"})).await["id"].clone();
+    aggregate(&admin, json!({"name": "two"})).await;
+    let path = format!("{PATH}/os-aggregates/{id}");
+    let renamed = admin.put(&path, json!({"aggregate": {"name": " uno ", "availability_zone": "east"}})).await.json();
+    assert_eq!(
+        (&renamed["aggregate"]["name"], &renamed["aggregate"]["availability_zone"]),
+        (&json!("uno"), &json!("east"))
+    );
+    let taken = admin.put(&path, json!({"aggregate": {"name": "two"}})).await;
+    assert_eq!((taken.status, message(&taken).as_str()), (409, "Aggregate two already exists."));
+    assert_eq!(admin.put(&path, json!({"aggregate": {}})).await.status, 400);
+    let set = act_on(&admin, &id, json!({"set_metadata": {"metadata": {"ssd": "true", "gone": null}}})).await.json();
+    assert_eq!(set["aggregate"]["metadata"], json!({"availability_zone": "east", "ssd": "true"}));
+    let set = act_on(&admin, &id, json!({"set_metadata": {"metadata": {"ssd": null}}})).await.json();
+    assert_eq!(set["aggregate"]["metadata"], json!({"availability_zone": "east"}));
+    let nameless = act_on(&admin, &id, json!({"set_metadata": {"metadata": {"availability_zone": null}}})).await;
+    assert_eq!(nameless.status, 400);
+    let uuid = at(&admin, "2.41", Method::GET, &path, &Value::Null).await.json();
+    assert_eq!(uuid["aggregate"]["uuid"].as_str().map(str::len), Some(36));
+    assert_eq!(act_on(&admin, &json!(99), json!({"add_host": {"host": "host-1"}})).await.status, 404);
+    let unknown = act_on(&admin, &id, json!({"add_host": {"host": "nowhere"}})).await;
+    assert_eq!((unknown.status, message(&unknown).as_str()), (404, "Compute host nowhere could not be found."));
+    let unknown = act_on(&admin, &id, json!({"remove_host": {"host": "host-1"}})).await;
+    assert_eq!((unknown.status, message(&unknown).as_str()), (404, "Cannot remove host host-1 in aggregate 1"));
+    assert_eq!(admin.get(&format!("{PATH}/os-aggregates/one")).await.status, 400);
+    assert_eq!(alice.get(&format!("{PATH}/os-aggregates")).await.status, 403);
+    for zone in ["a:b", "", " "] {
+        let body = json!({"aggregate": {"name": "x", "availability_zone": zone}});
+        assert_eq!(admin.post(&format!("{PATH}/os-aggregates"), body).await.status, 400, "{zone:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_is_disabled_forced_down_and_forgotten_in_the_older_form_too() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    let path = format!("{PATH}/os-services");
+    let body = json!({"host": "host-1", "binary": "nova-compute", "disabled_reason": "new disk"});
+    let off = admin.put(&format!("{path}/disable-log-reason"), body).await.json();
+    assert_eq!(
+        off["service"],
+        json!({"host": "host-1", "binary": "nova-compute", "status": "disabled", "disabled_reason": "new disk"})
+    );
+    assert_eq!(admin.get(&path).await.json()["services"][0]["disabled_reason"], "new disk");
+    let names = json!({"host": "host-1", "binary": "nova-compute"});
+    assert_eq!(admin.put(&format!("{path}/enable"), names.clone()).await.json()["service"]["status"], "enabled");
+    assert_eq!(admin.put(&format!("{path}/force-down"), names.clone()).await.status, 404, "not before 2.11");
+    let mut down = names.clone();
+    down["forced_down"] = json!("true");
+    let down = at(&admin, "2.11", Method::PUT, &format!("{path}/force-down"), &down).await.json();
+    assert_eq!(down["service"], json!({"host": "host-1", "binary": "nova-compute", "forced_down": true}));
+    assert_eq!(admin.get(&path).await.json()["services"][0]["state"], "down");
+    assert_eq!(admin.put(&format!("{path}/sing"), names).await.status, 404);
+    let other = json!({"host": "host-1", "binary": "nova-scheduler"});
+    assert_eq!(admin.put(&format!("{path}/disable"), other).await.status, 400);
+    let nowhere = json!({"host": "nowhere", "binary": "nova-compute"});
+    assert_eq!(admin.put(&format!("{path}/disable"), nowhere).await.status, 404);
+    assert_eq!(admin.delete(&format!("{path}/1")).await.status, 204);
+    assert_eq!(admin.get(&path).await.json()["services"], json!([]));
+}
+
+#[tokio::test]
+async fn a_service_that_hosts_servers_is_not_forgotten() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    site.boot(&admin, "web").await;
+    let refused = admin.delete(&format!("{PATH}/os-services/1")).await;
+    assert_eq!(refused.status, 409, "{}", refused.json());
+    assert_eq!(admin.delete(&format!("{PATH}/os-services/9")).await.status, 404);
+}
+
+#[tokio::test]
+async fn hypervisors_say_their_uptime_and_are_searched_in_the_older_form() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    let path = format!("{PATH}/os-hypervisors");
+    let uptime = admin.get(&format!("{path}/1/uptime")).await.json();
+    assert!(uptime["hypervisor"]["uptime"].as_str().unwrap().contains("load average"), "{uptime}");
+    assert_eq!(admin.get(&format!("{path}/7/uptime")).await.status, 404);
+    assert_eq!(
+        admin.get(&format!("{path}/host/search")).await.json()["hypervisors"][0]["hypervisor_hostname"],
+        "host-1"
+    );
+    assert_eq!(admin.get(&format!("{path}/moon/search")).await.status, 404);
+    let empty = admin.get(&format!("{path}/host/servers")).await.json();
+    assert_eq!(empty["hypervisors"][0].get("servers"), None);
+    let id = site.boot(&admin, "web").await;
+    let full = admin.get(&format!("{path}/host/servers")).await.json();
+    assert_eq!(full["hypervisors"][0]["servers"][0]["uuid"], id.to_string());
+    assert_eq!(at(&admin, "2.53", Method::GET, &format!("{path}/host/search"), &Value::Null).await.status, 404);
+    let newest = at(&admin, "2.88", Method::GET, &format!("{path}/detail"), &Value::Null).await.json();
+    assert!(newest["hypervisors"][0]["uptime"].is_string() && newest["hypervisors"][0].get("vcpus").is_none());
+}
+
+#[tokio::test]
+async fn hosts_by_name_are_there_until_2_43() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    let path = format!("{PATH}/os-hosts");
+    site.boot(&admin, "web").await;
+    assert_eq!(
+        admin.get(&path).await.json(),
+        json!({"hosts": [{"host_name": "host-1", "service": "compute", "zone": "nova"}]})
+    );
+    assert_eq!(admin.get(&format!("{path}?zone=moon")).await.json(), json!({"hosts": []}));
+    let one = admin.get(&format!("{path}/host-1")).await.json();
+    let projects: Vec<&str> =
+        one["host"].as_array().unwrap().iter().map(|share| share["resource"]["project"].as_str().unwrap()).collect();
+    assert_eq!(projects, ["(total)", "(used_now)", "(used_max)", admin.project_id.as_str()]);
+    assert_eq!(one["host"][3]["resource"]["memory_mb"], 192);
+    let off = admin.put(&format!("{path}/host-1"), json!({"status": "disable"})).await.json();
+    assert_eq!(off, json!({"host": "host-1", "status": "disabled"}));
+    assert_eq!(admin.get(&path).await.json(), json!({"hosts": []}));
+    assert_eq!(admin.put(&format!("{path}/host-1"), json!({})).await.status, 400);
+    assert_eq!(admin.put(&format!("{path}/host-1"), json!({"maintenance_mode": "enable"})).await.status, 501);
+    assert_eq!(admin.get(&format!("{path}/host-1/reboot")).await.status, 501);
+    assert_eq!(admin.get(&format!("{path}/moon/reboot")).await.status, 404);
+    assert_eq!(at(&admin, "2.43", Method::GET, &path, &Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_class_named_default_is_what_every_project_may_hold() {
+    let site = Site::new().await;
+    let (admin, alice) = (site.cloud.admin().await, site.cloud.member("alice").await);
+    let class = format!("{PATH}/os-quota-class-sets/default");
+    let shown = admin.get(&class).await.json();
+    assert_eq!((&shown["quota_class_set"]["id"], &shown["quota_class_set"]["cores"]), (&json!("default"), &json!(20)));
+    assert_eq!(shown["quota_class_set"].get("server_groups"), None, "not before 2.50");
+    let changed = admin.put(&class, json!({"quota_class_set": {"instances": 1, "key_pairs": 0}})).await.json();
+    assert_eq!((&changed["quota_class_set"]["instances"], changed["quota_class_set"].get("id")), (&json!(1), None));
+    let quotas = format!("{PATH}/os-quota-sets/{}", alice.project_id);
+    assert_eq!(alice.get(&quotas).await.json()["quota_set"]["instances"], 1);
+    assert_eq!(alice.get(&format!("{quotas}/defaults")).await.json()["quota_set"]["instances"], 1);
+    site.boot(&alice, "one").await;
+    assert_eq!(alice.post(&format!("{PATH}/servers"), site.wish("two")).await.status, 403);
+    let key = json!({"keypair": {"name": "mine"}});
+    assert_eq!(alice.post(&format!("{PATH}/os-keypairs"), key).await.status, 403);
+    assert_eq!(alice.get(&class).await.status, 403);
+    let newer = at(&admin, "2.57", Method::GET, &class, &Value::Null).await.json();
+    assert_eq!(newer["quota_class_set"]["server_groups"], 10);
+    assert_eq!(newer["quota_class_set"].get("injected_files"), None);
+}
+
+#[tokio::test]
+async fn a_user_may_be_given_less_than_the_project() {
+    let site = Site::new().await;
+    let (admin, alice) = (site.cloud.admin().await, site.cloud.member("alice").await);
+    let quotas = format!("{PATH}/os-quota-sets/{}", alice.project_id);
+    let own = format!("{quotas}?user_id={}", alice.user_id);
+    let given = admin.put(&own, json!({"quota_set": {"instances": 1}})).await;
+    assert_eq!((given.status, &given.json()["quota_set"]["instances"]), (200, &json!(1)));
+    assert_eq!(admin.get(&quotas).await.json()["quota_set"]["instances"], 10, "the project's stays");
+    site.boot(&alice, "one").await;
+    let refused = alice.post(&format!("{PATH}/servers"), site.wish("two")).await;
+    assert_eq!(
+        (refused.status, message(&refused).as_str()),
+        (403, "Quota exceeded for instances: Requested 1, but already used 1 of 1 instances")
+    );
+    let detail = admin.get(&format!("{quotas}/detail?user_id={}", alice.user_id)).await.json();
+    assert_eq!(detail["quota_set"]["instances"], json!({"limit": 1, "in_use": 1, "reserved": 0}));
+    let above = admin.put(&own, json!({"quota_set": {"instances": 11}})).await;
+    assert_eq!(
+        (above.status, message(&above).as_str()),
+        (400, "Quota limit 11 for instances must be less than or equal to 10.")
+    );
+    let below = admin.put(&own, json!({"quota_set": {"instances": 0}})).await;
+    assert_eq!(below.status, 400);
+    let forced = admin.put(&own, json!({"quota_set": {"instances": 11, "force": true}})).await;
+    assert_eq!(forced.status, 200, "{}", forced.json());
+    assert_eq!(admin.delete(&own).await.status, 202);
+    assert_eq!(admin.get(&own).await.json()["quota_set"]["instances"], 10);
+}
