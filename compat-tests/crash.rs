@@ -116,7 +116,7 @@ fn killed_after_any_order_about_power_it_ends_as_ordered() {
         (json!({"os-start": null}), "ACTIVE", "--state-running"),
         (json!({"pause": null}), "PAUSED", "--state-paused"),
         (json!({"unpause": null}), "ACTIVE", "--state-running"),
-        (json!({"suspend": null}), "SUSPENDED", "--with-managed-save"),
+        (json!({"suspend": null}), "SUSPENDED", "--inactive --with-managed-save"),
         (json!({"resume": null}), "ACTIVE", "--state-running"),
         (json!({"reboot": {"type": "HARD"}}), "ACTIVE", "--state-running"),
         (json!({"reboot": {"type": "SOFT"}}), "ACTIVE", "--state-running"),

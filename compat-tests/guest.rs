@@ -6,6 +6,7 @@
 use futures::StreamExt;
 use gapura::disks::local::LocalDisks;
 use gapura::disks::{BaseImage, ConfigDrive, Disks, Part, RootDisk};
+use gapura::error::Error;
 use gapura::hypervisor::accelerator::AcceleratorChoice;
 use gapura::hypervisor::libvirt::Libvirt;
 use gapura::hypervisor::{
@@ -90,8 +91,8 @@ impl Lab {
 /// The last number that the guest counted to, and how often it booted.
 async fn count(lab: &Lab, id: ServerId) -> (u64, usize) {
     let log = lab.disks.read_console_log(id, None).await.unwrap();
-    let beats = log.lines().filter_map(|line| line.trim().strip_prefix("HB ")?.split(' ').next()?.parse().ok());
-    (beats.last().unwrap_or(0), log.matches("GUEST: ready").count())
+    let mut beats = log.lines().filter_map(|line| line.trim().strip_prefix("HB ")?.split(' ').next()?.parse().ok());
+    (beats.next_back().unwrap_or(0), log.matches("GUEST: ready").count())
 }
 
 /// Its memory goes to disk and back: it counts on, for a driver that knows nothing of how it was saved.
@@ -127,7 +128,9 @@ async fn copied_while_it_runs_its_copy_is_whole(lab: &Lab, spec: &MachineSpec) {
     assert!(copy.size > 0);
     let (before, _) = count(lab, spec.id).await;
     lab.hears(spec.id, &format!("HB {} ", before + 3), 1).await;
-    lab.host.set_password(spec.id, "root", "a-new-one").await.unwrap();
+    // The agent is asked; this guest has no chpasswd for it to run, which is told without the password.
+    let refused = lab.host.set_password(spec.id, "root", "a-new-one").await.unwrap_err();
+    assert!(matches!(&refused, Error::Conflict(told) if !told.contains("a-new-one")), "{refused:?}");
     lab.host.stop(spec.id, Epoch(4), None).await.unwrap();
     lab.disks.copy_at_rest(spec.id, Epoch(4), Part::Root { layer: 0 }).await.unwrap();
     lab.disks.open_copy(spec.id).await.unwrap();

@@ -36,7 +36,11 @@ impl Daemon {
     pub fn machines(&self, only: &str) -> Vec<String> {
         // A daemon that was just killed takes a moment.
         eventually("libvirt lists its machines", || {
-            let output = Command::new("virsh").args(["-q", "-c", &self.uri, "list", "--uuid", only]).output().unwrap();
+            let output = Command::new("virsh")
+                .args(["-q", "-c", &self.uri, "list", "--uuid"])
+                .args(only.split(' '))
+                .output()
+                .unwrap();
             let text = String::from_utf8(output.stdout).unwrap();
             output.status.success().then(|| text.split_whitespace().map(str::to_owned).collect())
         })

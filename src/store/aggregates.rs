@@ -48,7 +48,7 @@ pub fn get(tx: &mut Tx, id: i64) -> Result<Aggregate> {
 
 /// Makes one and answers its number.
 pub fn insert(tx: &mut Tx, name: &str, zone: Option<&str>, now: Timestamp) -> Result<i64> {
-    let row = tx.query_one("UPDATE aggregate_numbers SET last = last + 1 WHERE only = 1 RETURNING last", args![])?;
+    let row = tx.query_one("UPDATE aggregate_numbers SET last = last + 1 WHERE id = 1 RETURNING last", args![])?;
     let id: i64 = row.or_not_found(Kind::Part, "The counter of aggregates is gone.").and_then(|mut row| row.next())?;
     tx.execute(
         "INSERT INTO aggregates (id, uuid, name, created_at) VALUES (?1, ?2, ?3, ?4)",

@@ -27,7 +27,7 @@ UPDATE hosts SET own_zone = zone;
 
 -- Numbers that were given once are not given again.
 CREATE TABLE aggregate_numbers (
-    only BIGINT NOT NULL PRIMARY KEY CHECK (only = 1),
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
     last BIGINT NOT NULL
 );
-INSERT INTO aggregate_numbers (only, last) VALUES (1, 0);
+INSERT INTO aggregate_numbers (id, last) VALUES (1, 0);
