@@ -208,8 +208,8 @@ part_tempest() {
 # Every persona has just its own role here, where Tempest makes everybody a member else.
 part_tempest_personas() {
   ( export TEMPEST_SETTINGS='{"auth": {"tempest_roles": ""}}'
-    cloud tempest simulated && "$here/clients/tempest/run.sh" glance )
-  stop_cloud tempest $?
+    cloud tempest_personas simulated && "$here/clients/tempest/run.sh" glance )
+  stop_cloud tempest_personas $?
 }
 # The few tests of lockout and of passwords used before, in a cloud that has such rules.
 part_tempest_compliance() {
@@ -217,13 +217,13 @@ part_tempest_compliance() {
     export GAPURA_IDENTITY__SECURITY_COMPLIANCE__UNIQUE_LAST_PASSWORD_COUNT=2
     export TEMPEST_SETTINGS='{"identity-feature-enabled": {"security_compliance": "true"}, "identity": {"user_lockout_failure_attempts": "2",
       "user_lockout_duration": "5", "user_unique_last_password_count": "2"}}'
-    cloud tempest simulated && "$here/clients/tempest/run.sh" compliance )
-  stop_cloud tempest $?
+    cloud tempest_compliance simulated && "$here/clients/tempest/run.sh" compliance )
+  stop_cloud tempest_compliance $?
 }
 # What every other Tempest test stands on, in less than a minute.
 part_tempest_identity() {
-  ( keeping_foreign; cloud tempest simulated && "$here/clients/tempest/run.sh" identity )
-  stop_cloud tempest $?
+  ( keeping_foreign; cloud tempest_identity simulated && "$here/clients/tempest/run.sh" identity )
+  stop_cloud tempest_identity $?
 }
 part_oracle() {
   ( cloud oracle simulated && "$here/clients/oracle/run.sh" )
