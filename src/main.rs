@@ -9,11 +9,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// glibc's allocator makes threads that answer wait for one another. Measured beside it on two cores: a third more
-/// re-scopings a second, their p99 a third, and no more memory (`benches/README.md`).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// One binary that speaks OpenStack.
 #[derive(Parser)]
 #[command(name = "gapura", version, arg_required_else_help = true)]
