@@ -1,7 +1,7 @@
 //! Parts of uploads that are not whole yet: files in a folder of this machine, whatever store the bytes are for.
 //!
 //! A multipart upload of a bucket would not do: its parts have a least size of some MiB, so what a client had sent of the
-//! next one would be lost with the connection, the interface can't list what a dead process left, and each provider's
+//! next one would be lost with the connection, what a dead process left can be listed in S3 alone, and each provider's
 //! differs. A file takes any byte, and a sync says what is safe. The price is that bytes are written and read once more on
 //! this machine before they go to their store; and that several processes behind one address need the folder in common.
 
