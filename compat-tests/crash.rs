@@ -21,10 +21,7 @@ fn killed_while_booting(step: usize) {
     let shown = lab.settled(&server);
     assert_eq!(shown["status"], "ACTIVE", "{shown}");
     lab.is_running_once(&server);
-    let taps = lab.taps(&server);
-    lab.delete(&server);
-    lab.gone(&server);
-    lab.nothing_is_left(&server, &taps);
+    lab.deleted_leaves_nothing(&server);
 }
 
 #[test]
@@ -73,8 +70,7 @@ fn killed_at_every_step_of_a_delete_it_leaves_nothing() {
     let Some(daemon) = Daemon::find() else { return };
     let mut lab = Lab::open(daemon);
     for step in 0..DELETE_STEPS {
-        let server = lab.create();
-        assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+        let server = lab.running();
         let taps = lab.taps(&server);
         lab.stand_still_at(&format!("delete_server:{step}"), |lab| lab.delete(&server));
         lab.kill_and_restart();
@@ -109,8 +105,7 @@ fn set_mtu(lab: &Lab, network: &str, mtu: u32) {
 fn killed_after_any_order_about_power_it_ends_as_ordered() {
     let Some(daemon) = Daemon::find() else { return };
     let mut lab = Lab::open(daemon);
-    let server = lab.create();
-    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    let server = lab.running();
     for (action, status, state) in [
         (json!({"os-stop": null}), "SHUTOFF", "--state-shutoff"),
         (json!({"os-start": null}), "ACTIVE", "--state-running"),
@@ -129,10 +124,7 @@ fn killed_after_any_order_about_power_it_ends_as_ordered() {
         assert_eq!(machines.iter().filter(|id| **id == server.id).count(), 1, "{action}: {machines:?}");
     }
     lab.is_running_once(&server);
-    let taps = lab.taps(&server);
-    lab.delete(&server);
-    lab.gone(&server);
-    lab.nothing_is_left(&server, &taps);
+    lab.deleted_leaves_nothing(&server);
 }
 
 /// Killed after each step of some work, the server is in the end what was asked for, once.
@@ -145,8 +137,7 @@ fn killed_at_each_step_of(
 ) {
     let Some(daemon) = Daemon::find() else { return };
     let mut lab = Lab::open(daemon);
-    let server = lab.create();
-    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    let server = lab.running();
     for step in 0..steps {
         let action = action(&lab);
         lab.stand_still_at(&format!("{kind}:{step}"), |lab| lab.act(&server, &action));
@@ -159,10 +150,7 @@ fn killed_at_each_step_of(
             assert_eq!(lab.settled(&server)["status"], "ACTIVE");
         }
     }
-    let taps = lab.taps(&server);
-    lab.delete(&server);
-    lab.gone(&server);
-    lab.nothing_is_left(&server, &taps);
+    lab.deleted_leaves_nothing(&server);
 }
 
 #[test]
@@ -187,8 +175,7 @@ fn killed_at_each_step_of_a_rescue_it_is_rescued_once_and_comes_back() {
 fn killed_on_the_way_back(kind: &str, steps: usize, there: &dyn Fn(&Lab) -> Value, back: &Value, away: &str) {
     let Some(daemon) = Daemon::find() else { return };
     let mut lab = Lab::open(daemon);
-    let server = lab.create();
-    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    let server = lab.running();
     for step in 0..steps {
         let there = there(&lab);
         lab.act(&server, &there);
@@ -199,10 +186,7 @@ fn killed_on_the_way_back(kind: &str, steps: usize, there: &dyn Fn(&Lab) -> Valu
         assert_eq!(shown["status"], "ACTIVE", "{back}, killed at {step}: {shown}");
         lab.is_running_once(&server);
     }
-    let taps = lab.taps(&server);
-    lab.delete(&server);
-    lab.gone(&server);
-    lab.nothing_is_left(&server, &taps);
+    lab.deleted_leaves_nothing(&server);
 }
 
 #[test]
@@ -223,10 +207,7 @@ fn killed_after_telling_a_host_of_a_network_s_change_it_leaves_the_network_chang
     eventually("the work is done", || lab.no_work_is_open().then_some(()));
     assert_eq!(std::fs::read_to_string(bridge(&network).join("mtu")).unwrap().trim(), "1400");
     lab.is_running_once(&server);
-    let taps = lab.taps(&server);
-    lab.delete(&server);
-    lab.gone(&server);
-    lab.nothing_is_left(&server, &taps);
+    lab.deleted_leaves_nothing(&server);
 }
 
 #[test]
@@ -259,8 +240,7 @@ fn killed_while_a_server_and_then_its_network_are_deleted_it_leaves_neither() {
 fn killed_while_it_notes_that_a_machine_went_off_it_notes_it_after_all() {
     let Some(daemon) = Daemon::find() else { return };
     let mut lab = Lab::open(daemon);
-    let server = lab.create();
-    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    let server = lab.running();
     lab.stand_still_at("reconcile:0", |lab| lab.daemon.virsh(&["destroy", &server.id]));
     assert_eq!(lab.show(&server).json()["server"]["status"], "ACTIVE", "not noted yet");
     lab.kill_and_restart();
@@ -269,8 +249,5 @@ fn killed_while_it_notes_that_a_machine_went_off_it_notes_it_after_all() {
     lab.act(&server, &json!({"os-start": null}));
     assert_eq!(lab.settled(&server)["status"], "ACTIVE");
     lab.is_running_once(&server);
-    let taps = lab.taps(&server);
-    lab.delete(&server);
-    lab.gone(&server);
-    lab.nothing_is_left(&server, &taps);
+    lab.deleted_leaves_nothing(&server);
 }

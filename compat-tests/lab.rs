@@ -239,6 +239,22 @@ impl Lab {
         assert_eq!(self.rows("ports", &server.id), 1);
     }
 
+    /// A server that runs.
+    pub fn running(&self) -> Server {
+        let server = self.create();
+        let shown = self.settled(&server);
+        assert_eq!(shown["status"], "ACTIVE", "{shown}");
+        server
+    }
+
+    /// Deletes the server, and looks that nothing of it is left anywhere.
+    pub fn deleted_leaves_nothing(&self, server: &Server) {
+        let taps = self.taps(server);
+        self.delete(server);
+        self.gone(server);
+        self.nothing_is_left(server, &taps);
+    }
+
     /// Machine, files, taps, ports, claim, and the network on the host, which had no other server.
     pub fn nothing_is_left(&self, server: &Server, taps: &[String]) {
         let machines = self.daemon.machines("--all");

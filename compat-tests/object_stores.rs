@@ -231,14 +231,9 @@ fn a_server_boots_from_an_image_that_is_kept_in_s3() {
     });
     assert_eq!(bucket.objects().len(), 1, "the image that init registered");
     assert!(!lab.cloud.state_dir().join("images").exists());
-    let server = lab.create();
-    let shown = lab.settled(&server);
-    assert_eq!(shown["status"], "ACTIVE", "{shown}");
+    let server = lab.running();
     lab.is_running_once(&server);
-    let taps = lab.taps(&server);
-    lab.delete(&server);
-    lab.gone(&server);
-    lab.nothing_is_left(&server, &taps);
+    lab.deleted_leaves_nothing(&server);
 }
 
 /// Sends the beginning of an upload, as much as it takes until the bucket has begun to take parts. Answers how much.

@@ -9,7 +9,7 @@
 
 mod client;
 
-pub use client::{Client, Reply};
+pub use client::{Client, Reply, make, role_id};
 
 use super::identity::{FirstPasswords, Identity, IdentitySettings, seed};
 use super::{GateKeeper, ImageSettings, State, router};

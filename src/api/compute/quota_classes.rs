@@ -1,7 +1,7 @@
 //! Quota classes: limits by the name of a class. The class `default` is what every project may hold until it is given limits
 //! of its own; others are kept, and nothing looks at them, as in Nova.
 
-use super::quota_request::Limit;
+use super::quota_request::{Limit, limits_request};
 use super::quota_sets::refuse_unified;
 use crate::api::{Call, Row};
 use crate::cloud::quota::Limits;
@@ -80,48 +80,9 @@ async fn show(call: Call) -> Result<Reply<ClassShown>> {
     Ok(view(Some(class), &limits))
 }
 
-versioned! {
-    request ClassLimits strict {
-        "instances" => instances: Maybe<Limit>,
-        "cores" => cores: Maybe<Limit>,
-        "ram" => ram: Maybe<Limit>,
-        "floating_ips" until(50) => floating_ips: Maybe<Limit>,
-        "fixed_ips" until(50) => fixed_ips: Maybe<Limit>,
-        "metadata_items" => metadata_items: Maybe<Limit>,
-        "injected_files" until(57) => injected_files: Maybe<Limit>,
-        "injected_file_content_bytes" until(57) => injected_file_content_bytes: Maybe<Limit>,
-        "injected_file_path_bytes" until(57) => injected_file_path_bytes: Maybe<Limit>,
-        "security_groups" until(50) => security_groups: Maybe<Limit>,
-        "security_group_rules" until(50) => security_group_rules: Maybe<Limit>,
-        "key_pairs" => key_pairs: Maybe<Limit>,
-        "server_groups" => server_groups: Maybe<Limit>,
-        "server_group_members" => server_group_members: Maybe<Limit>,
-    }
-}
+limits_request!(ClassLimits, networks until(50));
 versioned! {
     request ClassUpdate strict { "quota_class_set" required => quota_class_set: ClassLimits }
-}
-
-impl ClassLimits {
-    fn given(&self) -> Vec<(&'static str, i64)> {
-        let all = [
-            ("instances", &self.instances),
-            ("cores", &self.cores),
-            ("ram", &self.ram),
-            ("floating_ips", &self.floating_ips),
-            ("fixed_ips", &self.fixed_ips),
-            ("metadata_items", &self.metadata_items),
-            ("injected_files", &self.injected_files),
-            ("injected_file_content_bytes", &self.injected_file_content_bytes),
-            ("injected_file_path_bytes", &self.injected_file_path_bytes),
-            ("security_groups", &self.security_groups),
-            ("security_group_rules", &self.security_group_rules),
-            ("key_pairs", &self.key_pairs),
-            ("server_groups", &self.server_groups),
-            ("server_group_members", &self.server_group_members),
-        ];
-        all.into_iter().filter_map(|(name, limit)| limit.as_ref().map(|limit| (name, limit.0))).collect()
-    }
 }
 
 /// `PUT /os-quota-class-sets/{class_id}`.

@@ -1,7 +1,7 @@
 //! Quota sets: what a project, or a user within it, may hold and holds.
 
 use super::common::check_query;
-use super::quota_request::Limit;
+use super::quota_request::{Limit, limits_request};
 use crate::api::{Call, Row};
 use crate::cloud::policy::{Reach, Target};
 use crate::cloud::quota::{self, UNLIMITED, Usage};
@@ -172,49 +172,9 @@ async fn defaults(call: Call) -> Result<Reply<QuotaSetShown>> {
     Ok(Reply::ok(QuotaSet::of(Some(project.to_string()), |name| limits.of(name))))
 }
 
-versioned! {
-    request NewLimits strict {
-        "instances" => instances: Maybe<Limit>,
-        "cores" => cores: Maybe<Limit>,
-        "ram" => ram: Maybe<Limit>,
-        "floating_ips" until(36) => floating_ips: Maybe<Limit>,
-        "fixed_ips" until(36) => fixed_ips: Maybe<Limit>,
-        "metadata_items" => metadata_items: Maybe<Limit>,
-        "injected_files" until(57) => injected_files: Maybe<Limit>,
-        "injected_file_content_bytes" until(57) => injected_file_content_bytes: Maybe<Limit>,
-        "injected_file_path_bytes" until(57) => injected_file_path_bytes: Maybe<Limit>,
-        "security_groups" until(36) => security_groups: Maybe<Limit>,
-        "security_group_rules" until(36) => security_group_rules: Maybe<Limit>,
-        "key_pairs" => key_pairs: Maybe<Limit>,
-        "server_groups" => server_groups: Maybe<Limit>,
-        "server_group_members" => server_group_members: Maybe<Limit>,
-        "force" => force: Maybe<FlexibleBool>,
-    }
-}
+limits_request!(NewLimits, networks until(36), "force" => force: Maybe<FlexibleBool>);
 versioned! {
     request QuotaUpdate strict { "quota_set" required => quota_set: NewLimits }
-}
-
-impl NewLimits {
-    fn given(&self) -> Vec<(&'static str, i64)> {
-        let all = [
-            ("instances", &self.instances),
-            ("cores", &self.cores),
-            ("ram", &self.ram),
-            ("floating_ips", &self.floating_ips),
-            ("fixed_ips", &self.fixed_ips),
-            ("metadata_items", &self.metadata_items),
-            ("injected_files", &self.injected_files),
-            ("injected_file_content_bytes", &self.injected_file_content_bytes),
-            ("injected_file_path_bytes", &self.injected_file_path_bytes),
-            ("security_groups", &self.security_groups),
-            ("security_group_rules", &self.security_group_rules),
-            ("key_pairs", &self.key_pairs),
-            ("server_groups", &self.server_groups),
-            ("server_group_members", &self.server_group_members),
-        ];
-        all.into_iter().filter_map(|(name, limit)| limit.as_ref().map(|limit| (name, limit.0))).collect()
-    }
 }
 
 /// Refused by a cloud whose limits are identity's.

@@ -5,9 +5,10 @@
 
 use super::allowance::{allowance, of_flavor};
 use super::common::server_id;
-use super::servers::{Asker, delete_for_good, named};
+use super::server_deed::{Asker, Deed};
+use super::servers::{delete_for_good, named};
 use crate::api::{Call, Row};
-use crate::cloud::server::{Action, Task, may};
+use crate::cloud::server::{Action, Task};
 use crate::error::{Error, Result};
 use crate::http::json::{Between, Maybe, OneOf, Text, Words};
 use crate::http::reply::{Empty, Reply};
@@ -111,22 +112,19 @@ async fn resume(call: Call<Resume>) -> Result<Empty> {
 }
 
 async fn power<B>(call: &Call<B>, action: Action, task: Task, wish: Power) -> Result<Empty> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
-    let asker = Asker::of(call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(call)?;
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(action, id, server.situation(), overrides_lock)?;
+        let server = deed.server(tx, action)?;
         if server.host_id.is_none() {
-            return Err(Error::conflict(format!("Instance {id} is not ready")));
+            return Err(Error::conflict(format!("Instance {} is not ready", deed.id)));
         }
         // Only a hard reboot gets here while work goes on, and takes its place.
         if server.task.is_some() {
-            tasks::cancel_all(tx, &id.to_string(), asker.now)?;
+            tasks::cancel_all(tx, &deed.id.to_string(), deed.asker.now)?;
         }
-        servers::update(tx, id, Change::new().task(Some(task)), asker.now)?;
-        asker.note(tx, &server, action.recorded_as())?;
-        asker.start::<PowerServer>(tx, id, &Step { wish })
+        servers::update(tx, deed.id, Change::new().task(Some(task)), deed.asker.now)?;
+        deed.asker.note(tx, &server, action.recorded_as())?;
+        deed.asker.start::<PowerServer>(tx, deed.id, &Step { wish })
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();
@@ -211,17 +209,14 @@ async fn force_delete(call: Call<ForceDelete>) -> Result<Empty> {
 
 /// Action `restore`: what was deleted softly runs again, if the project's quota has room for it.
 async fn restore(call: Call<Restore>) -> Result<Empty> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
-    let asker = Asker::of(&call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(&call)?;
     let region = call.cx.state.limits_region();
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(Action::Restore, id, server.situation(), overrides_lock)?;
+        let server = deed.server(tx, Action::Restore)?;
         allowance(tx, region.as_deref(), &server.project_id, of_flavor(1, &server.flavor))?;
-        servers::update(tx, id, Change::new().task(Some(Task::Restoring)), asker.now)?;
-        asker.note(tx, &server, Action::Restore.recorded_as())?;
-        asker.start::<PowerServer>(tx, id, &Step { wish: Power::Restore })
+        servers::update(tx, deed.id, Change::new().task(Some(Task::Restoring)), deed.asker.now)?;
+        deed.asker.note(tx, &server, Action::Restore.recorded_as())?;
+        deed.asker.start::<PowerServer>(tx, deed.id, &Step { wish: Power::Restore })
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();

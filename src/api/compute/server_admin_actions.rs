@@ -3,7 +3,8 @@
 
 use super::common::server_id;
 use super::server_actions::{PATH, without_value};
-use super::servers::Asker;
+use super::server_deed::{Asker, Deed};
+
 use crate::api::{Call, Row};
 use crate::cloud::server::{Action, State, may};
 use crate::error::{Error, Result};
@@ -63,13 +64,10 @@ without_value!(InjectNetworkInfo, "injectNetworkInfo");
 
 /// Action `injectNetworkInfo`: the config drive tells what networks are now; the guest reads it when it next starts.
 async fn inject_network_info(call: Call<InjectNetworkInfo>) -> Result<Empty> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
-    let asker = Asker::of(&call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(&call)?;
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(Action::InjectNetworkInfo, id, server.situation(), overrides_lock)?;
-        asker.start::<PowerServer>(tx, id, &Step { wish: Power::Refresh })
+        deed.server(tx, Action::InjectNetworkInfo)?;
+        deed.asker.start::<PowerServer>(tx, deed.id, &Step { wish: Power::Refresh })
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();

@@ -1,15 +1,16 @@
 //! Actions `createImage` and `createBackup`: the image's row is made with the request, as upstream makes it;
 //! [`image_server`](crate::tasks::image_server) fills it.
 
-use super::common::{Metadata, Name, server_id};
+use super::common::{Metadata, Name};
 use super::server_actions::PATH;
-use super::servers::Asker;
+use super::server_deed::Deed;
+
 use super::versions;
 use crate::api::{Call, Row};
 use crate::clock::Timestamp;
 use crate::cloud::image::{Image, Terms, Visibility};
 use crate::cloud::quota;
-use crate::cloud::server::{Action, Task, may};
+use crate::cloud::server::{Action, Task};
 use crate::error::{Error, Result};
 use crate::http::json::{Between, Maybe};
 use crate::http::reply::RawReply;
@@ -116,16 +117,13 @@ fn wish<B>(
 
 /// Records the image and the work that fills it.
 async fn order<B>(call: &Call<B>, wish: Wish) -> Result<ImageId> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
-    let asker = Asker::of(call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(call)?;
     let limits = call.cx.state.images.limits;
     let image_id = ImageId::random();
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(wish.action, id, server.situation(), overrides_lock)?;
+        let server = deed.server(tx, wish.action)?;
         if server.host_id.is_none() {
-            return Err(Error::conflict(format!("Instance {id} is not ready")));
+            return Err(Error::conflict(format!("Instance {} is not ready", deed.id)));
         }
         if wish.checks_metadata {
             let quotas = quotas::limits_in(tx, wish.region.as_deref(), &wish.project)?;
@@ -134,18 +132,18 @@ async fn order<B>(call: &Call<B>, wish: Wish) -> Result<ImageId> {
         if let Some(region) = &wish.region {
             image_limits::check(tx, region, image_limits::COUNT, &wish.project, 1)?;
         }
-        let image = image(image_id, &server, &wish, asker.now);
+        let image = image(image_id, &server, &wish, deed.asker.now);
         limits.check(&image)?;
         images::insert(tx, &image)?;
         // Whoever owns the server sees the image that an administrator made of it.
         if wish.project != server.project_id {
-            image_members::insert(tx, image_id, &server.project_id, &Terms::default(), asker.now)?;
+            image_members::insert(tx, image_id, &server.project_id, &Terms::default(), deed.asker.now)?;
         }
         let task = if wish.rotation.is_some() { Task::BackingUp } else { Task::SnapshotPending };
-        servers::update(tx, id, Change::new().task(Some(task)), asker.now)?;
-        asker.note(tx, &server, wish.action.recorded_as())?;
+        servers::update(tx, deed.id, Change::new().task(Some(task)), deed.asker.now)?;
+        deed.asker.note(tx, &server, wish.action.recorded_as())?;
         let order = Order { image: image_id, rotation: wish.rotation.clone() };
-        asker.start::<ImageServer>(tx, id, &Step::Copy(order))
+        deed.asker.start::<ImageServer>(tx, deed.id, &Step::Copy(order))
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();

@@ -1,9 +1,10 @@
 //! A server's metadata: text that its owner keeps with it, and that its guest finds on the config drive at the next boot.
 
-use super::common::{Metadata, server_id};
+use super::common::Metadata;
+use super::server_deed::Deed;
 use crate::api::{Call, Row};
 use crate::cloud::quota;
-use crate::cloud::server::{Action, may};
+use crate::cloud::server::Action;
 use crate::error::{Error, Kind, Result};
 use crate::http::reply::{Empty, Reply};
 use crate::http::table::{delete, get, post, put};
@@ -58,15 +59,13 @@ fn no_item() -> Error {
 
 /// Changes the metadata by a function of what it is, within the quota, if the server's state allows it.
 async fn change<B>(call: &Call<B>, by: impl Fn(Texts) -> Result<Texts> + Send + 'static) -> Result<Texts> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(call)?;
     let (now, region) = (call.cx.state.clock.now(), call.cx.state.limits_region());
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(Action::ChangeMetadata, id, server.situation(), overrides_lock)?;
+        let server = deed.server(tx, Action::ChangeMetadata)?;
         let metadata = by(server.metadata)?;
         quota::check_metadata(&quotas::limits_in(tx, region.as_deref(), &server.project_id)?, metadata.len())?;
-        servers::update(tx, id, Change::new().metadata(&metadata), now)?;
+        servers::update(tx, deed.id, Change::new().metadata(&metadata), now)?;
         Ok(metadata)
     };
     call.cx.state.db.write(write).await

@@ -4,10 +4,11 @@
 
 use super::common::{Metadata, Name, links, server_id};
 use super::server_actions::PATH;
-use super::server_create::{check_hostname, check_personality};
+use super::server_checks::{check_hostname, check_personality};
+use super::server_deed::Asker;
 use super::server_request::{AddressText, DiskConfigs, File};
 use super::server_view::{ServerView, Sight, view, whole_one};
-use super::servers::Asker;
+
 use super::versions;
 use crate::api::{Call, Row};
 use crate::clock::Timestamp;

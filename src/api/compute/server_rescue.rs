@@ -2,7 +2,8 @@
 
 use super::common::{ImageRef, server_id};
 use super::server_actions::{PATH, without_value};
-use super::servers::Asker;
+use super::server_deed::{Asker, Deed};
+
 use crate::api::{Call, Row};
 use crate::clock::Timestamp;
 use crate::cloud::boot::{self, Base};
@@ -88,15 +89,12 @@ without_value!(Unrescue, "unrescue");
 
 /// Action `unrescue`.
 async fn unrescue(call: Call<Unrescue>) -> Result<Empty> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
-    let asker = Asker::of(&call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(&call)?;
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(Action::Unrescue, id, server.situation(), overrides_lock)?;
-        servers::update(tx, id, Change::new().task(Some(Task::Unrescuing)), asker.now)?;
-        asker.note(tx, &server, Action::Unrescue.recorded_as())?;
-        asker.start::<RescueServer>(tx, id, &Step::Leave)
+        let server = deed.server(tx, Action::Unrescue)?;
+        servers::update(tx, deed.id, Change::new().task(Some(Task::Unrescuing)), deed.asker.now)?;
+        deed.asker.note(tx, &server, Action::Unrescue.recorded_as())?;
+        deed.asker.start::<RescueServer>(tx, deed.id, &Step::Leave)
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();

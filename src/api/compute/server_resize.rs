@@ -3,8 +3,9 @@
 use super::allowance::{allowance, of_flavor};
 use super::common::server_id;
 use super::server_actions::{PATH, without_value};
+use super::server_deed::{Asker, Deed};
 use super::server_request::{DiskConfigs, FlavorRef};
-use super::servers::Asker;
+
 use crate::api::{Call, Row};
 use crate::cloud::boot;
 use crate::cloud::flavor::{Flavor, unfulfilled_disk, unfulfilled_spec};
@@ -131,15 +132,12 @@ without_value!(RevertResize, "revertResize");
 
 /// Action `confirmResize`.
 async fn confirm(call: Call<ConfirmResize>) -> Result<Empty> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
-    let asker = Asker::of(&call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(&call)?;
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(Action::ConfirmResize, id, server.situation(), overrides_lock)?;
-        resize_server::confirm(tx, &server, asker.now)?;
-        asker.note(tx, &server, Action::ConfirmResize.recorded_as())?;
-        asker.did(tx, &server, "compute_confirm_resize")
+        let server = deed.server(tx, Action::ConfirmResize)?;
+        resize_server::confirm(tx, &server, deed.asker.now)?;
+        deed.asker.note(tx, &server, Action::ConfirmResize.recorded_as())?;
+        deed.asker.did(tx, &server, "compute_confirm_resize")
     };
     call.cx.state.db.write(write).await?;
     Ok(Empty::no_content())
@@ -147,20 +145,17 @@ async fn confirm(call: Call<ConfirmResize>) -> Result<Empty> {
 
 /// Action `revertResize`.
 async fn revert(call: Call<RevertResize>) -> Result<Empty> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
-    let asker = Asker::of(&call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(&call)?;
     let region = call.cx.state.limits_region();
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(Action::RevertResize, id, server.situation(), overrides_lock)?;
+        let server = deed.server(tx, Action::RevertResize)?;
         let from = server.aside.resized.as_ref();
         let from = from.ok_or_else(|| Error::bad_request("Instance has not been resized."))?;
         allow(tx, region.as_deref(), &server.project_id, &server.flavor, &from.flavor)?;
-        server_moves::set_status(tx, from.migration, "reverting", asker.now)?;
-        servers::update(tx, id, Change::new().task(Some(Task::ResizeReverting)), asker.now)?;
-        asker.note(tx, &server, Action::RevertResize.recorded_as())?;
-        asker.start::<ResizeServer>(tx, id, &Step::Revert)
+        server_moves::set_status(tx, from.migration, "reverting", deed.asker.now)?;
+        servers::update(tx, deed.id, Change::new().task(Some(Task::ResizeReverting)), deed.asker.now)?;
+        deed.asker.note(tx, &server, Action::RevertResize.recorded_as())?;
+        deed.asker.start::<ResizeServer>(tx, deed.id, &Step::Revert)
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();

@@ -1,22 +1,21 @@
 //! One server: show, update, delete. Lists and creation have files of their own.
 
 use super::common::{Name, check_query, server_id};
-use super::server_create::check_hostname;
+use super::server_checks::check_hostname;
+use super::server_deed::Deed;
 use super::server_list::{self, QUERY};
 use super::server_request::{AddressText, DiskConfigs};
 use super::server_view::{ServerShown, Sight, view, whole_one};
 use super::versions;
 use crate::api::{Call, Row};
-use crate::cloud::server::{Action, State, Task, may};
+use crate::cloud::server::{Action, State, Task};
 use crate::error::{Error, Result};
 use crate::http::json::{Maybe, OneOf, Text};
 use crate::http::reply::{Empty, Reply};
 use crate::http::table::{delete, get, put};
-use crate::ids::ServerId;
 use crate::store::Tx;
-use crate::store::instance_actions::{self, Asked};
 use crate::store::servers::{self, Change, Server};
-use crate::store::tasks::{self, NewTask};
+use crate::store::tasks::{self};
 use crate::tasks::delete_server::{DeleteServer, Step};
 use crate::tasks::power_server::{self, Power, PowerServer};
 use crate::versioned;
@@ -135,23 +134,21 @@ async fn remove(call: Call) -> Result<Empty> {
 
 /// Switches the server off and hides it. False when it never ran or is nowhere: then there is nothing to take back.
 async fn delete_softly<B>(call: &Call<B>) -> Result<bool> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
-    let asker = Asker::of(call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(call)?;
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
+        let server = deed.find(tx)?;
         if server.launched_at.is_none() || server.host_id.is_none() {
             return Ok(false);
         }
-        may(Action::SoftDelete, id, server.situation(), overrides_lock)?;
+        deed.check(&server, Action::SoftDelete)?;
         let is_under_way = matches!(server.task, Some(Task::Deleting | Task::SoftDeleting));
         if is_under_way || server.state == State::SoftDeleted {
             return Ok(true);
         }
-        tasks::cancel_all(tx, &id.to_string(), asker.now)?;
-        servers::update(tx, id, Change::new().task(Some(Task::SoftDeleting)), asker.now)?;
-        asker.note(tx, &server, "delete")?;
-        asker.start::<PowerServer>(tx, id, &power_server::Step { wish: Power::SoftDelete })?;
+        tasks::cancel_all(tx, &deed.id.to_string(), deed.asker.now)?;
+        servers::update(tx, deed.id, Change::new().task(Some(Task::SoftDeleting)), deed.asker.now)?;
+        deed.asker.note(tx, &server, "delete")?;
+        deed.asker.start::<PowerServer>(tx, deed.id, &power_server::Step { wish: Power::SoftDelete })?;
         Ok(true)
     };
     let softly = call.cx.state.db.write(write).await?;
@@ -161,80 +158,19 @@ async fn delete_softly<B>(call: &Call<B>) -> Result<bool> {
 
 /// Records that a server shall go; whatever is under way for it is called off first.
 pub async fn delete_for_good<B>(call: &Call<B>) -> Result<()> {
-    let (reach, id) = (call.cx.reach.clone(), server_id(call)?);
-    let asker = Asker::of(call)?;
-    let overrides_lock = call.cx.may("context_is_admin");
+    let deed = Deed::of(call)?;
     let write = move |tx: &mut Tx| {
-        let server = servers::get(tx, &reach, id)?;
-        may(Action::Delete, id, server.situation(), overrides_lock)?;
+        let server = deed.server(tx, Action::Delete)?;
         if server.task == Some(Task::Deleting) {
             // Asked twice: the first asking goes on.
             return Ok(());
         }
-        tasks::cancel_all(tx, &id.to_string(), asker.now)?;
-        servers::update(tx, id, Change::new().task(Some(Task::Deleting)), asker.now)?;
-        asker.note(tx, &server, "delete")?;
-        asker.start::<DeleteServer>(tx, id, &Step::Stop)
+        tasks::cancel_all(tx, &deed.id.to_string(), deed.asker.now)?;
+        servers::update(tx, deed.id, Change::new().task(Some(Task::Deleting)), deed.asker.now)?;
+        deed.asker.note(tx, &server, "delete")?;
+        deed.asker.start::<DeleteServer>(tx, deed.id, &Step::Stop)
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();
     Ok(())
-}
-
-/// Who asks for work on a server, and when: what actions and tasks keep of a request.
-#[derive(Clone)]
-pub struct Asker {
-    pub now: crate::clock::Timestamp,
-    request_id: String,
-    user: crate::ids::UserId,
-    project: Option<crate::ids::ProjectId>,
-}
-
-impl Asker {
-    pub fn of<B>(call: &Call<B>) -> Result<Self> {
-        Ok(Self {
-            now: call.cx.state.clock.now(),
-            request_id: call.head.request_id.clone(),
-            user: call.cx.user_id()?.clone(),
-            project: call.cx.project_id().ok().cloned(),
-        })
-    }
-
-    /// Does the caller's project own the server?
-    pub fn is_of(&self, server: &Server) -> bool {
-        self.project.as_ref() == Some(&server.project_id)
-    }
-
-    /// Notes the action on the server.
-    pub fn note(&self, tx: &mut Tx, server: &Server, action: &str) -> Result<()> {
-        let project_id = self.project.as_ref().unwrap_or(&server.project_id);
-        let asked = Asked { request_id: &self.request_id, project_id, user_id: &self.user, now: self.now };
-        instance_actions::insert(tx, server.id, action, &asked)
-    }
-
-    /// Notes a step that is done as soon as it is asked for.
-    pub fn did(&self, tx: &mut Tx, server: &Server, event: &str) -> Result<()> {
-        self.ended(tx, server, event, None)
-    }
-
-    /// Notes how a step went that was taken while the client waited.
-    pub fn ended(&self, tx: &mut Tx, server: &Server, event: &str, failure: Option<&str>) -> Result<()> {
-        let step = instance_actions::Step {
-            server: server.id,
-            request_id: Some(&self.request_id),
-            name: event,
-            host: server.host.as_deref(),
-            failure,
-            started_at: self.now,
-            now: self.now,
-        };
-        instance_actions::note(tx, &step)
-    }
-
-    /// Makes the task.
-    pub fn start<W: crate::tasks::Workflow>(&self, tx: &mut Tx, id: ServerId, first: &W::Step) -> Result<()> {
-        let subject = id.to_string();
-        let task = NewTask { subject: &subject, request_id: Some(&self.request_id), now: self.now };
-        crate::tasks::insert::<W>(tx, &task, first).map(drop)
-    }
 }

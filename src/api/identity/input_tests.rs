@@ -1,14 +1,8 @@
 //! Bodies that can't be right, by table: upstream's status and its words.
 
-use crate::api::testing::{Client, Cloud, Reply};
+use crate::api::testing::{Cloud, Reply, make};
 use http::Method;
 use serde_json::{Value, json};
-
-async fn make(client: &Client, path: &str, key: &str, body: Value) -> String {
-    let reply = client.post(path, json!({ key: body })).await;
-    assert_eq!(reply.status, 201, "{}", reply.json());
-    reply.json()[key]["id"].as_str().unwrap().to_owned()
-}
 
 fn refused(reply: &Reply, message: &str, about: &str) {
     assert_eq!(reply.status, 400, "{about}: {}", reply.json());

@@ -1,9 +1,9 @@
 //! Lists through the whole router: every filter of every collection, comparators, pages, and what others may not see.
 
 use super::IdentitySettings;
-use crate::api::testing::{Client, Cloud, RECIPE, Reply};
+use crate::api::testing::{Client, Cloud, RECIPE, Reply, make};
 use crate::store::Db;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashMap;
 
 fn names(reply: &Reply, key: &str) -> Vec<String> {
@@ -11,12 +11,6 @@ fn names(reply: &Reply, key: &str) -> Vec<String> {
     let mut names: Vec<String> = all.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect();
     names.sort();
     names
-}
-
-async fn make(client: &Client, path: &str, key: &str, body: Value) -> String {
-    let reply = client.post(path, json!({ key: body })).await;
-    assert_eq!(reply.status, 201, "{}", reply.json());
-    reply.json()[key]["id"].as_str().unwrap().to_owned()
 }
 
 /// Each query of a collection, and the names it finds.

@@ -151,3 +151,16 @@ impl Client {
         Reply { status: reply.status.as_u16(), headers: reply.headers, bytes }
     }
 }
+
+/// Makes a thing of a collection, as `{key: body}`, and answers its id.
+pub async fn make(client: &Client, path: &str, key: &str, body: Value) -> String {
+    let reply = client.post(path, json!({ key: body })).await;
+    assert_eq!(reply.status, 201, "{}", reply.json());
+    reply.json()[key]["id"].as_str().unwrap().to_owned()
+}
+
+/// The id of identity's role of this name.
+pub async fn role_id(admin: &Client, name: &str) -> String {
+    let reply = admin.get(&format!("/v3/roles?name={name}")).await;
+    reply.json()["roles"][0]["id"].as_str().unwrap().to_owned()
+}

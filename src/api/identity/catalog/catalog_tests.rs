@@ -2,18 +2,12 @@
 //! router.
 
 use crate::api::identity::IdentitySettings;
-use crate::api::testing::{Client, Cloud, RECIPE, Reply};
+use crate::api::testing::{Client, Cloud, RECIPE, Reply, make};
 use crate::store::Db;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
 const MALFORMED: &str = "The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.";
-
-async fn make(client: &Client, path: &str, key: &str, body: Value) -> String {
-    let reply = client.post(path, json!({ key: body })).await;
-    assert_eq!(reply.status, 201, "{}", reply.json());
-    reply.json()[key]["id"].as_str().unwrap().to_owned()
-}
 
 /// A service with a public and an admin endpoint.
 async fn service(admin: &Client, kind: &str) -> (String, String, String) {

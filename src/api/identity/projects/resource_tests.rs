@@ -1,22 +1,11 @@
 //! Domains, projects, users, groups, roles and grants through the whole router.
 
-use crate::api::testing::{Client, Cloud, PASSWORD, Reply};
-use serde_json::{Value, json};
+use crate::api::testing::{Cloud, PASSWORD, Reply, make, role_id};
+use serde_json::json;
 
 fn names(reply: &Reply, key: &str) -> Vec<String> {
     let all = reply.json()[key].as_array().unwrap_or_else(|| panic!("{}", reply.json())).clone();
     all.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect()
-}
-
-async fn make(client: &Client, path: &str, key: &str, body: Value) -> String {
-    let reply = client.post(path, json!({ key: body })).await;
-    assert_eq!(reply.status, 201, "{}", reply.json());
-    reply.json()[key]["id"].as_str().unwrap().to_owned()
-}
-
-async fn role_id(admin: &Client, name: &str) -> String {
-    let reply = admin.get(&format!("/v3/roles?name={name}")).await;
-    reply.json()["roles"][0]["id"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]

@@ -1,16 +1,10 @@
 //! Projects and domains: their tree, their tags, what is immutable and what is in use, through the whole router.
 
 use crate::api::identity::IdentitySettings;
-use crate::api::testing::{Client, Cloud, PASSWORD, RECIPE, Reply};
+use crate::api::testing::{Client, Cloud, PASSWORD, RECIPE, Reply, make};
 use crate::store::Db;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashMap;
-
-async fn make(client: &Client, path: &str, key: &str, body: Value) -> String {
-    let reply = client.post(path, json!({ key: body })).await;
-    assert_eq!(reply.status, 201, "{}", reply.json());
-    reply.json()[key]["id"].as_str().unwrap().to_owned()
-}
 
 async fn project(client: &Client, name: &str, parent: Option<&str>) -> String {
     make(client, "/v3/projects", "project", json!({"name": name, "parent_id": parent})).await

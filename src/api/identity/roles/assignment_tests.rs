@@ -1,18 +1,7 @@
 //! Grants, implied roles and `GET /v3/role_assignments` through the whole router.
 
-use crate::api::testing::{Client, Cloud, PASSWORD};
+use crate::api::testing::{Client, Cloud, PASSWORD, make, role_id};
 use serde_json::{Value, json};
-
-async fn make(client: &Client, path: &str, key: &str, body: Value) -> String {
-    let reply = client.post(path, json!({ key: body })).await;
-    assert_eq!(reply.status, 201, "{}", reply.json());
-    reply.json()[key]["id"].as_str().unwrap().to_owned()
-}
-
-async fn role_id(admin: &Client, name: &str) -> String {
-    let reply = admin.get(&format!("/v3/roles?name={name}")).await;
-    reply.json()["roles"][0]["id"].as_str().unwrap().to_owned()
-}
 
 async fn grant(admin: &Client, path: &str) {
     let reply = admin.put(path, json!(null)).await;

@@ -1,18 +1,7 @@
 //! What a token's scope decides: which rules it is for, what its lists hold, and what is told of what is missing.
 
-use crate::api::testing::{Client, Cloud, Reply};
-use serde_json::{Value, json};
-
-async fn make(client: &Client, path: &str, key: &str, body: Value) -> String {
-    let reply = client.post(path, json!({ key: body })).await;
-    assert_eq!(reply.status, 201, "{}", reply.json());
-    reply.json()[key]["id"].as_str().unwrap().to_owned()
-}
-
-async fn role_id(admin: &Client, name: &str) -> String {
-    let reply = admin.get(&format!("/v3/roles?name={name}")).await;
-    reply.json()["roles"][0]["id"].as_str().unwrap().to_owned()
-}
+use crate::api::testing::{Client, Cloud, Reply, make, role_id};
+use serde_json::json;
 
 fn names(reply: &Reply, key: &str) -> Vec<String> {
     let all = reply.json()[key].as_array().unwrap_or_else(|| panic!("{}", reply.json())).clone();

@@ -4,10 +4,13 @@
 //! networks and quota are looked at together with what they allow, so that racing requests can't exceed a limit between
 //! looking and making.
 
+mod hints;
+mod networks;
+
 use super::common::{Link, Metadata, links};
-use super::server_request::{Drive, File, NetworkChoice, NewServer, ServerCreate};
+use super::server_checks::{check_hostname, check_personality};
+use super::server_request::{Drive, NetworkChoice, NewServer, ServerCreate};
 use super::versions;
-use crate::api::network::port_request::allow_interface;
 use crate::api::{Call, Context, Row};
 use crate::cloud::boot::{self, kept_properties};
 use crate::cloud::flavor::Flavor;
@@ -16,24 +19,21 @@ use crate::cloud::policy::Reach;
 use crate::cloud::quota::{self, Usage};
 use crate::cloud::server::{State, Task, hostname};
 use crate::error::{Error, Result};
-use crate::http::json::python_repr;
 use crate::http::reply::{IntoReply, RawReply, Reply};
 use crate::http::table::post;
-use crate::ids::{FlavorId, ImageId, NetworkId, ProjectId, ServerGroupId, ServerId, UserId};
+use crate::ids::{FlavorId, ImageId, ProjectId, ServerGroupId, ServerId, UserId};
 use crate::store::flavors::{self, Visible};
 use crate::store::instance_actions::{self, Asked};
 use crate::store::quotas::{self, Wanted};
-use crate::store::server_ports::{self, Interface};
 use crate::store::servers::{self, Server};
 use crate::store::tasks::NewTask;
-use crate::store::{Tx, boot_images, hosts, keypairs, networks, server_groups};
+use crate::store::{Tx, boot_images, hosts, keypairs, server_groups};
 use crate::tasks::boot_server::{self, BootServer};
 use crate::versioned;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::json;
-use std::net::IpAddr;
 
 pub fn rows() -> Vec<Row> {
     vec![post("/servers", create).rule("os_compute_api:servers:create")]
@@ -119,7 +119,7 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
     if !matches!(networks, NetworkChoice::Unsaid | NetworkChoice::None) {
         cx.allow("os_compute_api:servers:create:attach_network")?;
     }
-    check_networks(&networks, max)?;
+    networks::check(&networks, max)?;
     let hostnames = new.hostname.as_ref();
     if let Some(hostname) = hostnames {
         check_hostname(&hostname.0, version_allows_dots(call))?;
@@ -128,8 +128,8 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
         }
     }
     let hints = call.body.hints.as_ref().or(call.body.older_hints.as_ref()).cloned().unwrap_or_default();
-    check_hints(&hints)?;
-    let group = group_of(&hints)?;
+    hints::check(&hints)?;
+    let group = hints::group_of(&hints)?;
     Ok(Order {
         cx: cx.clone(),
         project: cx.project_id()?.clone(),
@@ -233,97 +233,6 @@ fn zone_and_host(call: &Call<ServerCreate>, new: &NewServer) -> Result<(Option<S
     Ok((zone, host.map(str::to_owned)))
 }
 
-fn version_allows_dots(call: &Call<ServerCreate>) -> bool {
-    call.version() >= versions::HOSTNAMES_ARE_QUALIFIED
-}
-
-/// Letters, digits and hyphens, each part at most 63 of them.
-pub fn check_hostname(text: &str, may_be_qualified: bool) -> Result<()> {
-    let is_label = |label: &str| {
-        let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        !label.is_empty()
-            && label.len() <= 63
-            && label.chars().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let fine = if may_be_qualified { text.len() <= 255 && text.split('.').all(is_label) } else { is_label(text) };
-    if fine {
-        return Ok(());
-    }
-    Err(Error::bad_request(format!(
-        "Invalid input for field/attribute hostname. Value: {text}. '{text}' does not match '^[a-zA-Z0-9-._]*$'"
-    )))
-}
-
-/// Hints that no scheduler of ours reads change nothing; those that would have to are refused.
-fn check_hints(hints: &crate::http::json::Map) -> Result<()> {
-    let known = ["different_host", "same_host", "query", "target_cell", "different_cell", "build_near_host_ip", "cidr"];
-    match hints.keys().find(|name| known.contains(&name.as_str())) {
-        Some(name) => Err(Error::NotImplemented(format!("The scheduler hint {name} is not built yet."))),
-        None if hints.keys().any(|name| name.starts_with('_')) => {
-            Err(Error::bad_request("Scheduler hints must not begin with an underscore."))
-        }
-        None => Ok(()),
-    }
-}
-
-/// The server group that the servers shall be in.
-fn group_of(hints: &crate::http::json::Map) -> Result<Option<ServerGroupId>> {
-    let Some(hint) = hints.get("group") else { return Ok(None) };
-    let id = hint.as_str().and_then(ServerGroupId::parse).ok_or_else(|| {
-        let shown = python_repr(hint);
-        Error::bad_request(format!("Invalid input for field/attribute group. Value: {shown}. {shown} is not a 'uuid'"))
-    });
-    id.map(Some)
-}
-
-/// Looks whether the group is the project's and has room for so many more.
-fn check_group(tx: &mut Tx, order: &Order, limits: &quota::Limits, count: i64) -> Result<()> {
-    let Some(group) = order.group else { return Ok(()) };
-    server_groups::get(tx, &Reach::Project(order.project.clone()), group)
-        .map_err(|error| if error.is_not_found() { Error::bad_request(error.to_string()) } else { error })?;
-    let limit = limits.of("server_group_members");
-    if limit != quota::UNLIMITED && server_groups::count_members(tx, group, &order.user)? + count > limit {
-        return Err(Error::OverQuota("Quota exceeded, too many servers in group".to_owned()));
-    }
-    Ok(())
-}
-
-fn check_networks(networks: &NetworkChoice, max: i64) -> Result<()> {
-    let NetworkChoice::These(wishes) = networks else { return Ok(()) };
-    let mut ports = Vec::new();
-    for wish in wishes {
-        if wish.tag.is_some() {
-            return Err(Error::NotImplemented("Tags of devices are not built yet.".to_owned()));
-        }
-        match (wish.port, wish.network, wish.fixed_ip) {
-            (Some(port), _, Some(address)) => {
-                return Err(Error::bad_request(format!(
-                    "Specified Fixed IP '{address}' cannot be used with port '{port}': the two cannot be specified together."
-                )));
-            }
-            (Some(port), ..) if ports.contains(&port) => {
-                return Err(Error::bad_request(format!(
-                    "Port ID '{port}' was specified twice: you cannot attach a port multiple times."
-                )));
-            }
-            (Some(port), ..) => ports.push(port),
-            (None, None, _) => return Err(Error::bad_request("Bad network format: missing 'uuid'")),
-            (None, Some(_), _) => {}
-        }
-    }
-    if max > 1 && !ports.is_empty() {
-        return Err(Error::bad_request("Failed to launch instances: the same port can't be used by several"));
-    }
-    if max > 1 && wishes.iter().any(|wish| wish.fixed_ip.is_some()) {
-        return Err(Error::bad_request(
-            "Failed to launch multiple instances: a fixed IP address was requested, which only one can have.",
-        ));
-    }
-    Ok(())
-}
-
 /// Looks at everything the order names and makes the servers, their interfaces and the tasks that boot them.
 fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<Server>> {
     let sight = if order.is_admin { Visible::All } else { Visible::To(Some(&order.project)) };
@@ -362,8 +271,8 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
             max: order.max,
         },
     )?;
-    check_group(tx, order, &limits, count)?;
-    let choice = resolve_networks(tx, order)?;
+    hints::check_group(tx, order, &limits, count)?;
+    let choice = networks::resolve(tx, order)?;
     let reservation_id = format!("r-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
     let mut made = Vec::new();
     for index in 0..count {
@@ -379,7 +288,7 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
         for tag in order.new.tags.as_ref().map(Vec::as_slice).unwrap_or_default() {
             servers::add_tag(tx, server.id, &tag.0)?;
         }
-        connect(tx, order, &choice, server.id, now)?;
+        networks::connect(tx, order, &choice, server.id, now)?;
         let asked = Asked { request_id: &order.request_id, project_id: &order.project, user_id: &order.user, now };
         instance_actions::insert(tx, server.id, "create", &asked)?;
         let subject = server.id.to_string();
@@ -470,102 +379,6 @@ fn check_place(tx: &mut Tx, order: &Order) -> Result<()> {
     Ok(())
 }
 
-pub fn check_personality(limits: &quota::Limits, files: &[File]) -> Result<()> {
-    let over = |name: &str, found: usize| {
-        let limit = limits.of(name);
-        limit != quota::UNLIMITED && i64::try_from(found).map_or(true, |found| found > limit)
-    };
-    if over("injected_files", files.len()) {
-        return Err(Error::OverQuota("Personality file limit exceeded".to_owned()));
-    }
-    if files.iter().any(|file| over("injected_file_path_bytes", file.path.0.len())) {
-        return Err(Error::OverQuota("Personality file path exceeds maximum length".to_owned()));
-    }
-    if files.iter().any(|file| over("injected_file_content_bytes", file.contents.0.len())) {
-        return Err(Error::OverQuota("Personality file content exceeds maximum size".to_owned()));
-    }
-    Ok(())
-}
-
-/// What to join: networks as named, or the only one there is.
-enum Joined {
-    Networks(Vec<NetworkId>),
-    AsAsked,
-}
-
-fn resolve_networks(tx: &mut Tx, order: &Order) -> Result<Joined> {
-    match &order.networks {
-        NetworkChoice::None => Ok(Joined::Networks(Vec::new())),
-        NetworkChoice::These(wishes) if wishes.is_empty() => only_network(tx, order, true),
-        NetworkChoice::Unsaid => only_network(tx, order, true),
-        NetworkChoice::Auto => only_network(tx, order, false),
-        NetworkChoice::These(_) => Ok(Joined::AsAsked),
-    }
-}
-
-fn only_network(tx: &mut Tx, order: &Order, may_be_none: bool) -> Result<Joined> {
-    let usable = networks::usable_by(tx, &order.project)?;
-    match usable.as_slice() {
-        [] if may_be_none => Ok(Joined::Networks(Vec::new())),
-        [] => {
-            Err(Error::bad_request(format!("Unable to automatically allocate a network for project {}", order.project)))
-        }
-        [one] => Ok(Joined::Networks(vec![one.id])),
-        _ => Err(Error::conflict("Multiple possible networks found, use a Network ID to be more specific.")),
-    }
-}
-
-fn connect(tx: &mut Tx, order: &Order, joined: &Joined, server: ServerId, now: crate::clock::Timestamp) -> Result<()> {
-    let zone = order.place.zone.as_deref().unwrap_or("nova");
-    let interface = |position: usize| Interface { server, position: u32::try_from(position).unwrap_or(0), zone };
-    let reach = if order.is_admin { Reach::Cloud } else { Reach::Project(order.project.clone()) };
-    match (joined, &order.networks) {
-        (Joined::Networks(networks), _) => {
-            for (position, network) in networks.iter().enumerate() {
-                join(tx, order, *network, interface(position), None, now)?;
-            }
-        }
-        (Joined::AsAsked, NetworkChoice::These(wishes)) => {
-            for (position, wish) in wishes.iter().enumerate() {
-                match (wish.port, wish.network) {
-                    (Some(port), _) => {
-                        server_ports::attach(tx, &reach, port, interface(position), now).map_err(as_nova)?;
-                    }
-                    (None, Some(network)) => {
-                        join(tx, order, network, interface(position), wish.fixed_ip, now)?;
-                    }
-                    (None, None) => {}
-                }
-            }
-        }
-        (Joined::AsAsked, _) => {}
-    }
-    Ok(())
-}
-
-/// Makes a port in a network the project may join, if the caller could have made it alike.
-///
-/// Upstream finds a refusal while it builds, and leaves a server in ERROR; what can be told at once is told at once here.
-fn join(
-    tx: &mut Tx,
-    order: &Order,
-    network: NetworkId,
-    interface: Interface<'_>,
-    address: Option<IpAddr>,
-    now: crate::clock::Timestamp,
-) -> Result<()> {
-    let reach = if order.is_admin { Reach::Cloud } else { Reach::Project(order.project.clone()) };
-    let network = networks::visible(tx, &reach, network).map_err(as_nova)?;
-    allow_interface(&order.cx, &network, &order.project, interface.zone, address)?;
-    server_ports::create_for_server(tx, network.id, &order.project, interface, address, now).map_err(as_nova)?;
-    Ok(())
-}
-
-/// What Neutron would call missing is a bad request to Nova; a port in use stays a conflict.
-fn as_nova(error: Error) -> Error {
-    match error {
-        Error::NotFound { .. } => Error::bad_request(error.to_string()),
-        Error::OverQuota(_) => Error::OverQuota("Maximum number of ports exceeded".to_owned()),
-        other => other,
-    }
+fn version_allows_dots(call: &Call<ServerCreate>) -> bool {
+    call.version() >= versions::HOSTNAMES_ARE_QUALIFIED
 }
