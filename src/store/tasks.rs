@@ -1,6 +1,6 @@
 //! Task rows: made with a request, claimed with a lease, saved step by step.
 
-use super::{Row, Tx, args};
+use super::{Row, Tx, Value, args};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::TaskId;
@@ -80,18 +80,28 @@ pub fn insert(tx: &mut Tx, kind: &str, step: &str, new: &NewTask<'_>) -> Result<
     Ok(id)
 }
 
-/// Takes the next task that is due, free or abandoned, and first in line of its subject. `None` when there is none.
-pub fn claim(tx: &mut Tx, owner: &str, now: Timestamp, lease_until: Timestamp) -> Result<Option<Claimed>> {
-    let due = tx.query(
+/// Takes the next task that is due, free or abandoned, and first in line of its subject; none of the kinds `but`. `None`
+/// when there is none.
+pub fn claim(
+    tx: &mut Tx,
+    owner: &str,
+    now: Timestamp,
+    lease_until: Timestamp,
+    but: &[&'static str],
+) -> Result<Option<Claimed>> {
+    let marks: Vec<String> = (0..but.len()).map(|at| format!(" AND t.kind <> ?{}", at + 2)).collect();
+    let mut arguments: Vec<Value> = args![now].to_vec();
+    arguments.extend(but.iter().map(|kind| Value::from(*kind)));
+    let sql = format!(
         "SELECT t.id FROM tasks t
-          WHERE t.state IN ('ready', 'undoing') AND t.run_after <= ?1 AND (t.owner IS NULL OR t.lease_until < ?1)
+          WHERE t.state IN ('ready', 'undoing') AND t.run_after <= ?1 AND (t.owner IS NULL OR t.lease_until < ?1){}
             AND NOT EXISTS (SELECT 1 FROM tasks e
                              WHERE e.subject_id = t.subject_id AND e.state IN ('ready', 'undoing')
                                AND (e.created_at, e.id) < (t.created_at, t.id))
           ORDER BY t.run_after, t.id LIMIT 1",
-        args![now],
-    )?;
-    let Some(mut row) = due.into_iter().next() else {
+        marks.concat()
+    );
+    let Some(mut row) = tx.query(&sql, &arguments)?.into_iter().next() else {
         return Ok(None);
     };
     let id: TaskId = row.next()?;

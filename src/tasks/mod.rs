@@ -111,6 +111,10 @@ pub trait Workflow: Send + Sync + 'static {
     /// How often a transient failure of one step is retried before the work is backed out.
     const PATIENCE: u32 = 5;
 
+    /// May it take as long as a stranger likes? All such work together gets half of what may run at once, so that what
+    /// tenants drip in from afar never keeps machines from booting.
+    const MAY_TAKE_LONG: bool = false;
+
     /// Takes a step. May be called again for the same step, also after it has succeeded.
     async fn forward(&self, cx: &Cx, step: &Self::Step) -> Result<Next<Self::Step>>;
 
@@ -141,6 +145,7 @@ pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duratio
 pub trait AnyWorkflow: Send + Sync {
     fn kind(&self) -> &'static str;
     fn patience(&self) -> u32;
+    fn may_take_long(&self) -> bool;
     async fn forward(&self, cx: &Cx, step: &str) -> Result<Next<String>>;
     async fn back_out(&self, cx: &Cx, step: &str, why: &Why) -> Result<Option<Record>>;
 }
@@ -153,6 +158,10 @@ impl<W: Workflow> AnyWorkflow for W {
 
     fn patience(&self) -> u32 {
         W::PATIENCE
+    }
+
+    fn may_take_long(&self) -> bool {
+        W::MAY_TAKE_LONG
     }
 
     async fn forward(&self, cx: &Cx, step: &str) -> Result<Next<String>> {

@@ -11,6 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
+/// How long work that is over is remembered, and how often what is older is forgotten.
+const REMEMBERED_SECONDS: i64 = 24 * 3600;
+const FORGETTING: Duration = Duration::from_secs(3600);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunnerSettings {
     /// Names the process among those that share a database.
@@ -47,6 +51,9 @@ struct Inner {
     workflows: HashMap<&'static str, Box<dyn AnyWorkflow>>,
     settings: RunnerSettings,
     slots: Arc<Semaphore>,
+    /// Those of the slots that work may have which may take long.
+    long: Arc<Semaphore>,
+    long_kinds: Vec<&'static str>,
     work: Notify,
 }
 
@@ -58,9 +65,12 @@ impl Runner {
         workflows: Vec<Box<dyn AnyWorkflow>>,
         settings: RunnerSettings,
     ) -> Self {
+        let long_kinds = workflows.iter().filter(|work| work.may_take_long()).map(|work| work.kind()).collect();
         let workflows = workflows.into_iter().map(|workflow| (workflow.kind(), workflow)).collect();
         let slots = Arc::new(Semaphore::new(settings.at_once));
-        Self { inner: Arc::new(Inner { db, clock, hosts, workflows, settings, slots, work: Notify::new() }) }
+        let long = Arc::new(Semaphore::new(settings.at_once.div_ceil(2)));
+        let work = Notify::new();
+        Self { inner: Arc::new(Inner { db, clock, hosts, workflows, settings, slots, long, long_kinds, work }) }
     }
 
     /// Says that there may be work. Carries nothing; the rows say what.
@@ -84,6 +94,7 @@ impl Runner {
             tracing::warn!(error = with_causes(&error), "could not give back the tasks of an earlier run");
         }
         let mut stop = std::pin::pin!(stop);
+        let mut forgetting = tokio::time::interval(FORGETTING);
         loop {
             tokio::select! {
                 () = self.claim_all() => {}
@@ -92,6 +103,7 @@ impl Runner {
             tokio::select! {
                 () = self.inner.work.notified() => {}
                 () = tokio::time::sleep(self.inner.settings.idle) => {}
+                _ = forgetting.tick() => self.forget().await,
                 () = &mut stop => return,
             }
         }
@@ -99,21 +111,32 @@ impl Runner {
 
     /// Runs everything that is due, to its end; for tests, and for `gapura` commands that wait.
     pub async fn drain(&self) -> Result<()> {
-        while let Some(claimed) = self.claim().await? {
+        while let Some(claimed) = self.claim(&[]).await? {
             self.work_on(claimed).await;
         }
         Ok(())
     }
 
+    /// Forgets work that was over long ago: nothing asks for it any more.
+    async fn forget(&self) {
+        let before = self.inner.clock.now().plus_seconds(-REMEMBERED_SECONDS);
+        if let Err(error) = self.inner.db.write(move |tx| tasks::purge(tx, before)).await {
+            tracing::warn!(error = with_causes(&error), "work that is over is remembered longer than it must be");
+        }
+    }
+
     async fn claim_all(&self) {
         loop {
             let slot = self.inner.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-            match self.claim().await {
+            let long = self.inner.long.clone().try_acquire_owned().ok();
+            let but = if long.is_some() { &[] } else { self.inner.long_kinds.as_slice() };
+            match self.claim(but).await {
                 Ok(Some(claimed)) => {
                     let runner = self.clone();
+                    let long = long.filter(|_| self.inner.long_kinds.contains(&claimed.kind.as_str()));
                     tokio::spawn(async move {
                         runner.work_on(claimed).await;
-                        drop(slot);
+                        drop((slot, long));
                         runner.wake();
                     });
                 }
@@ -123,12 +146,13 @@ impl Runner {
         }
     }
 
-    async fn claim(&self) -> Result<Option<Claimed>> {
+    /// The next task, but none of these kinds.
+    async fn claim(&self, but: &[&'static str]) -> Result<Option<Claimed>> {
         let inner = &self.inner;
-        let (owner, now) = (inner.settings.owner.clone(), inner.clock.now());
+        let (owner, now, but) = (inner.settings.owner.clone(), inner.clock.now(), but.to_vec());
         let lease_until = now.plus_seconds(inner.settings.lease_seconds);
         // Looking costs nothing to others; claiming takes the writer.
-        inner.db.write(move |tx| tasks::claim(tx, &owner, now, lease_until)).await
+        inner.db.write(move |tx| tasks::claim(tx, &owner, now, lease_until, &but)).await
     }
 
     async fn work_on(&self, claimed: Claimed) {

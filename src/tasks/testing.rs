@@ -62,6 +62,10 @@ impl AnyWorkflow for Twice {
         self.inner.kind()
     }
 
+    fn may_take_long(&self) -> bool {
+        self.inner.may_take_long()
+    }
+
     fn patience(&self) -> u32 {
         self.inner.patience()
     }
@@ -127,6 +131,10 @@ impl AnyWorkflow for Failing {
         self.inner.kind()
     }
 
+    fn may_take_long(&self) -> bool {
+        self.inner.may_take_long()
+    }
+
     fn patience(&self) -> u32 {
         self.inner.patience()
     }
@@ -162,6 +170,10 @@ where
 {
     fn kind(&self) -> &'static str {
         self.inner.kind()
+    }
+
+    fn may_take_long(&self) -> bool {
+        self.inner.may_take_long()
     }
 
     fn patience(&self) -> u32 {

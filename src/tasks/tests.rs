@@ -185,7 +185,7 @@ async fn a_task_whose_process_died_is_taken_over_with_a_newer_epoch_and_the_dead
     let (site, wall) = (Site::new().await, Wall::default());
     site.order().await;
     let now = site.clock.now();
-    let claim = move |tx: &mut Tx| crate::store::tasks::claim(tx, "dead", now, now.plus_seconds(30));
+    let claim = move |tx: &mut Tx| crate::store::tasks::claim(tx, "dead", now, now.plus_seconds(30), &[]);
     let held = site.db.write(claim).await.unwrap().unwrap();
     let runner = site.runner(Box::new(wall.clone()));
     runner.drain().await.unwrap();
@@ -196,4 +196,68 @@ async fn a_task_whose_process_died_is_taken_over_with_a_newer_epoch_and_the_dead
     assert!(wall.epochs.lock().iter().all(|epoch| i64::try_from(*epoch).unwrap() > held.epoch));
     let late = site.db.write(move |tx| crate::store::tasks::save_step(tx, held.id, held.epoch, "{}", now)).await;
     assert!(matches!(late, Err(Error::Conflict(_))));
+}
+
+/// Work that goes on for as long as somebody likes.
+struct Drip(Arc<tokio::sync::Semaphore>, Arc<AtomicU32>);
+
+#[async_trait]
+impl Workflow for Drip {
+    type Step = ();
+    const KIND: &'static str = "drip";
+    const MAY_TAKE_LONG: bool = true;
+
+    async fn forward(&self, _: &Cx, (): &()) -> Result<Next<()>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let _end = self.0.acquire().await;
+        Ok(Next::done())
+    }
+
+    async fn back_out(&self, _: &Cx, (): &(), _: &Why) -> Result<Option<Record>> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn work_that_drips_for_ever_leaves_half_of_the_slots_to_other_work() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    let (end, begun) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(AtomicU32::new(0)));
+    let now = site.clock.now();
+    for number in 0..6 {
+        let subject = format!("drip {number}");
+        let new = move |tx: &mut Tx| insert::<Drip>(tx, &NewTask { subject: &subject, request_id: None, now }, &());
+        site.db.write(new).await.unwrap();
+    }
+    site.order().await;
+    let workflows: Vec<Box<dyn AnyWorkflow>> = vec![Box::new(wall.clone()), Box::new(Drip(end.clone(), begun.clone()))];
+    let settings =
+        RunnerSettings { at_once: 4, idle: std::time::Duration::from_millis(5), ..RunnerSettings::default() };
+    let runner = Runner::new(site.db.clone(), site.clock.clone(), Hosts::default(), workflows, settings);
+    let running = tokio::spawn(runner.run(std::future::pending()));
+    while bricks(&wall) != [0, 1, 2] {
+        assert!(!running.is_finished());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(begun.load(Ordering::SeqCst), 2, "half of four");
+    end.add_permits(6);
+    while site.states().await.iter().any(|state| state != "done") {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+}
+
+#[tokio::test]
+async fn work_that_was_over_a_day_ago_is_forgotten_and_open_work_is_not() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    site.order().await;
+    site.runner(Box::new(wall.clone())).drain().await.unwrap();
+    wall.sulk.store(u32::MAX, Ordering::SeqCst);
+    site.order().await;
+    site.clock.advance_seconds(2 * 24 * 3600);
+    let running = tokio::spawn(site.runner(Box::new(wall)).run(std::future::pending()));
+    while site.states().await.iter().any(|state| state == "done") {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert_eq!(site.states().await.len(), 1);
 }
