@@ -8,7 +8,8 @@
 //! When bytes are whole, [`describe`] looks for a blob of the same store that has the same size, MD5 and SHA-512; if there is
 //! one, whoever brought the new bytes counts on that one instead, and the new ones are nobody's. Only what this program has
 //! hashed itself is compared, after the last byte was stored: what a client *says* the bytes are opens no door to them.
-//! No count ever rises from 0, so bytes on their way out are never given to anybody; and an upload and a deletion of the
+//! A count rises from 0 only where a sweep finds the kept bytes lost, and never once a sweep has condemned them
+//! ([`condemn`]), so bytes on their way out are never given to anybody; and an upload and a deletion of the
 //! same bytes that meet are in some order, because both write the same row in serialisable transactions.
 //!
 //! A tenant shall not learn from this what others keep. So [`describe`] runs the same statements over as many rows whether
@@ -53,16 +54,26 @@ pub fn describe(tx: &mut Tx, id: BlobId, data: &Data) -> Result<BlobId> {
     Ok(kept)
 }
 
-/// Whoever counts on `from` counts on `to`, which has the same bytes.
-pub fn hand_over(tx: &mut Tx, from: BlobId, to: BlobId) -> Result<()> {
-    tx.execute("UPDATE images SET blob_id = ?2 WHERE blob_id = ?1", args![from, to])?;
-    tx.execute("UPDATE image_copies SET blob_id = ?2 WHERE blob_id = ?1", args![from, to])?;
-    tx.execute(
-        "UPDATE blobs SET refcount = refcount + (SELECT b.refcount FROM blobs b WHERE b.id = ?1) WHERE id = ?2",
+/// Whoever counts on `from` counts on `to`, which has the same bytes. `false`: another sweep has condemned them.
+pub fn hand_over(tx: &mut Tx, from: BlobId, to: BlobId) -> Result<bool> {
+    let counted = tx.execute(
+        "UPDATE blobs SET refcount = refcount + (SELECT b.refcount FROM blobs b WHERE b.id = ?1)
+          WHERE id = ?2 AND sha512 <> ''",
         args![from, to],
     )?;
+    if counted == 0 {
+        return Ok(false);
+    }
+    tx.execute("UPDATE images SET blob_id = ?2 WHERE blob_id = ?1", args![from, to])?;
+    tx.execute("UPDATE image_copies SET blob_id = ?2 WHERE blob_id = ?1", args![from, to])?;
     tx.execute("UPDATE blobs SET refcount = 0 WHERE id = ?1", args![from])?;
-    Ok(())
+    Ok(true)
+}
+
+/// Bytes that nobody counts on are about to be deleted, and are nobody's from now on. `false`: somebody counts on them
+/// after all, or they are gone.
+pub fn condemn(tx: &mut Tx, id: BlobId) -> Result<bool> {
+    Ok(tx.execute("UPDATE blobs SET sha512 = '' WHERE id = ?1 AND refcount = 0", args![id])? == 1)
 }
 
 /// Makes one of what a store has several times: for bytes that came before they were compared. How many are nobody's now.

@@ -4,7 +4,7 @@
 //! import into the store they are in copies nothing. What other stores get are rows of `image_copies`.
 
 use super::images::{self, Data};
-use super::{Tx, args, blobs, image_copies, image_working};
+use super::{Tx, args, blobs, image_copies, image_uploads, image_working};
 use crate::clock::Timestamp;
 use crate::cloud::image::import::{FAILED_IN, IMPORTING_TO, merged};
 use crate::cloud::image::remote::Becoming;
@@ -175,6 +175,8 @@ pub fn activate(
         return Err(Error::not_found(Kind::Image, id));
     };
     let left = image_working::forget(tx, id)?;
+    // Whatever has come of an upload in parts, it is of no use any more.
+    image_uploads::delete(tx, id)?;
     let freed = if stores.contains(&own.store) {
         None
     } else {

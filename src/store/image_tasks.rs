@@ -24,7 +24,17 @@ pub struct Page {
     pub marker: Option<TaskId>,
 }
 
+/// So many imports of an image are remembered.
+const REMEMBERED: i64 = 50;
+
+/// Those of the image that ended longest ago are forgotten for it, beyond [`REMEMBERED`].
 pub fn insert(tx: &mut Tx, task: &ImportTask) -> Result<()> {
+    tx.execute(
+        "DELETE FROM image_tasks
+          WHERE image_id = ?1 AND expires_at IS NOT NULL AND id NOT IN
+                (SELECT n.id FROM image_tasks n WHERE n.image_id = ?1 ORDER BY n.created_at DESC, n.id DESC LIMIT ?2)",
+        args![task.image_id, REMEMBERED - 1],
+    )?;
     tx.execute(
         &format!("INSERT INTO image_tasks ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"),
         args![

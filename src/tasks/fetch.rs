@@ -71,7 +71,7 @@ async fn open_by(uri: &str, filter: &Filter, resolve: Resolve<'_>) -> Result<Fet
             return Err(Error::bad_request(format!("The URI was answered with HTTP {}", status.as_u16())));
         }
         let length = response.content_length();
-        let bytes = response.bytes_stream().map_err(|error| Error::unavailable("The server of the URI", error)).boxed();
+        let bytes = response.bytes_stream().map_err(lost).boxed();
         return Ok(Fetched { length, bytes });
     }
     Err(Error::bad_request("The URI redirects too often"))
@@ -100,7 +100,12 @@ async fn ask(source: &Source, addresses: &[SocketAddr]) -> Result<reqwest::Respo
         .build()
         .map_err(|error| Error::internal("The web can't be fetched from", error))?;
     let request = client.get(source.url.clone()).header(http::header::ACCEPT_ENCODING, "identity");
-    request.send().await.map_err(|error| Error::unavailable("The server of the URI", error))
+    request.send().await.map_err(lost)
+}
+
+/// Without the address, whose query may be what signs it.
+fn lost(error: reqwest::Error) -> Error {
+    Error::unavailable("The server of the URI", error.without_url())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::blobs::{Judge, Stored, Stores, Wish};
 use crate::cloud::image::Place;
 use crate::cloud::image::import::{ImportRules, ImportTask, Method, TaskStatus};
 use crate::cloud::image::inspect::inspect;
+use crate::cloud::image::limits::full;
 use crate::cloud::image::plugins::Plugin;
 use crate::cloud::image::protection::Action;
 use crate::cloud::image::remote::{Becoming, Described};
@@ -28,7 +29,7 @@ use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{BlobId, ImageId, TaskId};
 use crate::store::images::Data;
-use crate::store::tasks::NewTask;
+use crate::store::tasks::{self, NewTask};
 use crate::store::{Tx, image_copies, image_imports, image_limits, image_tasks, images};
 use crate::vault::Vault;
 use async_trait::async_trait;
@@ -36,14 +37,17 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What was asked for, and what has come of it so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     pub task: TaskId,
     pub method: Method,
-    pub uri: Option<String>,
+    pub uri: Option<Uri>,
     /// In this order.
     pub stores: Vec<String>,
     pub all_must_succeed: bool,
@@ -60,6 +64,17 @@ pub struct Order {
     /// What is done to it on its way in, as operators had it when the work began.
     #[serde(default)]
     pub plugins: Vec<Plugin>,
+}
+
+/// Where bytes are fetched from. Its query may be what signs it, so logs show it without.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Uri(pub String);
+
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.split('?').next().unwrap_or_default())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +139,7 @@ impl Workflow for ImportImage {
     const KIND: &'static str = "import_image";
     /// Somebody waits for it, and can ask again.
     const PATIENCE: u32 = 3;
+    const MAY_TAKE_LONG: bool = true;
 
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
         let image = image_id(cx)?;
@@ -188,8 +204,11 @@ impl Workflow for ImportImage {
                     }
                     self.activate(cx, image, order, failed, *virtual_size).await?;
                 }
-                let (task, now) = (order.task, cx.clock.now());
-                Ok(Next::done().recording(move |tx| image_tasks::end(tx, task, TaskStatus::Success, "", now)))
+                let (task, now, work) = (order.task, cx.clock.now(), cx.task_id);
+                Ok(Next::done().recording(move |tx| {
+                    tasks::forget_step(tx, work)?;
+                    image_tasks::end(tx, task, TaskStatus::Success, "", now)
+                }))
             }
         }
     }
@@ -206,8 +225,10 @@ impl Workflow for ImportImage {
             // No store alone is to blame, and none has the bytes.
             _ => order.stores.clone(),
         };
-        let why = why.to_string();
+        let (why, work) = (why.to_string(), cx.task_id);
         Ok(Some(Box::new(move |tx| {
+            // It holds a token of whoever asked, sealed, and the address it was fetched from.
+            tasks::forget_step(tx, work)?;
             // What was imported before the trouble came is imported.
             if order.method != Method::CopyImage && is_active(tx, image)? {
                 image_imports::settle(tx, image, &order.stores, &[])?;
@@ -276,6 +297,14 @@ pub(super) fn room(
     rules.limits.room(used, wanted)
 }
 
+/// Asked in the transaction that takes the bytes: others may have filled the quota while they came (CVE-2015-5286).
+pub fn check_room(tx: &mut Tx, rules: &ImportRules, image: ImageId, size: u64) -> Result<()> {
+    match room(tx, rules, image, Some(image), Some(size))? {
+        Some(left) if left < size => Err(full(&size.to_string(), left)),
+        _ => Ok(()),
+    }
+}
+
 impl ImportImage {
     pub fn new(stores: &Stores, importing: &Importing) -> Self {
         let Importing { rules, vault } = importing.clone();
@@ -307,7 +336,7 @@ impl ImportImage {
         cx.db.write(move |tx| image_imports::begin_fetch(tx, image, &begun, now)).await?;
         let fetched = match &order.source {
             Some(source) => source.open(&self.vault, order.task, cx.clock.now()).await?,
-            None => fetch::open(order.uri.as_deref().unwrap_or_default(), &self.rules.filter).await?,
+            None => fetch::open(order.uri.as_ref().map_or("", |uri| &uri.0), &self.rules.filter).await?,
         };
         let described = order.described.clone();
         let length = described.as_ref().map(|described| described.size).or(fetched.length);
@@ -319,7 +348,12 @@ impl ImportImage {
             move |stored: &Stored| described.map_or(Ok(()), |described| described.check(&stored.sha512, &stored.md5));
         let data = self.put(cx, &place, fetched.bytes, &wish, Box::new(judge)).await?;
         let (now, blob) = (cx.clock.now(), place.blob);
-        let held = cx.db.write(move |tx| image_imports::finish_fetch(tx, image, blob, &data, now)).await?;
+        let rules = self.rules.clone();
+        let finish = move |tx: &mut Tx| {
+            check_room(tx, &rules, image, data.size)?;
+            image_imports::finish_fetch(tx, image, blob, &data, now)
+        };
+        let held = cx.db.write(finish).await?;
         self.clear();
         if held {
             return Ok(());
@@ -419,21 +453,24 @@ impl ImportImage {
     }
 }
 
-/// How much comes between two looks for a wish to cancel.
-const ROUND: u64 = 64 << 20;
+/// How long it is between two looks for a wish to cancel, however slowly bytes come.
+const LOOK: Duration = Duration::from_secs(2);
 
 fn until_cancelled(cx: Cx, bytes: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
-    let state = (cx, bytes, 0_u64);
-    futures::stream::try_unfold(state, |(cx, mut bytes, mut since)| async move {
-        let Some(piece) = bytes.try_next().await? else { return Ok(None) };
-        since += piece.len() as u64;
-        if since >= ROUND {
-            since = 0;
-            if cx.is_cancelled().await? {
-                return Err(Error::conflict("cancelled"));
+    let state = (cx, bytes, Instant::now());
+    futures::stream::try_unfold(state, |(cx, mut bytes, mut looked)| async move {
+        loop {
+            let piece = tokio::time::timeout(LOOK, bytes.try_next()).await;
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                if cx.is_cancelled().await? {
+                    return Err(Error::conflict("cancelled"));
+                }
+            }
+            if let Ok(piece) = piece {
+                return Ok(piece?.map(|piece| (piece, (cx, bytes, looked))));
             }
         }
-        Ok(Some((piece, (cx, bytes, since))))
     })
     .boxed()
 }

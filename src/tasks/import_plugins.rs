@@ -6,7 +6,7 @@
 use super::Cx;
 use super::byte_channel::through_a_thread;
 use super::convert_image::{self, Workplace};
-use super::import_image::{ImportImage, Order, room};
+use super::import_image::{ImportImage, Order, check_room, room};
 use super::sweep_images::delete;
 use crate::blobs::Wish;
 use crate::cloud::image::Place;
@@ -118,7 +118,12 @@ impl ImportImage {
         let wish = Wish { at_most, ..Wish::default() };
         let data = self.put(cx, &place, bytes, &wish, Box::new(|_| Ok(()))).await?;
         let (blob, now) = (place.blob, cx.clock.now());
-        let held = cx.db.write(move |tx| image_working::finish(tx, id, at, blob, &data, now)).await?;
+        let rules = self.rules.clone();
+        let finish = move |tx: &mut Tx| {
+            check_room(tx, &rules, id, data.size)?;
+            image_working::finish(tx, id, at, blob, &data, now)
+        };
+        let held = cx.db.write(finish).await?;
         self.clear();
         if held {
             return Ok(());

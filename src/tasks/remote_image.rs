@@ -57,7 +57,7 @@ impl Source {
         let mut text = Vec::new();
         let mut pieces = response.bytes_stream();
         while let Some(piece) = pieces.next().await {
-            text.extend_from_slice(&piece.map_err(|error| Error::unavailable(SERVICE, error))?);
+            text.extend_from_slice(&piece.map_err(|error| Error::unavailable(SERVICE, error.without_url()))?);
             if text.len() > DESCRIPTION {
                 return Err(Error::bad_request("The remote image's description is too long"));
             }
@@ -72,7 +72,7 @@ impl Source {
     pub async fn open(&self, vault: &Vault, task: TaskId, now: Timestamp) -> Result<Fetched> {
         let response = self.ask(vault, task, "/file", now).await?;
         let length = response.content_length();
-        let bytes = response.bytes_stream().map_err(|error| Error::unavailable(SERVICE, error)).boxed();
+        let bytes = response.bytes_stream().map_err(|error| Error::unavailable(SERVICE, error.without_url())).boxed();
         Ok(Fetched { length, bytes })
     }
 
@@ -94,7 +94,7 @@ impl Source {
             .build()
             .map_err(|error| Error::internal("The remote image service can't be called", error))?;
         let request = client.get(url).header("x-auth-token", token).header(http::header::ACCEPT_ENCODING, "identity");
-        let response = request.send().await.map_err(|error| Error::unavailable(SERVICE, error))?;
+        let response = request.send().await.map_err(|error| Error::unavailable(SERVICE, error.without_url()))?;
         match response.status().as_u16() {
             200 => Ok(response),
             status @ (429 | 502 | 503 | 504) => Err(Error::unavailable(SERVICE, format!("it answered HTTP {status}"))),

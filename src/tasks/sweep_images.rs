@@ -62,7 +62,7 @@ pub async fn clear(db: &Db, stores: &Stores) -> Result<()> {
     for place in db.read(blobs::unused).await? {
         let cleared = match replaced(db, stores, &place).await {
             Ok(true) => Ok(()),
-            Ok(false) => delete(db, stores, &place).await,
+            Ok(false) => clear_away(db, stores, &place).await,
             Err(error) => Err(error),
         };
         if let Err(error) = cleared {
@@ -85,8 +85,13 @@ async fn replaced(db: &Db, stores: &Stores, place: &Place) -> Result<bool> {
         return Ok(false);
     }
     tracing::warn!(lost = %kept, by = %unused, store = place.store, "bytes that were lost have come again");
-    db.write(move |tx| blobs::hand_over(tx, kept, unused)).await?;
-    Ok(true)
+    db.write(move |tx| blobs::hand_over(tx, kept, unused)).await
+}
+
+/// Deletes bytes of the list of a moment ago, unless another sweep has found a use for them since.
+async fn clear_away(db: &Db, stores: &Stores, place: &Place) -> Result<()> {
+    let blob = place.blob;
+    if db.write(move |tx| blobs::condemn(tx, blob)).await? { delete(db, stores, place).await } else { Ok(()) }
 }
 
 /// Deletes bytes that nobody needs, and then their row. Already gone is done.
@@ -230,6 +235,32 @@ mod tests {
         assert_eq!(image.places, std::slice::from_ref(&again));
         assert_eq!(size(&stores, &again).await, Some(5));
         assert_eq!(db.read(blobs::known).await.unwrap(), [again]);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_one_sweep_rescued_survive_another_that_had_listed_them() {
+        let (db, stores) = (Db::memory().await, single());
+        let (_, lost) = same(&db, &stores).await;
+        stores.of("default").unwrap().delete(lost.blob).await.unwrap();
+        let (_, again) = same(&db, &stores).await;
+        let listed = db.read(blobs::unused).await.unwrap();
+        assert!(listed.contains(&again));
+        clear(&db, &stores).await.unwrap();
+        for place in &listed {
+            clear_away(&db, &stores, place).await.unwrap();
+        }
+        assert_eq!(size(&stores, &again).await, Some(5));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_one_sweep_has_condemned_are_no_others_rescue() {
+        let (db, stores) = (Db::memory().await, single());
+        let (_, lost) = same(&db, &stores).await;
+        stores.of("default").unwrap().delete(lost.blob).await.unwrap();
+        let (_, again) = same(&db, &stores).await;
+        assert!(db.write(move |tx| blobs::condemn(tx, again.blob)).await.unwrap());
+        assert!(!db.write(move |tx| blobs::hand_over(tx, lost.blob, again.blob)).await.unwrap());
+        assert!(!db.write(move |tx| blobs::condemn(tx, lost.blob)).await.unwrap(), "an image counts on it");
     }
 
     #[tokio::test]

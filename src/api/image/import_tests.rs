@@ -9,6 +9,7 @@ use crate::cloud::web_source::Filter;
 use crate::ids::BlobId;
 use crate::store::blobs;
 use crate::tasks::fetch::testing::{Server, ok, redirect};
+use crate::tasks::import_image::Uri;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -425,4 +426,34 @@ async fn administrators_see_every_task_and_make_imports_of_them() {
     ] {
         assert_eq!(admin.post("/image/v2/tasks", body.clone()).await.status, 400, "{body}");
     }
+}
+
+#[tokio::test]
+async fn an_image_remembers_its_newest_imports_and_of_each_no_more_than_was_read() {
+    let cloud = Cloud::new().await;
+    let alice = cloud.member("alice").await;
+    let id = create(&alice, json!({"disk_format": "qcow2"})).await;
+    for number in 0..55 {
+        assert_eq!(stage(&alice, &id, b"no qcow2").await.status, 204, "{number}");
+        let body = json!({"method": {"name": "glance-direct", "padding": "x"}, "padding": "x".repeat(1000)});
+        assert_eq!(import(&alice, &id, body).await.status, 202);
+        cloud.work().await;
+        cloud.pass_seconds(1);
+    }
+    let tasks = tasks_of(&alice, &id).await;
+    assert_eq!(tasks.len(), 50);
+    assert!(!json!(tasks).to_string().contains("padding"));
+    let started = |at: usize| tasks[at]["created_at"].as_str().unwrap().to_owned();
+    assert!(started(0) < started(49), "and the newest are there");
+}
+
+#[tokio::test]
+async fn an_address_that_is_signed_is_in_no_log() {
+    let uri = "http://127.0.0.1:1/image?X-Signature=secret";
+    assert!(!format!("{:?}", Uri(uri.to_owned())).contains("secret"));
+    let filter =
+        Filter { allowed_ports: vec![1], private_ranges: vec!["127.0.0.0/8".parse().unwrap()], ..Filter::default() };
+    let Err(error) = crate::tasks::fetch::open(uri, &filter).await else { panic!("nobody listens there") };
+    let told = format!("{} {error:?}", crate::error::with_causes(&error));
+    assert!(!told.contains("secret"), "{told}");
 }

@@ -13,7 +13,7 @@ use crate::http::reply::{Empty, RawReply};
 use crate::ids::TaskId;
 use crate::store::{Tx, image_imports, image_limits, tasks};
 use crate::tasks::fetch;
-use crate::tasks::import_image::{self, Order};
+use crate::tasks::import_image::{self, Order, Uri};
 use crate::tasks::remote_image::Source;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -85,8 +85,20 @@ pub struct ImportWish {
     stores: Option<Vec<String>>,
     all_stores: bool,
     all_must_succeed: bool,
-    /// As it came.
+    /// What of it was read: records keep that and nothing that came beside it.
     body: Value,
+}
+
+/// The members of a request that some method or store heeds.
+fn of_what_is_read(method: &Value, body: &Value) -> Value {
+    const OF_METHOD: [&str; 5] = ["name", "uri", "glance_image_id", "glance_region", "glance_service_interface"];
+    const OF_BODY: [&str; 3] = ["stores", "all_stores", "all_stores_must_succeed"];
+    let some_of = |of: &Value, names: &[&str]| -> serde_json::Map<String, Value> {
+        names.iter().filter_map(|name| Some(((*name).to_owned(), of.get(*name)?.clone()))).collect()
+    };
+    let mut read = serde_json::Map::from_iter([("method".to_owned(), Value::Object(some_of(method, &OF_METHOD)))]);
+    read.extend(some_of(body, &OF_BODY));
+    Value::Object(read)
 }
 
 impl ImportWish {
@@ -114,7 +126,7 @@ impl ImportWish {
             stores: stores_of(head, body, all_stores)?,
             all_stores,
             all_must_succeed,
-            body: body.clone(),
+            body: of_what_is_read(method, body),
         })
     }
 
@@ -219,7 +231,7 @@ impl ImportWish {
             created_at: now,
             updated_at: now,
         };
-        let uri = (self.method == Method::WebDownload).then(|| self.uri.clone());
+        let uri = (self.method == Method::WebDownload).then(|| Uri(self.uri.clone()));
         let source = self.whence.clone().map(|Whence { remote, endpoint, token }| {
             Source::new(&cx.state.identity.vault, task.id, remote, endpoint, &token, now)
         });

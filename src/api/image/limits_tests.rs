@@ -3,8 +3,11 @@
 use super::ImageSettings;
 use super::tests::{OCTETS, active, create, download, patch, show, status_becomes, text, upload};
 use crate::api::testing::Cloud;
+use crate::cloud::image::import::ImportRules;
 use crate::cloud::image::limits::Limits;
 use crate::cloud::image::protection::Protections;
+use crate::ids::ImageId;
+use crate::tasks::import_image;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -148,4 +151,20 @@ async fn protected_properties_are_read_and_written_by_the_roles_that_may() {
     );
     assert_eq!(count(&alice, "billing_code=1").await, 1);
     assert_eq!(download(&alice, &id, &[]).await.status, 204);
+}
+
+/// An import asks before its bytes come, and again in the transaction that takes them.
+#[tokio::test]
+async fn cve_2015_5286_a_quota_that_others_filled_while_an_import_came_refuses_it() {
+    let limits = Limits { storage: 10, ..Limits::default() };
+    let cloud = cloud_with(limits).await;
+    let alice = cloud.member("alice").await;
+    let importing = ImageId::parse(&create(&alice, json!({})).await).unwrap();
+    active(&alice, json!({}), b"123456").await;
+    let rules = ImportRules { limits, ..ImportRules::default() };
+    let fits = async |size: u64| {
+        let rules = rules.clone();
+        cloud.state.db.write(move |tx| import_image::check_room(tx, &rules, importing, size)).await.is_ok()
+    };
+    assert!(fits(4).await && !fits(5).await);
 }

@@ -117,6 +117,10 @@ async fn what_comes_from_another_region_is_not_what_it_was_said_to_be_and_is_not
         let (image, task) = (show(&alice, &id).await.json(), tasks_of(&alice, &id).await.remove(0));
         assert_eq!((&image["status"], &task["status"]), (&json!("queued"), &json!("failure")), "{change}");
         assert_eq!((&image["disk_format"], &image["os_distro"]), (&json!("iso"), &json!("windows")), "{change}");
+        let token = alice.token.clone().unwrap();
+        for mut step in cloud.state.db.read(|tx| tx.query("SELECT step FROM tasks", &[])).await.unwrap() {
+            assert_eq!(step.next::<String>().unwrap(), "null", "{change}: not even sealed is {token} kept");
+        }
         let message = task["message"].as_str().unwrap();
         assert!(message.contains(sentence.trim_start_matches("has ")), "{change}: {message}");
         assert!(kept(&cloud).await.is_empty(), "{change}");

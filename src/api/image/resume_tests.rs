@@ -1,6 +1,7 @@
 //! Uploads that go on: in pieces, from where they broke off, and what is refused of them.
 
 use super::ImageSettings;
+use super::import_tests::{import, stage};
 use super::tests::{OCTETS, active, create, download, show, status_becomes, text, upload};
 use crate::api::testing::{Client, Cloud, Reply};
 use crate::blobs::Stores;
@@ -298,4 +299,18 @@ async fn asking_for_the_offset_ends_what_an_earlier_request_still_sends() {
     };
     assert_eq!(cloud.router.answer(request).await.status, 409);
     assert_eq!(progress(&offset(&alice, &id).await), (204, Some("?0"), Some("5")), "what was told stays true");
+}
+
+#[tokio::test]
+async fn an_import_ends_the_upload_that_was_begun_beside_it() {
+    let cloud = Cloud::new().await;
+    let alice = cloud.member("alice").await;
+    let id = create(&alice, json!({})).await;
+    assert_eq!(begin(&alice, &id, &[("upload-complete", "?0")], b"first").await.status, 201);
+    assert_eq!(stage(&alice, &id, b"bytes").await.status, 204);
+    assert_eq!(import(&alice, &id, json!({"method": {"name": "glance-direct"}})).await.status, 202);
+    cloud.work().await;
+    assert_eq!(show(&alice, &id).await.json()["status"], "active");
+    assert_eq!(progress(&offset(&alice, &id).await), (204, Some("?1"), Some("5")), "the image is whole");
+    assert_eq!(files(&cloud).await, 0);
 }
