@@ -4,19 +4,24 @@
 //!  Fetch ──────► Wipe ──────────► Start ──► done: Active, or Stopped as it was
 //!  image's bytes machine, files   files and machine anew
 //! ```
-//! The request has already changed the rows: which image, name, key. Nothing is taken away before the image's bytes are on
-//! the host. What fails leaves the server in Error, from which it can be rebuilt again.
+//! The request has already changed the rows: name, key, what the guest is told. Nothing is taken away before the image's
+//! bytes are on the host, and only with its files does the row change what its disk is: until then a server that could not
+//! be rebuilt has the disk it had. What fails leaves the server in Error, from which it can be rebuilt again.
 
 use super::boot_server::clear_host;
 use super::ending::{Ending, now_doing};
 use super::password::Password;
-use super::{Cx, Next, Record, Why, Workflow, machine};
+use super::{Cx, Next, Record, Why, Workflow, machine, resize_server};
 use crate::blobs::Stores;
+use crate::clock::Timestamp;
+use crate::cloud::boot::Base;
+use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
 use crate::error::Result;
 use crate::hypervisor::Power;
-use crate::store::servers::Change;
-use crate::store::tasks;
+use crate::ids::{ImageId, ServerId};
+use crate::store::servers::{self, Aside, Change, Texts};
+use crate::store::{Tx, tasks};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +36,17 @@ pub struct RebuildServer {
 pub struct Order {
     pub stays_off: bool,
     pub password: Password,
+    /// `None` in work that an earlier version recorded, which had changed the row already.
+    #[serde(default)]
+    pub image: Option<NewImage>,
+}
+
+/// What the server's disk shall begin with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewImage {
+    pub id: ImageId,
+    pub properties: Texts,
+    pub base: Base,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +67,14 @@ impl Workflow for RebuildServer {
         let host = cx.hosts.get(machine::on(&server)?)?;
         match step {
             Step::Fetch(order) => {
-                machine::fetch(cx, &self.stores, host, machine::base_of(&server)?).await?;
+                let base = order.image.as_ref().map_or_else(|| machine::base_of(&server), |image| Ok(&image.base))?;
+                machine::fetch(cx, &self.stores, host, base).await?;
                 Ok(Next::step(Step::Wipe(order.clone())))
             }
             Step::Wipe(order) => {
                 clear_host(cx, id, host.id).await?;
-                Ok(Next::step(Step::Start(order.clone()))
-                    .recording(move |tx| now_doing(tx, id, Task::RebuildSpawning, Change::new(), now)))
+                let image = order.image.clone();
+                Ok(Next::step(Step::Start(order.clone())).recording(move |tx| take_image(tx, id, image.as_ref(), now)))
             }
             Step::Start(order) => {
                 // Somebody may have emptied the host's cache since the first step.
@@ -93,4 +110,16 @@ impl Workflow for RebuildServer {
             ending.record(tx, Change::new().state(State::Error), power, None, Some(&why))
         })))
     }
+}
+
+/// From now on the row has the new image, and nothing that its old disk had beside it.
+fn take_image(tx: &mut Tx, id: ServerId, image: Option<&NewImage>, now: Timestamp) -> Result<()> {
+    let server = servers::get(tx, &Reach::Cloud, id)?;
+    resize_server::forget(tx, &server, now)?;
+    let change = Change::new().aside(&Aside::default());
+    let change = match image {
+        Some(image) => change.image(image.id, &image.properties, &image.base),
+        None => change,
+    };
+    now_doing(tx, id, Task::RebuildSpawning, change, now)
 }

@@ -227,6 +227,15 @@ fn give_back(tx: &mut Tx, id: ServerId, status: &str, now: Timestamp) -> Result<
     servers::get(tx, &Reach::Cloud, id)
 }
 
+/// There is nothing to go back to any more: the flavor in the row is the only one, also in what is claimed. So it is when
+/// somebody set the state of a resized server by hand, and gives it another disk.
+pub fn forget(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<()> {
+    let Some(from) = &server.aside.resized else { return Ok(()) };
+    let status = if from.has_layer { "confirmed" } else { "error" };
+    server_moves::set_status(tx, from.migration, status, now)?;
+    hosts::set_claim(tx, server.id, demand(server), now)
+}
+
 /// The new flavor is the only one: the server is what its host last said of it. Rows alone change.
 pub fn confirm(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<()> {
     let mut aside = server.aside.clone();

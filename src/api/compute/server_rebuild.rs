@@ -1,6 +1,7 @@
 //! Action `rebuild`: the same server with a new disk, and whatever else it is told to be from now on.
 //!
-//! Rows change with the request, as upstream's do; [`rebuild_server`](crate::tasks::rebuild_server) makes the machine follow.
+//! Rows change with the request, as upstream's do, but for the image: that one is the server's once its old disk is gone.
+//! [`rebuild_server`](crate::tasks::rebuild_server) sees to it, and makes the machine follow.
 
 use super::common::{Metadata, Name, links, server_id};
 use super::server_actions::PATH;
@@ -25,7 +26,7 @@ use crate::ids::{ImageId, UserId};
 use crate::store::servers::{self, Change, Server};
 use crate::store::{Tx, boot_images, keypairs, quotas};
 use crate::tasks::password::Password;
-use crate::tasks::rebuild_server::{Order, RebuildServer, Step};
+use crate::tasks::rebuild_server::{NewImage, Order, RebuildServer, Step};
 use crate::versioned;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -131,12 +132,17 @@ async fn rebuild(call: Call<RebuildWish>) -> Result<Reply<RebuiltShown>> {
     let write = move |tx: &mut Tx| {
         let server = servers::get(tx, &reach, id)?;
         may(Action::Rebuild, id, server.situation(), wish.is_admin)?;
-        let change = change(tx, &server, &wish, asker.now)?;
+        let image = new_image(tx, &server, &wish, asker.now)?;
+        let change = change(tx, &server, &wish)?;
         servers::update(tx, id, change.task(Some(Task::Rebuilding)).progress(0), asker.now)?;
         asker.note(tx, &server, Action::Rebuild.recorded_as())?;
-        let order = Order { stays_off: server.state == State::Stopped, password: Password(password.clone()) };
+        let shown = (image.id, image.properties.clone());
+        let stays_off = server.state == State::Stopped;
+        let order = Order { stays_off, password: Password(password.clone()), image: Some(image) };
         asker.start::<RebuildServer>(tx, id, &Step::Fetch(order))?;
-        let server = servers::get(tx, &reach_again, id)?;
+        let mut server = servers::get(tx, &reach_again, id)?;
+        // Upstream answers with the image that was asked for.
+        (server.image_id, server.image_properties) = (Some(shown.0), shown.1);
         whole_one(tx, server)
     };
     let whole = call.cx.state.db.write(write).await?;
@@ -152,19 +158,21 @@ async fn rebuild(call: Call<RebuildWish>) -> Result<Reply<RebuiltShown>> {
     Ok(Reply::accepted(RebuiltShown { server: rebuilt }).header("location", &location))
 }
 
-/// The row as it shall be, after looking at everything that it names.
-fn change(tx: &mut Tx, server: &Server, wish: &Wish, now: Timestamp) -> Result<Change> {
-    let body = &wish.body;
+/// The image, if the server can boot from it.
+fn new_image(tx: &mut Tx, server: &Server, wish: &Wish, now: Timestamp) -> Result<NewImage> {
     let looker = (!wish.is_admin).then_some(&server.project_id);
     let image = boot_images::get(tx, looker, wish.image, now).map_err(|error| {
         if error.is_not_found() { Error::bad_request("Cannot find image for rebuild") } else { error }
     })?;
     let base = boot::base(&server.flavor, &image, wish.may_have_no_disk)?;
+    Ok(NewImage { id: image.id, properties: kept_properties(&image.properties), base })
+}
+
+/// The row as it shall be at once, after looking at everything that it names.
+fn change(tx: &mut Tx, server: &Server, wish: &Wish) -> Result<Change> {
+    let body = &wish.body;
     let limits = quotas::limits_in(tx, wish.region.as_deref(), &server.project_id)?;
-    let mut aside = server.aside.clone();
-    // Its disk begins anew, with one layer.
-    aside.layer = 0;
-    let mut change = Change::new().image(image.id, &kept_properties(&image.properties), &base).aside(&aside);
+    let mut change = Change::new();
     if let Some(metadata) = body.metadata.as_ref() {
         quota::check_metadata(&limits, metadata.0.len())?;
         change = change.metadata(&metadata.0);

@@ -1,6 +1,10 @@
 //! Rebuilding: what may be said at which version, and what becomes of it.
 
+use super::resize::{LARGER, claimed, make_flavor, resize};
 use super::*;
+use crate::cloud::policy::Reach;
+use crate::disks::Part;
+use crate::store::servers::{self, Aside};
 use http::Method;
 
 async fn meta(site: &Site, id: ServerId) -> Value {
@@ -140,4 +144,60 @@ async fn a_server_that_is_off_is_rebuilt_and_stays_off() {
     assert_eq!(act(&alice, id, json!({"os-start": null})).await.status, 202);
     site.cloud.work().await;
     assert_eq!(show(&alice, id).await["status"], "ACTIVE");
+}
+
+/// Nobody can get this image's bytes as they should be.
+async fn spoil(site: &Site, image: ImageId) {
+    let spoil = move |tx: &mut crate::store::Tx| {
+        let sql = "UPDATE blobs SET sha512 = ?2 WHERE id = (SELECT blob_id FROM images WHERE id = ?1)";
+        tx.execute(sql, args![image, "0".repeat(128)])
+    };
+    assert_eq!(site.cloud.state.db.write(spoil).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_rebuild_whose_image_can_not_be_fetched_leaves_a_resized_disk_as_it_was() {
+    let site = Site::new().await;
+    make_flavor(&site, LARGER, 384, 2).await;
+    let alice = site.cloud.member("alice").await;
+    let id = site.boot(&alice, "web").await;
+    resize(&alice, id, LARGER).await;
+    site.cloud.work().await;
+    assert_eq!(act(&alice, id, json!({"confirmResize": null})).await.status, 204);
+    let before = site.cloud.disks.root(id).unwrap();
+    let other = image(&site.cloud, b"the bytes of another disk").await;
+    spoil(&site, other).await;
+    let path = format!("{PATH}/servers/{id}/action");
+    let wish = json!({"rebuild": {"imageRef": other.to_string()}});
+    let reply = at(&alice, "2.1", Method::POST, &path, &wish).await;
+    assert_eq!((reply.status, &reply.json()["server"]["image"]["id"]), (202, &json!(other.to_string())));
+    site.cloud.work().await;
+    let server = show(&alice, id).await;
+    assert_eq!((&server["status"], &server["image"]["id"]), (&json!("ERROR"), &json!(site.image.to_string())));
+    assert_eq!(act(&alice, id, json!({"reboot": {"type": "HARD"}})).await.status, 202);
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "ACTIVE");
+    assert_eq!(before.part, Part::Root { layer: 1 });
+    assert_eq!(site.cloud.disks.root(id).unwrap(), before);
+    let booted = &site.cloud.hypervisor.spec(id).unwrap().disks[0].path;
+    assert!(booted.ends_with("disk.1.qcow2"), "{booted:?}");
+}
+
+#[tokio::test]
+async fn a_rebuilt_server_forgets_what_it_could_have_gone_back_to() {
+    let site = Site::new().await;
+    make_flavor(&site, LARGER, 384, 2).await;
+    let (alice, admin) = (site.cloud.member("alice").await, site.cloud.admin().await);
+    let id = site.boot(&alice, "web").await;
+    resize(&alice, id, LARGER).await;
+    site.cloud.work().await;
+    assert_eq!(claimed(&site, id).await, 192 + 384);
+    assert_eq!(act(&admin, id, json!({"os-resetState": {"state": "active"}})).await.status, 202);
+    assert_eq!(act(&alice, id, json!({"rebuild": {"imageRef": site.image.to_string()}})).await.status, 202);
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "ACTIVE");
+    assert_eq!(site.cloud.disks.root(id).unwrap().part, Part::Root { layer: 0 });
+    assert_eq!(claimed(&site, id).await, 384);
+    let kept = move |tx: &mut crate::store::Tx| servers::get(tx, &Reach::Cloud, id);
+    assert_eq!(site.cloud.state.db.read(kept).await.unwrap().aside, Aside::default());
 }
