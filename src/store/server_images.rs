@@ -4,7 +4,7 @@ use super::{Tx, args, images};
 use crate::clock::Timestamp;
 use crate::cloud::image::{Place, Status};
 use crate::error::Result;
-use crate::ids::{ImageId, ServerId};
+use crate::ids::{ImageId, ProjectId, ServerId};
 
 /// The image's bytes begin to come, in place of any that were on their way before, which are nobody's then.
 ///
@@ -28,10 +28,17 @@ pub fn discard(tx: &mut Tx, id: ImageId, now: Timestamp) -> Result<()> {
     }
 }
 
-/// The backups of a server beyond the newest so many; protected ones are nobody's to rotate.
-pub fn beyond(tx: &mut Tx, server: ServerId, backup_type: &str, keep: i64) -> Result<Vec<ImageId>> {
+/// The backups of a server beyond the newest so many, among those that are whole and that a project owns: properties alone
+/// say nothing, for anybody may give them to an image. Protected ones are nobody's to rotate.
+pub fn beyond(
+    tx: &mut Tx,
+    server: ServerId,
+    owner: Option<&ProjectId>,
+    backup_type: &str,
+    keep: i64,
+) -> Result<Vec<ImageId>> {
     let sql = "SELECT i.id FROM images i
-                WHERE i.protected = 0
+                WHERE i.owner = ?3 AND i.status = 'active' AND i.protected = 0
                   AND EXISTS (SELECT 1 FROM image_properties p
                                WHERE p.image_id = i.id AND p.name = 'instance_uuid' AND p.value = ?1)
                   AND EXISTS (SELECT 1 FROM image_properties p
@@ -39,6 +46,6 @@ pub fn beyond(tx: &mut Tx, server: ServerId, backup_type: &str, keep: i64) -> Re
                   AND EXISTS (SELECT 1 FROM image_properties p
                                WHERE p.image_id = i.id AND p.name = 'backup_type' AND p.value = ?2)
                 ORDER BY i.created_at DESC, i.id DESC";
-    let all = tx.query(sql, args![server.to_string(), backup_type])?;
+    let all = tx.query(sql, args![server.to_string(), backup_type, owner])?;
     all.into_iter().skip(usize::try_from(keep).unwrap_or(0)).map(|mut row| row.next()).collect()
 }

@@ -19,8 +19,8 @@ use crate::error::{Error, Kind, Result};
 use crate::hypervisor::Quiesce;
 use crate::ids::{BlobId, ImageId};
 use crate::store::images::{self, Data};
-use crate::store::server_images;
 use crate::store::servers::{Change, Server};
+use crate::store::{Tx, server_images};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,7 @@ impl Workflow for ImageServer {
                 let host = cx.hosts.get(machine::on(&server)?)?;
                 host.disks.drop_copy(id, cx.epoch).await?;
                 if let Some((kind, keep)) = order.rotation.clone() {
-                    self.rotate(cx, &server, kind, keep).await?;
+                    self.rotate(cx, &server, order.image, kind, keep).await?;
                 }
                 let power = machine::power(cx, &server).await;
                 let ending = Ending::of(cx, &server, order.event());
@@ -150,17 +150,22 @@ impl ImageServer {
         Err(Error::not_found(Kind::Image, id))
     }
 
-    /// Older backups go. Their bytes are swept.
-    async fn rotate(&self, cx: &Cx, server: &Server, kind: String, keep: i64) -> Result<()> {
+    /// Older backups of the new one's owner go. Their bytes are swept.
+    async fn rotate(&self, cx: &Cx, server: &Server, newest: ImageId, kind: String, keep: i64) -> Result<()> {
         let (id, now) = (server.id, cx.clock.now());
-        cx.db
-            .write(move |tx| {
-                for image in server_images::beyond(tx, id, &kind, keep)? {
-                    images::delete(tx, image, now)?;
-                }
-                Ok(())
-            })
-            .await?;
+        let rotate = move |tx: &mut Tx| {
+            let owner = match images::any(tx, newest) {
+                Ok(image) => image.owner,
+                // Rotated before, or deleted by its owner meanwhile: whoever makes the next backup rotates.
+                Err(error) if error.is_not_found() => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            for image in server_images::beyond(tx, id, owner.as_ref(), &kind, keep)? {
+                images::delete(tx, image, now)?;
+            }
+            Ok(())
+        };
+        cx.db.write(rotate).await?;
         self.stores.say_given_up();
         Ok(())
     }

@@ -142,3 +142,45 @@ async fn an_image_that_an_administrator_makes_is_shared_with_the_servers_project
     assert_eq!((&copy["visibility"], &copy["owner"]), (&json!("shared"), &json!(admin.project_id)));
     assert_eq!(copy["instance_owner"], json!(alice.project_id));
 }
+
+/// An image that says of itself that it is a backup of the server, with its bytes or still without.
+async fn alleged_backup(client: &Client, id: ServerId, has_bytes: bool) -> String {
+    let body = json!({
+        "name": "alleged", "disk_format": "raw", "container_format": "bare", "instance_uuid": id.to_string(),
+        "image_type": "backup", "backup_type": "daily",
+    });
+    let made = client.post("/image/v2/images", body).await;
+    assert_eq!(made.status, 201, "{}", made.json());
+    let image = made.json()["id"].as_str().unwrap().to_owned();
+    if has_bytes {
+        let path = format!("/image/v2/images/{image}/file");
+        let octets = [("content-type", "application/octet-stream")];
+        assert_eq!(client.send(Method::PUT, &path, &octets, b"some bytes".to_vec()).await.status, 204);
+    }
+    image
+}
+
+#[tokio::test]
+async fn images_of_another_project_neither_count_in_a_rotation_nor_go_by_it() {
+    let site = Site::new().await;
+    let (alice, bob) = (site.cloud.member("alice").await, site.cloud.member("bob").await);
+    let id = site.boot(&alice, "web").await;
+    let backup = json!({"createBackup": {"name": "daily", "backup_type": "daily", "rotation": 1}});
+    let older = alleged_backup(&bob, id, true).await;
+    site.cloud.pass_seconds(1);
+    let first = image_of(&alice, id, backup.clone()).await;
+    site.cloud.work().await;
+    site.cloud.pass_seconds(1);
+    let newer = alleged_backup(&bob, id, true).await;
+    let empty = alleged_backup(&alice, id, false).await;
+    for (client, image) in [(&bob, &older), (&bob, &newer), (&alice, &first), (&alice, &empty)] {
+        assert_eq!(client.get(&format!("/image/v2/images/{image}")).await.status, 200, "{image}");
+    }
+    site.cloud.pass_seconds(1);
+    let second = image_of(&alice, id, backup).await;
+    site.cloud.work().await;
+    let there = [(&bob, &older, 200), (&bob, &newer, 200), (&alice, &empty, 200), (&alice, &first, 404)];
+    for (client, image, status) in there.into_iter().chain([(&alice, &second, 200)]) {
+        assert_eq!(client.get(&format!("/image/v2/images/{image}")).await.status, status, "{image}");
+    }
+}
