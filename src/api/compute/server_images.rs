@@ -6,9 +6,10 @@ use super::server_actions::PATH;
 use super::server_deed::Deed;
 
 use super::versions;
-use crate::api::{Call, Row};
+use crate::api::{Call, Context, Row};
 use crate::clock::Timestamp;
-use crate::cloud::image::{Image, Terms, Visibility};
+use crate::cloud::image::change::{check_writable, is_property};
+use crate::cloud::image::{Image, Terms, Visibility, protection};
 use crate::cloud::quota;
 use crate::cloud::server::{Action, Task};
 use crate::error::{Error, Result};
@@ -75,8 +76,7 @@ async fn create_image(call: Call<CreateImage>) -> Result<RawReply> {
 async fn create_backup(call: Call<CreateBackup>) -> Result<RawReply> {
     let body = &call.body.create;
     let (kind, keep) = (body.backup_type.clone(), body.rotation.0);
-    let mut metadata = body.metadata.as_ref().cloned().unwrap_or_default().0;
-    metadata.insert("backup_type".to_owned(), kind.clone());
+    let metadata = body.metadata.as_ref().cloned().unwrap_or_default().0;
     let wish = wish(&call, Action::CreateBackup, &body.name, metadata, Some((kind, keep)))?;
     let id = order(&call, wish).await?;
     // What does not outlive its own rotation has no address.
@@ -103,6 +103,7 @@ fn wish<B>(
     metadata: Texts,
     rotation: Option<(String, i64)>,
 ) -> Result<Wish> {
+    check_names(&call.cx, &metadata)?;
     Ok(Wish {
         action,
         name: name.0.clone(),
@@ -113,6 +114,18 @@ fn wish<B>(
         checks_metadata: call.version() < versions::IMAGES_ARE_NOT_COUNTED,
         region: call.cx.state.limits_region(),
     })
+}
+
+/// What the image service lets nobody write, or not this caller, can't be written by way of a server either.
+fn check_names(cx: &Context, metadata: &Texts) -> Result<()> {
+    for name in metadata.keys() {
+        check_writable(name)?;
+        if !is_property(name) {
+            return Err(Error::Forbidden(format!("Attribute '{name}' is reserved.")));
+        }
+        cx.state.images.protections.check(protection::Action::Create, name, &cx.credentials().roles)?;
+    }
+    Ok(())
 }
 
 /// Records the image and the work that fills it.
@@ -174,6 +187,9 @@ fn image(id: ImageId, server: &Server, wish: &Wish, now: Timestamp) -> Image {
     }
     for (name, value) in &wish.metadata {
         put(name, value.clone());
+    }
+    if let Some((kind, _)) = &wish.rotation {
+        put("backup_type", kind.clone());
     }
     image
 }

@@ -1,6 +1,8 @@
 //! Images of servers: what they say of themselves, that they boot, and which backups stay.
 
 use super::*;
+use crate::api::image::ImageSettings;
+use crate::cloud::image::protection::Protections;
 use crate::hypervisor::Quiesce;
 use http::Method;
 
@@ -183,4 +185,40 @@ async fn images_of_another_project_neither_count_in_a_rotation_nor_go_by_it() {
     for (client, image, status) in there.into_iter().chain([(&alice, &second, 200)]) {
         assert_eq!(client.get(&format!("/image/v2/images/{image}")).await.status, status, "{image}");
     }
+}
+
+const PROTECTED: &str = "[^x_billing_]\ncreate = admin\nread = @\nupdate = admin\ndelete = admin\n\n\
+                         [.*]\ncreate = @\nread = @\nupdate = @\ndelete = @\n";
+
+#[tokio::test]
+async fn an_image_of_a_server_may_not_be_given_reserved_or_protected_properties() {
+    let protections = Protections::parse(PROTECTED).unwrap();
+    let settings = ImageSettings { protections, ..ImageSettings::default() };
+    let site = Site::over(Cloud::with_images(&["default"], settings).await).await;
+    let (alice, admin) = (site.cloud.member("alice").await, site.cloud.admin().await);
+    let id = site.boot(&alice, "web").await;
+    for (name, why) in [
+        ("os_glance_import_task", "reserved"),
+        ("deleted", "reserved"),
+        ("owner", "reserved"),
+        ("visibility", "reserved"),
+        ("status", "read-only"),
+        ("x_billing_code", "reserved"),
+    ] {
+        let metadata = json!({ name: "x" });
+        for body in [
+            json!({"createImage": {"name": "copy", "metadata": metadata}}),
+            json!({"createBackup": {"name": "copy", "backup_type": "daily", "rotation": 1, "metadata": metadata}}),
+        ] {
+            let refused = act(&alice, id, body).await;
+            assert_eq!((refused.status, message(&refused)), (403, format!("Attribute '{name}' is {why}.")), "{name}");
+        }
+    }
+    let locations = act(&alice, id, json!({"createImage": {"name": "copy", "metadata": {"locations": "x"}}})).await;
+    assert_eq!(locations.status, 403);
+    assert_eq!(show(&alice, id).await["OS-EXT-STS:task_state"], json!(null), "nothing has begun");
+    let billed = json!({"createImage": {"name": "copy", "metadata": {"x_billing_code": "7", "made": "by hand"}}});
+    let image = image_of(&admin, id, billed).await;
+    site.cloud.work().await;
+    assert_eq!(shown(&admin, &image).await["x_billing_code"], "7");
 }
