@@ -3,6 +3,7 @@
 //! Upstream's names and defaults. The check is pure; callers read the usage in the transaction that adds to it, which is
 //! serialisable on both engines, so that racing requests never exceed a limit together.
 
+use super::flavor::Flavor;
 use super::limit::{self, Claim};
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
@@ -87,6 +88,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// What so many servers of a flavor hold.
+    pub fn of(instances: i64, flavor: &Flavor) -> Self {
+        Self { instances, cores: flavor.vcpus.into(), ram: i64::try_from(flavor.ram_mib).unwrap_or(i64::MAX) }
+    }
+
     fn named(self) -> [(&'static str, i64); 3] {
         [("cores", self.cores), ("instances", self.instances), ("ram", self.ram)]
     }

@@ -1,5 +1,6 @@
 //! Limits of projects, and what counts against them.
 
+use super::servers::Aside;
 use super::{Json, Tx, Value, args};
 use crate::cloud::flavor::Flavor;
 use crate::cloud::quota::{self, Limits, UNIFIED, Usage};
@@ -99,15 +100,17 @@ pub fn reset_user(tx: &mut Tx, project: &ProjectId, user: &UserId) -> Result<()>
 
 /// What the servers of a project hold, counted now.
 pub fn usage(tx: &mut Tx, project: &ProjectId) -> Result<Usage> {
-    // What is deleted but not yet for good holds nothing; to restore it asks again.
-    let sql = "SELECT flavor FROM servers WHERE project_id = ?1 AND deleted_at IS NULL AND state <> 'soft-delete'";
+    // What is deleted but not yet for good holds nothing, unless it is on its way back.
+    let sql = "SELECT flavor, aside FROM servers
+                WHERE project_id = ?1 AND deleted_at IS NULL AND (state <> 'soft-delete' OR task = 'restoring')";
     summed(tx, sql, args![project])
 }
 
 /// What those of one user hold of it.
 pub fn usage_of_user(tx: &mut Tx, project: &ProjectId, user: &UserId) -> Result<Usage> {
-    let sql = "SELECT flavor FROM servers
-                WHERE project_id = ?1 AND user_id = ?2 AND deleted_at IS NULL AND state <> 'soft-delete'";
+    let sql = "SELECT flavor, aside FROM servers
+                WHERE project_id = ?1 AND user_id = ?2 AND deleted_at IS NULL
+                  AND (state <> 'soft-delete' OR task = 'restoring')";
     summed(tx, sql, args![project, user])
 }
 
@@ -115,9 +118,13 @@ fn summed(tx: &mut Tx, sql: &str, args: &[Value]) -> Result<Usage> {
     let mut usage = Usage::default();
     for mut row in tx.query(sql, args)? {
         let Json(flavor): Json<Flavor> = row.next()?;
+        let aside: Option<Json<Aside>> = row.next()?;
+        let wished = aside.and_then(|Json(aside)| aside.resized).and_then(|resized| resized.wished);
+        let (held, wished) = (Usage::of(1, &flavor), Usage::of(1, wished.as_ref().unwrap_or(&flavor)));
         usage.instances += 1;
-        usage.cores += i64::from(flavor.vcpus);
-        usage.ram += i64::try_from(flavor.ram_mib).unwrap_or(i64::MAX);
+        // While a server is on its way from one flavor to another, whichever it ends with must have room.
+        usage.cores += held.cores.max(wished.cores);
+        usage.ram += held.ram.max(wished.ram);
     }
     Ok(usage)
 }

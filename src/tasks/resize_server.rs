@@ -92,6 +92,7 @@ impl Workflow for ResizeServer {
                     let mut aside = servers::get(tx, &Reach::Cloud, id)?.aside;
                     if let Some(from) = &mut aside.resized {
                         from.finished_at = Some(ending.now);
+                        from.wished = None;
                     }
                     server_moves::set_status(tx, moved, "finished", ending.now)?;
                     let change = Change::new().state(State::Resized).launched_at(ending.now).aside(&aside);
@@ -125,6 +126,7 @@ impl Workflow for ResizeServer {
         if *why == Why::Cancelled {
             // Whoever deletes the server takes the rest away.
             return Ok(Some(Box::new(move |tx| {
+                stays(tx, id, now)?;
                 moved.map_or(Ok(()), |moved| server_moves::set_status(tx, moved, "error", now))
             })));
         }
@@ -135,6 +137,7 @@ impl Workflow for ResizeServer {
             // Before it went back it can be asked to again; afterwards a hard reboot starts it.
             let state = if matches!(step, Step::Revert) { State::Resized } else { State::Error };
             return Ok(Some(Box::new(move |tx| {
+                stays(tx, id, now)?;
                 ending.record(tx, Change::new().state(state), power, None, Some(&why))
             })));
         }
@@ -200,6 +203,15 @@ fn take_flavor(tx: &mut Tx, id: ServerId, flavor: &Flavor, now: Timestamp) -> Re
         server_moves::set_status(tx, from.migration, "post-migrating", now)?;
     }
     now_doing(tx, id, Task::ResizeFinish, Change::new().flavor(flavor).aside(&aside), now)
+}
+
+/// The server is on its way to no other flavor any more.
+fn stays(tx: &mut Tx, id: ServerId, now: Timestamp) -> Result<()> {
+    let mut aside = servers::get(tx, &Reach::Cloud, id)?.aside;
+    match &mut aside.resized {
+        Some(from) if from.wished.take().is_some() => servers::update(tx, id, Change::new().aside(&aside), now),
+        _ => Ok(()),
+    }
 }
 
 /// The row has its old flavor and disk again.

@@ -3,11 +3,12 @@
 //! An action looks whether it may be asked for now, notes itself, sets the task that clients see, and leaves the work to
 //! [`power_server`](crate::tasks::power_server), all in one transaction.
 
-use super::allowance::{allowance, of_flavor};
+use super::allowance::allowance;
 use super::common::server_id;
 use super::server_deed::{Asker, Deed};
 use super::servers::{delete_for_good, named};
 use crate::api::{Call, Row};
+use crate::cloud::quota::Usage;
 use crate::cloud::server::{Action, Task};
 use crate::error::{Error, Result};
 use crate::http::json::{Between, Maybe, OneOf, Text, Words};
@@ -213,7 +214,7 @@ async fn restore(call: Call<Restore>) -> Result<Empty> {
     let region = call.cx.state.limits_region();
     let write = move |tx: &mut Tx| {
         let server = deed.server(tx, Action::Restore)?;
-        allowance(tx, region.as_deref(), &server.project_id, of_flavor(1, &server.flavor))?;
+        allowance(tx, region.as_deref(), &server, Usage::of(1, &server.flavor))?;
         servers::update(tx, deed.id, Change::new().task(Some(Task::Restoring)), deed.asker.now)?;
         deed.asker.note(tx, &server, Action::Restore.recorded_as())?;
         deed.asker.start::<PowerServer>(tx, deed.id, &Step { wish: Power::Restore })

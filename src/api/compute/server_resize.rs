@@ -1,6 +1,6 @@
 //! Actions `resize`, `confirmResize`, `revertResize`; [`resize_server`](crate::tasks::resize_server) does the work.
 
-use super::allowance::{allowance, of_flavor};
+use super::allowance::allowance;
 use super::common::server_id;
 use super::server_actions::{PATH, without_value};
 use super::server_deed::{Asker, Deed};
@@ -54,12 +54,13 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
         check_host(tx, &server, asker.now)?;
         let flavor = named(tx, &wish.flavor_ref.0, is_admin, &server.project_id)?;
         check_flavor(&server, &flavor)?;
-        allow(tx, region.as_deref(), &server.project_id, &server.flavor, &flavor)?;
+        allow(tx, region.as_deref(), &server, &flavor)?;
         let source = server.host.as_deref();
         let asked = server_moves::Asked { server: id, source, project_id: &project, user_id: &user, now: asker.now };
         let mut aside = server.aside.clone();
         aside.resized = Some(Resized {
             flavor: server.flavor.clone(),
+            wished: Some(flavor.clone()),
             was_stopped: server.state == State::Stopped,
             migration: server_moves::insert_resize(tx, &asked)?,
             finished_at: None,
@@ -120,11 +121,11 @@ fn check_flavor(server: &Server, flavor: &Flavor) -> Result<()> {
     Ok(())
 }
 
-/// The quota must have room for what the new flavor is more.
-fn allow(tx: &mut Tx, region: Option<&str>, project: &ProjectId, from: &Flavor, to: &Flavor) -> Result<()> {
-    let (old, new) = (of_flavor(0, from), of_flavor(0, to));
+/// The quota must have room for what the other flavor is more.
+fn allow(tx: &mut Tx, region: Option<&str>, server: &Server, to: &Flavor) -> Result<()> {
+    let (old, new) = (Usage::of(0, &server.flavor), Usage::of(0, to));
     let more = Usage { instances: 0, cores: (new.cores - old.cores).max(0), ram: (new.ram - old.ram).max(0) };
-    if more == Usage::default() { Ok(()) } else { allowance(tx, region, project, more) }
+    if more == Usage::default() { Ok(()) } else { allowance(tx, region, server, more) }
 }
 
 without_value!(ConfirmResize, "confirmResize");
@@ -149,11 +150,14 @@ async fn revert(call: Call<RevertResize>) -> Result<Empty> {
     let region = call.cx.state.limits_region();
     let write = move |tx: &mut Tx| {
         let server = deed.server(tx, Action::RevertResize)?;
-        let from = server.aside.resized.as_ref();
+        let mut aside = server.aside.clone();
+        let from = aside.resized.as_mut();
         let from = from.ok_or_else(|| Error::bad_request("Instance has not been resized."))?;
-        allow(tx, region.as_deref(), &server.project_id, &server.flavor, &from.flavor)?;
+        allow(tx, region.as_deref(), &server, &from.flavor)?;
+        from.wished = Some(from.flavor.clone());
         server_moves::set_status(tx, from.migration, "reverting", deed.asker.now)?;
-        servers::update(tx, deed.id, Change::new().task(Some(Task::ResizeReverting)), deed.asker.now)?;
+        let change = Change::new().task(Some(Task::ResizeReverting)).aside(&aside);
+        servers::update(tx, deed.id, change, deed.asker.now)?;
         deed.asker.note(tx, &server, Action::RevertResize.recorded_as())?;
         deed.asker.start::<ResizeServer>(tx, deed.id, &Step::Revert)
     };

@@ -34,6 +34,10 @@ const fn is_zero(number: &u32) -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resized {
     pub flavor: Flavor,
+    /// Which flavor the server is on its way to: the new one until it has it, and the old once somebody asked for that
+    /// back. Quotas count it beside the row's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wished: Option<Flavor>,
     pub was_stopped: bool,
     /// Its record among the migrations.
     pub migration: i64,

@@ -61,6 +61,25 @@ async fn a_deleted_server_holds_no_quota_and_needs_room_to_come_back() {
 }
 
 #[tokio::test]
+async fn servers_restored_at_once_do_not_exceed_a_quota() {
+    let (site, alice, first) = site().await;
+    let second = site.boot(&alice, "second").await;
+    delete(&site, &alice, first).await;
+    delete(&site, &alice, second).await;
+    let admin = site.cloud.admin().await;
+    let limit = json!({"quota_set": {"instances": 1}});
+    let path = format!("{PATH}/os-quota-sets/{}", alice.project_id);
+    assert_eq!(admin.put(&path, limit).await.status, 200);
+    assert_eq!(act(&alice, first, json!({"restore": null})).await.status, 202);
+    let refused = act(&alice, second, json!({"restore": null})).await;
+    let text = "Quota exceeded for instances: Requested 1, but already used 1 of 1 instances".to_owned();
+    assert_eq!((refused.status, message(&refused)), (403, text), "before the first is back");
+    site.cloud.work().await;
+    assert_eq!(show(&alice, first).await["status"], "ACTIVE");
+    assert_eq!(act(&alice, second, json!({"restore": null})).await.status, 403, "and once it is");
+}
+
+#[tokio::test]
 async fn after_the_wait_a_deleted_server_goes_for_good_and_not_before() {
     let (site, alice, id) = site().await;
     delete(&site, &alice, id).await;

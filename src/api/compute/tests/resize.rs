@@ -193,3 +193,68 @@ async fn migrations_are_listed_by_page_time_and_owner_and_live_ones_there_are_no
     assert_eq!((shown.status, message(&shown)), (404, text));
     assert_eq!(at(&admin, "2.24", Method::DELETE, &format!("{one}/{number}"), &Value::Null).await.status, 409);
 }
+
+async fn limit(site: &Site, client: &Client, query: &str, limits: Value) {
+    let path = format!("{PATH}/os-quota-sets/{}{query}", client.project_id);
+    let set = site.cloud.admin().await.put(&path, json!({ "quota_set": limits })).await;
+    assert_eq!(set.status, 200, "{}", set.json());
+}
+
+#[tokio::test]
+async fn resizes_asked_for_at_once_do_not_exceed_a_quota() {
+    let (site, alice, first) = site_with(Waits::default()).await;
+    make_flavor(&site, "lean", 128, 1).await;
+    let second = site.boot(&alice, "second").await;
+    limit(&site, &alice, "", json!({"cores": 3})).await;
+    resize(&alice, first, LARGER).await;
+    let refused = act(&alice, second, json!({"resize": {"flavorRef": LARGER}})).await;
+    let text = "Quota exceeded for cores: Requested 1, but already used 3 of 3 cores";
+    assert_eq!((refused.status, message(&refused).as_str()), (403, text), "before the first has begun");
+    site.cloud.work().await;
+    let refused = act(&alice, second, json!({"resize": {"flavorRef": LARGER}})).await;
+    assert_eq!((refused.status, message(&refused).as_str()), (403, text), "and once it is done");
+    assert_eq!(act(&alice, first, json!({"revertResize": null})).await.status, 202);
+    site.cloud.work().await;
+    for id in [first, second] {
+        resize(&alice, id, "lean").await;
+    }
+    site.cloud.work().await;
+    limit(&site, &alice, "", json!({"ram": 330})).await;
+    assert_eq!(act(&alice, first, json!({"revertResize": null})).await.status, 202);
+    let refused = act(&alice, second, json!({"revertResize": null})).await;
+    let text = "Quota exceeded for ram: Requested 64, but already used 320 of 330 ram";
+    assert_eq!((refused.status, message(&refused).as_str()), (403, text), "before the first is back");
+    site.cloud.work().await;
+    assert_eq!(show(&alice, first).await["flavor"]["id"], "42");
+    assert_eq!(act(&alice, second, json!({"revertResize": null})).await.status, 403, "and once it is");
+}
+
+#[tokio::test]
+async fn a_server_that_could_not_be_resized_holds_no_more_than_it_has() {
+    let (site, alice, id) = site_with(Waits::default()).await;
+    make_flavor(&site, "huge", 10_000_000, 1).await;
+    limit(&site, &alice, "", json!({"ram": -1})).await;
+    resize(&alice, id, "huge").await;
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["flavor"]["id"], "42");
+    let used = alice.get(&format!("{PATH}/limits")).await.json()["limits"]["absolute"]["totalRAMUsed"].clone();
+    assert_eq!(used, 192);
+}
+
+#[tokio::test]
+async fn a_user_s_own_quota_also_holds_for_resize_and_restore() {
+    let waits = Waits { reclaim: Some(600), ..Waits::default() };
+    let (site, alice, id) = site_with(waits).await;
+    let query = format!("?user_id={}", alice.user_id);
+    limit(&site, &alice, &query, json!({"cores": 1})).await;
+    let refused = act(&alice, id, json!({"resize": {"flavorRef": LARGER}})).await;
+    let text = "Quota exceeded for cores: Requested 1, but already used 1 of 1 cores";
+    assert_eq!((refused.status, message(&refused).as_str()), (403, text));
+    assert_eq!(alice.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
+    site.cloud.work().await;
+    site.boot(&alice, "second").await;
+    let refused = act(&alice, id, json!({"restore": null})).await;
+    assert_eq!((refused.status, message(&refused).as_str()), (403, text));
+    limit(&site, &alice, &query, json!({"cores": 2})).await;
+    assert_eq!(act(&alice, id, json!({"restore": null})).await.status, 202);
+}
