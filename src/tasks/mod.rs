@@ -14,7 +14,8 @@
 //! 3. Therefore a step may run twice, and each is idempotent, usually because its identity comes from a row: the domain's
 //!    UUID and the disk's folder are the server's id, the MAC address is the port's.
 //! 4. What is worth retrying (`Error::is_transient`) is retried with growing pauses, up to the workflow's patience; all
-//!    else is backed out. Backing out goes on, step after step, even if what it removes is gone already.
+//!    else is backed out. Backing out goes on, step after step, even if what it removes is gone already; where the subject
+//!    itself is gone, it is over.
 //! 5. A claim has a lease that its process renews, and an epoch that grows with every claim of any task. A process that
 //!    was away too long can save nothing more, and hosts refuse its orders.
 //! 6. Tasks about the same subject run one after another, in the order in which they were asked for: a delete waits until

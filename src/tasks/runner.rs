@@ -228,6 +228,13 @@ impl Runner {
     async fn undo(&self, workflow: &dyn AnyWorkflow, cx: &Cx, claimed: &Claimed, why: &Why) -> Result<()> {
         match workflow.back_out(cx, &claimed.step, why).await {
             Ok(record) => self.save(claimed, record, Saved::Over(why.end())).await,
+            // What is gone has nothing left of the work, and will never say so in another way.
+            Err(Error::NotFound { id, .. }) if id == claimed.subject => {
+                tracing::info!(task = %claimed.id, kind = claimed.kind, subject = id, "ends with what it was about");
+                let task = claimed.id;
+                let forget: Record = Box::new(move |tx| tasks::forget_step(tx, task));
+                self.save(claimed, Some(forget), Saved::Over(why.end())).await
+            }
             // Whatever it was: what was promised to be undone is tried until it is.
             Err(error) => {
                 tracing::error!(task = %claimed.id, kind = claimed.kind, error = with_causes(&error), "could not back out; will try again");

@@ -227,3 +227,19 @@ async fn a_user_may_be_given_less_than_the_project() {
     assert_eq!(admin.delete(&own).await.status, 202);
     assert_eq!(admin.get(&own).await.json()["quota_set"]["instances"], 10);
 }
+
+#[tokio::test]
+async fn work_asked_for_while_a_server_is_being_deleted_ends_with_it() {
+    let site = Site::new().await;
+    let (admin, alice) = (site.cloud.admin().await, site.cloud.member("alice").await);
+    let id = site.boot(&alice, "web").await;
+    assert_eq!(alice.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
+    site.cloud.pass_seconds(1);
+    // Upstream looks at no state before it takes this on.
+    assert_eq!(act(&admin, id, json!({"injectNetworkInfo": null})).await.status, 202);
+    site.cloud.work().await;
+    assert_eq!(alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
+    let is_open = move |tx: &mut crate::store::Tx| crate::store::tasks::any_open(tx, &id.to_string());
+    assert!(!site.cloud.state.db.read(is_open).await.unwrap(), "nothing is tried for ever");
+    assert_nothing_left(&site, id).await;
+}
