@@ -9,9 +9,10 @@
 
 use super::ending::{Ending, now_doing};
 use super::sweep_images::delete;
-use super::{Cx, Next, Record, Why, Workflow, machine};
+use super::{Cx, Next, Record, Why, Workflow, import_image, machine};
 use crate::blobs::{Stored, Stores, Wish};
 use crate::cloud::image::Place;
+use crate::cloud::image::import::ImportRules;
 use crate::cloud::image::inspect::inspect;
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
 use crate::cloud::server::Task;
@@ -20,12 +21,14 @@ use crate::hypervisor::Quiesce;
 use crate::ids::{BlobId, ImageId};
 use crate::store::images::{self, Data};
 use crate::store::servers::{Change, Server};
-use crate::store::{Tx, server_images};
+use crate::store::{Tx, image_limits, server_images};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub struct ImageServer {
     pub stores: Stores,
+    /// What bounds the bytes of images, however they come.
+    pub rules: ImportRules,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +123,23 @@ async fn copy(cx: &Cx, server: &Server) -> Result<()> {
     if runs { Ok(()) } else { host.disks.copy_at_rest(server.id, cx.epoch, machine::own_disk(server)).await }
 }
 
+/// May the image have so many bytes, beside those that its owner's other images have?
+///
+/// # Errors
+/// `TooLarge` or `OverQuota`, as an upload's.
+fn check_size(tx: &mut Tx, rules: &ImportRules, image: ImageId, size: u64) -> Result<()> {
+    if rules.size_limit > 0 && size > rules.size_limit {
+        let most = rules.size_limit;
+        return Err(Error::TooLarge(format!("The image exceeds the allowed size of {most} bytes")));
+    }
+    let Some(region) = &rules.limits_region else {
+        return import_image::room(tx, rules, image, Some(image), Some(size)).map(drop);
+    };
+    let more = i64::try_from(size / image_limits::MIB).unwrap_or(i64::MAX);
+    let owner = images::any(tx, image)?.owner;
+    owner.map_or(Ok(()), |owner| image_limits::check(tx, region, image_limits::SIZE, &owner, more))
+}
+
 impl ImageServer {
     /// The copy's bytes become the image's. Those that are there already stay.
     async fn upload(&self, cx: &Cx, server: &Server, id: ImageId) -> Result<()> {
@@ -128,9 +148,13 @@ impl ImageServer {
             return Ok(());
         }
         let place = Place { store: self.stores.default_store().name.clone(), blob: BlobId::random() };
-        let (begun, now) = (place.clone(), cx.clock.now());
-        cx.db.write(move |tx| server_images::begin(tx, id, &begun, now)).await?;
         let copied = cx.hosts.get(machine::on(server)?)?.disks.open_copy(server.id).await?;
+        let (begun, now, rules, size) = (place.clone(), cx.clock.now(), self.rules.clone(), copied.size);
+        let begin = move |tx: &mut Tx| {
+            check_size(tx, &rules, id, size)?;
+            server_images::begin(tx, id, &begun, now)
+        };
+        cx.db.write(begin).await?;
         let wish = Wish { size: Some(copied.size), head: HEAD_BYTES, tail: TAIL_BYTES, ..Wish::default() };
         let mut virtual_size = None;
         let judge = |stored: &Stored| {
@@ -139,8 +163,13 @@ impl ImageServer {
         };
         let stored = self.stores.of(&place.store)?.put(place.blob, copied.bytes, &wish, Box::new(judge)).await?;
         let data = Data { size: stored.size, virtual_size, md5: stored.md5, sha512: stored.sha512 };
-        let (blob, now) = (place.blob, cx.clock.now());
-        let held = cx.db.write(move |tx| images::finish_upload(tx, id, blob, &data, now)).await?;
+        let (blob, now, rules) = (place.blob, cx.clock.now(), self.rules.clone());
+        let finish = move |tx: &mut Tx| {
+            // Asked again: others may have filled the quota meanwhile.
+            check_size(tx, &rules, id, data.size)?;
+            images::finish_upload(tx, id, blob, &data, now)
+        };
+        let held = cx.db.write(finish).await?;
         self.stores.say_given_up();
         if held {
             return Ok(());

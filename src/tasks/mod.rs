@@ -131,7 +131,7 @@ pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duratio
         Box::new(boot_server::BootServer { stores: stores.clone() }),
         Box::new(cache_image::CacheImage { stores: stores.clone() }),
         Box::new(delete_server::DeleteServer),
-        Box::new(image_server::ImageServer { stores: stores.clone() }),
+        Box::new(image_server::ImageServer { stores: stores.clone(), rules: importing.rules.clone() }),
         Box::new(import_image::ImportImage::new(stores, importing)),
         Box::new(network_change::NetworkChange),
         Box::new(power_server::PowerServer { grace: shutdown_grace }),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::image::ImageSettings;
+use crate::cloud::image::limits::Limits;
 use crate::cloud::image::protection::Protections;
 use crate::hypervisor::Quiesce;
 use http::Method;
@@ -221,4 +222,81 @@ async fn an_image_of_a_server_may_not_be_given_reserved_or_protected_properties(
     let image = image_of(&admin, id, billed).await;
     site.cloud.work().await;
     assert_eq!(shown(&admin, &image).await["x_billing_code"], "7");
+}
+
+/// An image of so many bytes.
+async fn fill(client: &Client, bytes: usize) -> String {
+    let body = json!({"name": "large", "disk_format": "raw", "container_format": "bare"});
+    let image = client.post("/image/v2/images", body).await.json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/image/v2/images/{image}/file");
+    let octets = [("content-type", "application/octet-stream")];
+    assert_eq!(client.send(Method::PUT, &path, &octets, vec![0; bytes]).await.status, 204);
+    image
+}
+
+/// The bytes that are kept.
+async fn kept(site: &Site) -> usize {
+    site.cloud.clear_images().await;
+    site.cloud.state.db.read(crate::store::blobs::known).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn an_image_of_a_server_beyond_the_storage_quota_is_refused_and_leaves_nothing() {
+    let limits = Limits { storage: 1 << 20, ..Limits::default() };
+    let settings = ImageSettings { limits, ..ImageSettings::default() };
+    let site = Site::over(Cloud::with_images(&["default"], settings).await).await;
+    let alice = site.cloud.member("alice").await;
+    let id = site.boot(&alice, "web").await;
+    let large = fill(&alice, (1 << 20) - 1000).await;
+    let before = kept(&site).await;
+    let refused = image_of(&alice, id, json!({"createImage": {"name": "copy"}})).await;
+    site.cloud.work().await;
+    assert_eq!(alice.get(&format!("/image/v2/images/{refused}")).await.status, 404);
+    assert_eq!((kept(&site).await, site.cloud.disks.has_copy(id)), (before, false));
+    let server = show(&alice, id).await;
+    assert_eq!((&server["status"], &server["OS-EXT-STS:task_state"]), (&json!("ACTIVE"), &json!(null)));
+    assert_eq!(alice.delete(&format!("/image/v2/images/{large}")).await.status, 204);
+    let admitted = image_of(&alice, id, json!({"createImage": {"name": "copy"}})).await;
+    site.cloud.work().await;
+    assert_eq!(shown(&alice, &admitted).await["status"], "active");
+}
+
+/// Registers a limit that holds for every project, or changes it.
+async fn register(site: &Site, service: &str, resource: &str, most: i64) {
+    let admin = site.cloud.admin().await;
+    let service = admin.get(&format!("/v3/services?type={service}")).await.json()["services"][0]["id"].clone();
+    let known = admin.get(&format!("/v3/registered_limits?resource_name={resource}")).await.json();
+    let reply = match known["registered_limits"][0]["id"].as_str() {
+        Some(id) => {
+            let body = json!({"registered_limit": {"default_limit": most}});
+            admin.patch(&format!("/v3/registered_limits/{id}"), body).await
+        }
+        None => {
+            let limit = json!({"service_id": service, "region_id": "RegionOne", "resource_name": resource, "default_limit": most});
+            admin.post("/v3/registered_limits", json!({"registered_limits": [limit]})).await
+        }
+    };
+    assert!(matches!(reply.status, 200 | 201), "{}", reply.json());
+}
+
+#[tokio::test]
+async fn an_image_of_a_server_beyond_identitys_limit_is_refused_too() {
+    let site = Site::over(Cloud::with_unified_limits().await).await;
+    for (service, resource) in [
+        ("compute", "servers"),
+        ("image", "image_count_total"),
+        ("image", "image_count_uploading"),
+        ("image", "image_size_total"),
+    ] {
+        register(&site, service, resource, -1).await;
+    }
+    let alice = site.cloud.member("alice").await;
+    let id = site.boot(&alice, "web").await;
+    fill(&alice, 2 << 20).await;
+    for (most, status) in [(1, 404), (2, 200)] {
+        register(&site, "image", "image_size_total", most).await;
+        let image = image_of(&alice, id, json!({"createImage": {"name": "copy"}})).await;
+        site.cloud.work().await;
+        assert_eq!(alice.get(&format!("/image/v2/images/{image}")).await.status, status, "{most} MiB");
+    }
 }
