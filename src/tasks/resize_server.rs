@@ -7,7 +7,8 @@
 //!             flavor ┄     machine anew
 //! ```
 //! From the claim to the confirmation the server holds what both flavors take of the host. The new size of its disk is a
-//! layer of its own over the old, so going back is taking the layer away, and finds the disk as it was.
+//! layer of its own over the old, so going back is taking the layer away, and finds the disk as it was. A confirmed layer
+//! stays, so there may be [`MOST_LAYERS`] of them; a rebuild begins anew with none.
 
 use super::boot_server::demand;
 use super::ending::{Ending, now_doing};
@@ -30,6 +31,10 @@ use std::time::Duration;
 
 const EVENT: &str = "compute_finish_resize";
 const REVERT_EVENT: &str = "compute_finish_revert_resize";
+
+/// How many layers may lie on a disk. Each is one more file that the guest's host opens, and looks into for every block that
+/// those above it lack.
+pub const MOST_LAYERS: u32 = 8;
 
 pub struct ResizeServer {
     /// How long a guest is given to shut down by itself.

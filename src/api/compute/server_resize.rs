@@ -19,7 +19,7 @@ use crate::ids::{FlavorId, ProjectId};
 use crate::store::flavors::{self, Visible};
 use crate::store::servers::{self, Change, Resized, Server};
 use crate::store::{Tx, hosts, server_moves};
-use crate::tasks::resize_server::{self, ResizeServer, Step};
+use crate::tasks::resize_server::{self, MOST_LAYERS, ResizeServer, Step};
 use crate::versioned;
 
 pub fn rows() -> Vec<Row> {
@@ -52,6 +52,7 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
         let server = servers::get(tx, &reach, id)?;
         may(Action::Resize, id, server.situation(), is_admin)?;
         check_host(tx, &server, asker.now)?;
+        check_layers(&server)?;
         let flavor = named(tx, &wish.flavor_ref.0, is_admin, &server.project_id)?;
         check_flavor(&server, &flavor)?;
         allow(tx, region.as_deref(), &server, &flavor)?;
@@ -86,6 +87,18 @@ fn check_host(tx: &mut Tx, server: &Server, now: crate::clock::Timestamp) -> Res
         return Ok(());
     }
     Err(Error::conflict("Service is unavailable at this time."))
+}
+
+/// Going back must stay possible, so a resize merges nothing; see [`MOST_LAYERS`].
+fn check_layers(server: &Server) -> Result<()> {
+    if server.aside.layer < MOST_LAYERS {
+        return Ok(());
+    }
+    Err(Error::conflict(format!(
+        "Instance {} has been resized {MOST_LAYERS} times since its disk was made, which is as often as a disk can be. \
+         Rebuild it, or boot another from an image of it.",
+        server.id
+    )))
 }
 
 fn named(tx: &mut Tx, id: &str, is_admin: bool, project: &ProjectId) -> Result<Flavor> {

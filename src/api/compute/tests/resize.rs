@@ -258,3 +258,28 @@ async fn a_user_s_own_quota_also_holds_for_resize_and_restore() {
     limit(&site, &alice, &query, json!({"cores": 2})).await;
     assert_eq!(act(&alice, id, json!({"restore": null})).await.status, 202);
 }
+
+#[tokio::test]
+async fn a_server_resized_too_often_is_told_so_and_stays_as_it_is() {
+    let (site, alice, id) = site_with(Waits::default()).await;
+    make_flavor(&site, "other", 256, 1).await;
+    let flavors = [LARGER, "other"];
+    for flavor in flavors.iter().cycle().take(8) {
+        resize(&alice, id, flavor).await;
+        site.cloud.work().await;
+        assert_eq!(act(&alice, id, json!({"confirmResize": null})).await.status, 204);
+    }
+    let before = (show(&alice, id).await, site.cloud.disks.root(id).unwrap());
+    assert_eq!(before.1.part, Part::Root { layer: 8 });
+    let refused = act(&alice, id, json!({"resize": {"flavorRef": LARGER}})).await;
+    let text = format!(
+        "Instance {id} has been resized 8 times since its disk was made, which is as often as a disk can be. \
+         Rebuild it, or boot another from an image of it."
+    );
+    assert_eq!((refused.status, message(&refused)), (409, text));
+    site.cloud.work().await;
+    assert_eq!((show(&alice, id).await, site.cloud.disks.root(id).unwrap()), before);
+    assert_eq!(act(&alice, id, json!({"rebuild": {"imageRef": site.image.to_string()}})).await.status, 202);
+    site.cloud.work().await;
+    resize(&alice, id, LARGER).await;
+}
