@@ -213,10 +213,11 @@ fn take_flavor(tx: &mut Tx, id: ServerId, flavor: &Flavor, now: Timestamp) -> Re
 /// The server is on its way to no other flavor any more.
 fn stays(tx: &mut Tx, id: ServerId, now: Timestamp) -> Result<()> {
     let mut aside = servers::get(tx, &Reach::Cloud, id)?.aside;
-    match &mut aside.resized {
-        Some(from) if from.wished.take().is_some() => servers::update(tx, id, Change::new().aside(&aside), now),
-        _ => Ok(()),
+    let wished = aside.resized.as_mut().and_then(|from| from.wished.take());
+    if wished.is_none() {
+        return Ok(());
     }
+    servers::update(tx, id, Change::new().aside(&aside), now)
 }
 
 /// The row has its old flavor and disk again.
