@@ -8,8 +8,8 @@ here=$(dirname "$(readlink -f "$0")")
 checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
-in_test="format lints licences unit compat object_stores journey cloud_init image_sharing tempest_identity fuzz"
-in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated cloud_init identity_commands image_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
+in_test="format lints licences unit compat object_stores journey machine_life cloud_init image_sharing tempest_identity fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life cloud_init identity_commands image_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -145,6 +145,11 @@ part_journey() {
   main_job real qemu
 }
 part_journey_simulated() { main_job simulated simulated; }
+part_machine_life() {
+  is_root && has libvirtd || { skip "real machines need root and libvirtd"; return; }
+  ( cloud machine_life qemu && IMAGE=$(guest) "$here/clients/machine_life/run.sh" )
+  stop_cloud machine_life $?
+}
 part_fresh() { "$here/fresh.sh"; }
 part_cloud_init() {
   is_root && has libvirtd || { skip "only a real machine has a config drive, which needs root and libvirtd"; return; }

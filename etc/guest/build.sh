@@ -71,6 +71,7 @@ done
 install -m 755 "$here/init" "$root/init"
 install -m 755 "$here/lease" "$root/etc/lease"
 install -m 755 "$here/shutdown" "$root/sbin/shutdown"
+install -m 755 "$here/chpasswd" "$root/bin/chpasswd"
 cc -O2 -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie -fcf-protection=none -mgeneral-regs-only \
   -Wl,--build-id=none -s -o "$root/bin/heartbeat" "$here/heartbeat.c"
 
