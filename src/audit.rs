@@ -6,11 +6,14 @@
 
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// What most events fit in.
+const LINE: usize = 1024;
 
 /// Where events go.
 pub struct Audit {
@@ -40,18 +43,19 @@ impl Audit {
     }
 
     /// Writes an event.
-    pub fn write(&self, event: &Value) {
+    pub fn write(&self, event: &impl Serialize) {
         let Some((path, file)) = &self.file else { return };
-        let mut line = event.to_string();
-        line.push('\n');
-        let mut file = file.lock();
-        let write = |file: &mut File| -> std::io::Result<()> {
-            if !is_at(file, path) {
+        let write = || -> std::io::Result<()> {
+            let mut line = Vec::with_capacity(LINE);
+            serde_json::to_writer(&mut line, event)?;
+            line.push(b'\n');
+            let mut file = file.lock();
+            if !is_at(&file, path) {
                 *file = open(path)?;
             }
-            file.write_all(line.as_bytes())
+            file.write_all(&line)
         };
-        if let Err(why) = write(&mut file) {
+        if let Err(why) = write() {
             tracing::error!(path = %path.display(), %why, "an audit event could not be written");
         }
     }

@@ -9,6 +9,7 @@
 use super::login::{AuthRequest, WantedUser};
 use crate::api::identity::tokens::sessions::Session;
 use crate::api::{Call, Context, Row, State};
+use crate::cloud::identity::Scope;
 use crate::error::Error;
 use crate::http::call::Head;
 use crate::http::reply::{RawBody, RawReply};
@@ -16,8 +17,11 @@ use crate::http::table::Incoming;
 use crate::ids::UserId;
 use crate::store::{application_credentials, users};
 use http::Method;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What a row does to what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,20 +135,21 @@ pub fn watched(mut row: Row) -> Row {
 
 fn changed(cx: &Context, head: &Head, operation: &Operation, reply: &RawReply) {
     let ids = target_ids(cx, head, operation, reply);
-    let target = ids.first().cloned().unwrap_or_else(|| "unknown".to_owned());
-    let mut event = event(&cx.state, &operation.action(), "success", initiator(cx, head));
-    event.insert("target".to_owned(), json!({"typeURI": type_of(&operation.kind), "id": target}));
-    event.insert("resource_info".to_owned(), if ids.len() > 1 { json!(ids) } else { json!(target) });
+    let target = ids.first().map_or("unknown", String::as_str);
+    let mut details = Map::new();
+    details.insert("resource_info".to_owned(), if ids.len() > 1 { json!(ids) } else { json!(target) });
     for (name, value) in &head.params.0 {
         if Some(name.as_str()) != operation.target {
-            event.insert(name.strip_suffix("_id").unwrap_or(name).to_owned(), json!(value));
+            details.insert(name.strip_suffix("_id").unwrap_or(name).to_owned(), json!(value));
         }
     }
     if operation.kind == "role_assignment" {
         let is_inherited = head.path.ends_with("/inherited_to_projects");
-        event.insert("inherited_to_projects".to_owned(), json!(is_inherited));
+        details.insert("inherited_to_projects".to_owned(), json!(is_inherited));
     }
-    cx.state.audit.write(&Value::Object(event));
+    let action = operation.action();
+    let target = Target { type_uri: type_of(&operation.kind), id: target };
+    write(&cx.state, Told { action: &action, outcome: "success", initiator: initiator(cx, head), target, details });
 }
 
 /// Whom it happened to: from the path, the token that was taken back, or what was made.
@@ -173,63 +178,118 @@ fn target_ids(cx: &Context, head: &Head, operation: &Operation, reply: &RawReply
         .collect()
 }
 
-/// What every event says.
-fn event(state: &State, action: &str, outcome: &str, initiator: Value) -> Map<String, Value> {
-    let event = json!({
-        "typeURI": "http://schemas.dmtf.org/cloud/audit/1.0/event",
-        "eventType": "activity",
-        "id": uuid::Uuid::new_v4().to_string(),
-        "eventTime": state.clock.now().to_micros_z().replace('Z', "+0000"),
-        "action": action,
-        "outcome": outcome,
-        "initiator": initiator,
-        "observer": {"typeURI": "service/security", "id": state.audit.observer},
-    });
-    match event {
-        Value::Object(event) => event,
-        _ => Map::new(),
-    }
+/// An event: what its teller says of it, between what every event says.
+#[derive(Serialize)]
+struct Event<'a, D> {
+    #[serde(rename = "typeURI")]
+    type_uri: &'static str,
+    #[serde(rename = "eventType")]
+    event_type: &'static str,
+    id: Uuid,
+    #[serde(rename = "eventTime")]
+    event_time: String,
+    observer: Target<'a>,
+    #[serde(flatten)]
+    told: Told<'a, D>,
+}
+
+#[derive(Serialize)]
+struct Told<'a, D> {
+    action: &'a str,
+    outcome: &'static str,
+    initiator: Initiator<'a>,
+    target: Target<'a>,
+    #[serde(flatten)]
+    details: D,
+}
+
+/// A thing in CADF's taxonomy.
+#[derive(Serialize)]
+struct Target<'a> {
+    #[serde(rename = "typeURI")]
+    type_uri: &'static str,
+    id: &'a str,
+}
+
+/// Who acts. What isn't known is left out, but for the id.
+#[derive(Serialize)]
+struct Initiator<'a> {
+    #[serde(rename = "typeURI")]
+    type_uri: &'static str,
+    host: Host<'a>,
+    request_id: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_id: Option<&'a str>,
 }
 
 /// Where a request came from.
-fn host(head: &Head) -> Value {
-    let mut host = Map::new();
-    if let Some(address) = head.peer {
-        host.insert("address".to_owned(), json!(address.to_string()));
+#[derive(Serialize)]
+struct Host<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
+}
+
+impl<'a> Initiator<'a> {
+    /// Somebody of whom only the id is known.
+    fn of(head: &'a Head, id: &'a str) -> Self {
+        let agent = head.header("user-agent").map(|agent| agent.get(..255).unwrap_or(agent));
+        Self {
+            type_uri: USER,
+            host: Host { address: head.peer, agent },
+            request_id: &head.request_id,
+            id,
+            user_id: None,
+            name: None,
+            username: None,
+            project_id: None,
+            domain_id: None,
+        }
     }
-    if let Some(agent) = head.header("user-agent") {
-        host.insert("agent".to_owned(), json!(agent.chars().take(255).collect::<String>()));
+
+    fn known(self, id: &'a str, name: &'a str) -> Self {
+        Self { id, user_id: Some(id), name: Some(name), username: Some(name), ..self }
     }
-    Value::Object(host)
+
+    fn on(self, scope: &'a Scope) -> Self {
+        match scope {
+            Scope::Project { id, .. } => Self { project_id: Some(id.as_str()), ..self },
+            Scope::Domain(domain) => Self { domain_id: Some(domain.id.as_str()), ..self },
+            Scope::Unscoped | Scope::System => self,
+        }
+    }
+}
+
+fn write(state: &State, told: Told<'_, impl Serialize>) {
+    state.audit.write(&Event {
+        type_uri: "http://schemas.dmtf.org/cloud/audit/1.0/event",
+        event_type: "activity",
+        id: Uuid::new_v4(),
+        event_time: format!("{}+0000", state.clock.now().to_micros_naive()),
+        observer: Target { type_uri: "service/security", id: &state.audit.observer },
+        told,
+    });
 }
 
 /// Who did it. A change of one's own password comes without a token: then it is whom the path names.
-fn initiator(cx: &Context, head: &Head) -> Value {
-    let mut initiator = Map::new();
-    let mut set = |name: &str, value: Value| initiator.insert(name.to_owned(), value);
-    set("typeURI", json!(USER));
-    set("host", host(head));
-    set("request_id", json!(head.request_id));
+fn initiator<'a>(cx: &'a Context, head: &'a Head) -> Initiator<'a> {
     match cx.caller() {
-        Ok(caller) => {
-            set("id", json!(caller.user_id));
-            set("user_id", json!(caller.user_id));
-            set("name", json!(caller.user_name));
-            set("username", json!(caller.user_name));
-            let credentials = cx.credentials();
-            for (name, id) in [("project_id", &credentials.project_id), ("domain_id", &credentials.domain_id)] {
-                if let Some(id) = id {
-                    set(name, json!(id));
-                }
-            }
-        }
+        Ok(caller) => Initiator::of(head, "").known(caller.user_id.as_str(), &caller.user_name).on(&caller.scope),
         Err(_) => {
             let id = head.params.get("user_id").unwrap_or("unknown");
-            set("id", json!(id));
-            set("user_id", json!(id));
+            Initiator { user_id: Some(id), ..Initiator::of(head, id) }
         }
     }
-    Value::Object(initiator)
 }
 
 /// How a login ended.
@@ -248,41 +308,40 @@ pub async fn login(call: &Call<AuthRequest>, ended: Ended<'_>) {
     if !state.audit.is_on() || matches!(ended, Ended::Refused(Error::BadRequest(_))) {
         return;
     }
-    let word = match ended {
+    let outcome = match ended {
         Ended::In(_) => "success",
         Ended::Pending => "pending",
         Ended::Refused(_) => "failure",
     };
-    let mut who = Map::new();
-    who.insert("typeURI".to_owned(), json!(USER));
-    who.insert("host".to_owned(), host(&call.head));
-    who.insert("request_id".to_owned(), json!(call.head.request_id));
+    let who = Initiator::of(&call.head, "unknown");
     let found = match ended {
-        Ended::In(session) => {
-            let credentials = session.caller.credentials();
-            for (name, id) in [("project_id", credentials.project_id), ("domain_id", credentials.domain_id)] {
-                if let Some(id) = id {
-                    who.insert(name.to_owned(), json!(id));
-                }
-            }
-            Some((session.caller.user_id.clone(), session.caller.user_name.clone()))
-        }
+        Ended::In(_) => None,
         Ended::Pending | Ended::Refused(_) => who_tried(call).await,
     };
-    let id = found.as_ref().map_or("unknown", |(id, _)| id.as_str()).to_owned();
-    who.insert("id".to_owned(), json!(id));
-    if let Some((id, name)) = found {
-        who.insert("user_id".to_owned(), json!(id));
-        who.insert("name".to_owned(), json!(name));
-        who.insert("username".to_owned(), json!(name));
-    }
-    let mut event = event(state, "authenticate", word, Value::Object(who));
-    event.insert("target".to_owned(), json!({"typeURI": USER, "id": id}));
-    if let Ended::Refused(error) = ended {
-        let code = call.head.service.dialect.fault(error, &call.head.request_id).status.as_str().to_owned();
-        event.insert("reason".to_owned(), json!({"reasonType": error.to_string(), "reasonCode": code}));
-    }
-    state.audit.write(&Value::Object(event));
+    let initiator = match (ended, &found) {
+        (Ended::In(session), _) => {
+            let caller = &session.caller;
+            who.known(caller.user_id.as_str(), &caller.user_name).on(&caller.scope)
+        }
+        (_, Some((id, name))) => who.known(id.as_str(), name),
+        (_, None) => who,
+    };
+    let reason = match ended {
+        Ended::Refused(error) => {
+            let status = call.head.service.dialect.fault(error, &call.head.request_id).status;
+            Some(json!({"reasonType": error.to_string(), "reasonCode": status.as_str()}))
+        }
+        _ => None,
+    };
+    let target = Target { type_uri: USER, id: initiator.id };
+    write(state, Told { action: "authenticate", outcome, initiator, target, details: Reason { reason } });
+}
+
+/// Why a login was refused.
+#[derive(Serialize)]
+struct Reason {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Value>,
 }
 
 /// The user whom a failed login was about, if there is one.
