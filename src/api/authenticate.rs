@@ -8,7 +8,7 @@ use super::State;
 use super::identity::sessions::{Session, digest};
 use super::trust_scope;
 use crate::clock::Timestamp;
-use crate::cloud::identity::{ApplicationCredentialRef, Caller, DomainRef, Scope, Target};
+use crate::cloud::identity::{ApplicationCredentialRef, Caller, DomainRef, Scope, Target, is_delegating};
 use crate::cloud::token::{Claims, LONGEST};
 use crate::error::{Error, Result};
 use crate::http::call::Head;
@@ -114,14 +114,11 @@ pub fn resolve(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Caller> {
         user_name: user.name,
         user_domain: user.domain,
         password_expires_at: user.password_expires_at,
+        uses_delegated_method: application_credential.is_some() || is_delegating(&claims.methods),
         application_credential,
         trust,
         scope,
         roles,
-        methods: claims.methods.clone(),
-        audit_ids: claims.audit_ids.clone(),
-        issued_at: claims.issued_at,
-        expires_at: claims.expires_at(),
     })
 }
 

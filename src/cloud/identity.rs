@@ -224,7 +224,8 @@ pub fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
 
-/// Who asks: a valid token, with names and roles as they are now, not as they were when it was issued.
+/// Who asks: what a valid token stands for, with names and roles as they are now, not as they were when it was issued. All
+/// tokens that one user got for one scope in the same ways stand for the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub user_id: UserId,
@@ -238,29 +239,23 @@ pub struct Caller {
     pub scope: Scope,
     /// Effective: assigned, inherited and implied.
     pub roles: Vec<RoleRef>,
-    /// `password`, `token`, …: how the chain of tokens began and went on.
-    pub methods: Vec<String>,
-    /// The token's own audit id, then the one its chain began with.
-    pub audit_ids: Vec<String>,
-    pub issued_at: Timestamp,
-    pub expires_at: Timestamp,
+    /// Was the token got by a method with which users don't show that it is they? See [`is_delegating`].
+    pub uses_delegated_method: bool,
 }
 
 /// The methods by which users show that it is they. Whatever else a token says was delegated.
 const PRIMARY_METHODS: [&str; 3] = ["password", "token", "totp"];
 
-impl Caller {
-    /// Was the token got with anything but the user's own proof? Decided on how it came to be, which nothing can change
-    /// later, and never on its scope.
-    pub fn is_delegated(&self) -> bool {
-        self.trust.is_some() || self.uses_delegated_method()
-    }
+/// Was a token with these methods got with anything but the user's own proof? Decided on how it came to be, which nothing
+/// can change later, and never on its scope.
+pub fn is_delegating(methods: &[String]) -> bool {
+    methods.is_empty() || methods.iter().any(|method| !PRIMARY_METHODS.contains(&method.as_str()))
+}
 
-    /// The same, trusts aside.
-    pub fn uses_delegated_method(&self) -> bool {
-        self.application_credential.is_some()
-            || self.methods.is_empty()
-            || self.methods.iter().any(|method| !PRIMARY_METHODS.contains(&method.as_str()))
+impl Caller {
+    /// Does somebody else's word let the caller in, a trust's or an application credential's?
+    pub fn is_delegated(&self) -> bool {
+        self.trust.is_some() || self.uses_delegated_method
     }
 
     pub fn project_id(&self) -> Option<&ProjectId> {

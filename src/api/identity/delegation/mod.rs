@@ -52,7 +52,7 @@ pub fn check_may_manage_application_credentials<B>(call: &Call<B>) -> Result<()>
 /// # Errors
 /// `Forbidden`.
 pub fn check_may_see_trusts<B>(call: &Call<B>) -> Result<()> {
-    if call.cx.caller()?.uses_delegated_method() {
+    if call.cx.caller()?.uses_delegated_method {
         return Err(not_allowed("Delegated tokens cannot manage trusts."));
     }
     Ok(())

@@ -160,16 +160,11 @@ fn resolved(tx: &mut Tx, claims: &Claims, now: Timestamp) -> Result<Option<Calle
 
 /// A token's JSON.
 async fn written(state: &State, session: &Session, with_catalog: bool) -> Result<Bytes> {
-    let mut text = token_view::body(&session.caller).to_string();
-    if with_catalog && session.caller.scope != Scope::Unscoped {
-        // The catalogue is most of it, and the same for everybody on a project: put in as text, before `}}`.
-        let catalog = token_view::catalog_text(state, &session.caller, session.epoch).await?;
-        text.truncate(text.len() - 2);
-        text.push_str(",\"catalog\":");
-        text.push_str(&catalog);
-        text.push_str("}}");
+    if !with_catalog || session.caller.scope == Scope::Unscoped {
+        return token_view::body(session, None);
     }
-    Ok(text.into())
+    let catalog = token_view::catalog_text(state, &session.caller, session.epoch).await?;
+    token_view::body(session, Some(&catalog))
 }
 
 /// The same for a token that is validated, and so is likely to be validated again: written once for each epoch.

@@ -3,65 +3,136 @@
 use crate::api::State;
 use crate::api::identity::catalog::endpoint_filter;
 use crate::api::identity::delegation::access_rules;
+use crate::api::identity::tokens::sessions::Session;
+use crate::clock::Timestamp;
 use crate::cloud::endpoint_url::{self, Values};
-use crate::cloud::identity::{ApplicationCredentialRef, Caller, Endpoint, RoleRef, Scope, Service};
-use crate::error::Result;
+use crate::cloud::identity::{
+    ApplicationCredentialRef, Caller, DomainRef, Endpoint, RoleRef, Scope, Service, TrustRef,
+};
+use crate::error::{Error, Result};
 use crate::ids::ProjectId;
 use crate::store::{Tx, catalog};
-use serde_json::{Map, Value, json};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// `{"token": …}`, without its catalogue.
-pub fn body(caller: &Caller) -> Value {
-    let mut token = Map::new();
-    let mut set = |key: &str, value: Value| token.insert(key.to_owned(), value);
-    set("methods", json!(caller.methods));
-    set(
-        "user",
-        json!({
-            "domain": {"id": caller.user_domain.id, "name": caller.user_domain.name},
-            "id": caller.user_id,
-            "name": caller.user_name,
-            "password_expires_at": caller.password_expires_at.map(|at| at.to_micros_naive()),
-        }),
-    );
-    set("audit_ids", json!(caller.audit_ids));
-    set("expires_at", json!(caller.expires_at.to_micros_z()));
-    set("issued_at", json!(caller.issued_at.to_micros_z()));
+/// What most tokens need without their catalogue.
+const BESIDES_CATALOG: usize = 1024;
+
+/// A token as it is shown, but for its catalogue.
+#[derive(Serialize)]
+struct Token<'a> {
+    methods: &'a [String],
+    user: User<'a>,
+    audit_ids: &'a [String],
+    expires_at: String,
+    issued_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<Placed<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_domain: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<Named<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<System>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<Vec<Named<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application_credential: Option<Value>,
+    #[serde(rename = "OS-TRUST:trust", skip_serializing_if = "Option::is_none")]
+    trust: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct User<'a> {
+    #[serde(flatten)]
+    placed: Placed<'a>,
+    password_expires_at: Option<String>,
+}
+
+/// Something of a domain.
+#[derive(Serialize)]
+struct Placed<'a> {
+    domain: Named<'a>,
+    id: &'a str,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    id: &'a str,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct System {
+    all: bool,
+}
+
+/// `{"token": …}`. The catalogue comes as text: it is most of it, and the same for everybody on a project.
+pub fn body(session: &Session, catalog: Option<&str>) -> Result<Bytes> {
+    let mut text = Vec::with_capacity(BESIDES_CATALOG + catalog.map_or(0, str::len));
+    text.extend_from_slice(b"{\"token\":");
+    serde_json::to_writer(&mut text, &token(session))
+        .map_err(|why| Error::internal("a token could not be written", why))?;
+    if let Some(catalog) = catalog {
+        // Put in before the brace that ends the token.
+        text.pop();
+        text.extend_from_slice(b",\"catalog\":");
+        text.extend_from_slice(catalog.as_bytes());
+        text.push(b'}');
+    }
+    text.push(b'}');
+    Ok(text.into())
+}
+
+fn token(session: &Session) -> Token<'_> {
+    let Session { claims, caller, .. } = session;
+    let (mut project, mut is_domain, mut domain, mut system) = (None, None, None, None);
     match &caller.scope {
         Scope::Unscoped => {}
         Scope::Project { id, name, domain } => {
-            let domain_ref = json!({"id": domain.id, "name": domain.name});
-            set("project", json!({"domain": domain_ref, "id": id, "name": name}));
-            if caller.trust.is_none() {
-                set("is_domain", json!(id.0 == domain.id.0));
-            }
+            project = Some(Placed { domain: named(domain), id: id.as_str(), name });
+            is_domain = caller.trust.is_none().then(|| id.0 == domain.id.0);
         }
-        Scope::Domain(domain) => {
-            set("domain", json!({"id": domain.id, "name": domain.name}));
-        }
-        Scope::System => {
-            set("system", json!({"all": true}));
-        }
+        Scope::Domain(of) => domain = Some(named(of)),
+        Scope::System => system = Some(System { all: true }),
     }
-    if caller.scope != Scope::Unscoped {
-        set("roles", Value::Array(caller.roles.iter().map(role).collect()));
+    Token {
+        methods: &claims.methods,
+        user: User {
+            placed: Placed { domain: named(&caller.user_domain), id: caller.user_id.as_str(), name: &caller.user_name },
+            password_expires_at: caller.password_expires_at.map(Timestamp::to_micros_naive),
+        },
+        audit_ids: &claims.audit_ids,
+        expires_at: claims.expires_at().to_micros_z(),
+        issued_at: claims.issued_at.to_micros_z(),
+        project,
+        is_domain,
+        domain,
+        system,
+        roles: (caller.scope != Scope::Unscoped).then(|| caller.roles.iter().map(role).collect()),
+        application_credential: caller.application_credential.as_ref().map(credential_view),
+        trust: caller.trust.as_ref().map(trust_view),
     }
-    if let Some(credential) = &caller.application_credential {
-        set("application_credential", credential_view(credential));
-    }
-    if let Some(trust) = &caller.trust {
-        set(
-            "OS-TRUST:trust",
-            json!({
-                "id": trust.id,
-                "trustor_user": {"id": trust.trustor_user_id},
-                "trustee_user": {"id": trust.trustee_user_id},
-                "impersonation": trust.impersonation,
-            }),
-        );
-    }
-    json!({ "token": token })
+}
+
+fn named(domain: &DomainRef) -> Named<'_> {
+    Named { id: domain.id.as_str(), name: &domain.name }
+}
+
+fn role(role: &RoleRef) -> Named<'_> {
+    Named { id: role.id.as_str(), name: &role.name }
+}
+
+fn trust_view(trust: &TrustRef) -> Value {
+    json!({
+        "id": trust.id,
+        "trustor_user": {"id": trust.trustor_user_id},
+        "trustee_user": {"id": trust.trustee_user_id},
+        "impersonation": trust.impersonation,
+    })
 }
 
 fn credential_view(credential: &ApplicationCredentialRef) -> Value {
@@ -70,10 +141,6 @@ fn credential_view(credential: &ApplicationCredentialRef) -> Value {
         view["access_rules"] = credential.access_rules.iter().map(access_rules::view).map(Value::Object).collect();
     }
     view
-}
-
-fn role(role: &RoleRef) -> Value {
-    json!({"id": role.id, "name": role.name})
 }
 
 /// [`catalog_of`] as JSON text, written once for each project of an epoch.
