@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::cloud::token::Claims;
 use crate::error::Result;
 use crate::ids::{GroupId, ProjectId, UserId};
+use std::sync::LazyLock;
 
 /// Which tokens are taken back.
 #[derive(Debug, Clone)]
@@ -63,17 +64,21 @@ pub fn insert_for_members(tx: &mut Tx, group: &GroupId, now: Timestamp, longest_
 const CRITERIA: [(&str, &str); 5] =
     [("audit_id", "?1"), ("chain_id", "?2"), ("user_id", "?3"), ("project_id", "?4"), ("domain_id", "?5")];
 
-/// Is a token with these claims taken back?
-pub fn covers(tx: &mut Tx, claims: &Claims) -> Result<bool> {
+/// The question of [`covers`]: asked for each token, so written once.
+static COVERING: LazyLock<String> = LazyLock::new(|| {
     let found = CRITERIA.map(|(by, claim)| {
         let others = CRITERIA.iter().filter(|(other, _)| *other != by);
         let rest: String =
             others.map(|(other, claim)| format!(" AND (r.{other} = {claim} OR r.{other} IS NULL)")).collect();
         format!("SELECT 1 FROM revocations r WHERE r.{by} = {claim} AND r.issued_before >= ?6{rest}")
     });
-    let sql = format!("SELECT 1 WHERE EXISTS ({})", found.join(") OR EXISTS ("));
+    format!("SELECT 1 WHERE EXISTS ({})", found.join(") OR EXISTS ("))
+});
+
+/// Is a token with these claims taken back?
+pub fn covers(tx: &mut Tx, claims: &Claims) -> Result<bool> {
     let row = tx.query_one(
-        &sql,
+        &COVERING,
         args![
             claims.audit_ids.first(),
             claims.chain_id(),

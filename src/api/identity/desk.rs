@@ -1,15 +1,23 @@
 //! What the identity service keeps in memory between requests.
 
 use super::settings::IdentitySettings;
-use crate::api::identity::catalog::catalogs::Catalogs;
 use crate::api::identity::login::failures::Failures;
 use crate::api::identity::login::hashing::Hashing;
 use crate::api::identity::login::recall::Recall;
 use crate::api::identity::tokens::sessions::Sessions;
+use crate::api::identity::tokens::standing::Standing;
+use crate::api::identity::under_epoch::UnderEpoch;
+use crate::cloud::identity::Target;
+use crate::ids::{ProjectId, UserId};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::vault::Vault;
 use std::sync::Arc;
+
+/// Catalogues kept; each takes some kilobytes.
+const CATALOGS: usize = 256;
+/// Standings kept; each takes about one.
+const STANDINGS: usize = 1024;
 
 pub struct Identity {
     pub settings: IdentitySettings,
@@ -20,7 +28,10 @@ pub struct Identity {
     pub recall: Recall,
     pub failures: Failures,
     pub sessions: Sessions,
-    pub catalogs: Catalogs,
+    /// A project's catalogue as JSON: every login shows it, and few logins change it. Under `None`, that of tokens which
+    /// are scoped to no project.
+    pub catalogs: UnderEpoch<Option<ProjectId>, Arc<str>>,
+    pub standings: UnderEpoch<(UserId, Target), Standing>,
 }
 
 impl Identity {
@@ -39,7 +50,8 @@ impl Identity {
                 settings.failure_seconds,
             ),
             sessions: Sessions::new(settings.remembered_tokens),
-            catalogs: Catalogs::default(),
+            catalogs: UnderEpoch::new(CATALOGS),
+            standings: UnderEpoch::new(STANDINGS),
             keys,
             vault,
             settings,

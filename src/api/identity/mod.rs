@@ -38,6 +38,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod under_epoch;
 mod users;
 mod versions;
 

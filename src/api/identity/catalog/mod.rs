@@ -2,7 +2,6 @@
 
 #[cfg(test)]
 mod catalog_tests;
-pub mod catalogs;
 pub mod endpoint_filter;
 pub mod endpoint_groups;
 pub mod policies;

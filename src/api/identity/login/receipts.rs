@@ -16,7 +16,7 @@ use crate::store::users::Holder;
 use crate::store::{Tx, revocations, users};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Where it travels, both ways.
 pub const HEADER: &str = "openstack-auth-receipt";
@@ -42,9 +42,14 @@ pub struct Lacking {
     required: Vec<Vec<String>>,
 }
 
-/// What the user's own rules still ask for; `None` when nothing.
-pub fn lacking(tx: &mut Tx, user: &UserId, methods: &[String]) -> Result<Option<Lacking>> {
-    let Some(required) = multi_factor::lacking(&users::options(tx, user)?, methods) else { return Ok(None) };
+/// What the rules among a user's own options still ask for; `None` when nothing.
+pub fn lacking(
+    tx: &mut Tx,
+    user: &UserId,
+    options: &Map<String, Value>,
+    methods: &[String],
+) -> Result<Option<Lacking>> {
+    let Some(required) = multi_factor::lacking(options, methods) else { return Ok(None) };
     let Some(Holder { name, domain, .. }) = users::holder(tx, user)? else { return Ok(None) };
     Ok(Some(Lacking { user_id: user.clone(), user_name: name, domain, methods: methods.to_vec(), required }))
 }

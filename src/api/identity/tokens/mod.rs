@@ -11,6 +11,9 @@ pub mod scope;
 #[cfg(test)]
 mod scope_tests;
 pub mod sessions;
+pub mod standing;
+#[cfg(test)]
+mod standing_tests;
 pub mod token_view;
 
 use super::audit::{self, Ended};
@@ -20,6 +23,7 @@ use crate::api::authenticate::{self, required, resolve};
 use crate::api::identity::login::receipts;
 use crate::api::identity::tokens::scope::{Chosen, Wanted};
 use crate::api::identity::tokens::sessions::{Session, digest};
+use crate::api::identity::tokens::standing::Standing;
 use crate::api::{Call, Row, State};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{ApplicationCredentialRef, Caller, Scope};
@@ -29,7 +33,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::reply::RawReply;
 use crate::http::table::{delete, get, head, post};
 use crate::store::revocations::Revoked;
-use crate::store::{Tx, epoch, revocations, trusts};
+use crate::store::{Tx, epoch, revocations, trusts, users};
 use bytes::Bytes;
 use http::StatusCode;
 use std::sync::{Arc, OnceLock};
@@ -81,7 +85,7 @@ enum Made {
 
 /// What the transaction of a login finds.
 enum Found {
-    Enough(i64, Box<(Claims, Caller)>),
+    Enough { epoch: i64, claims: Box<Claims>, standing: Standing },
     Lacking(receipts::Lacking),
 }
 
@@ -104,18 +108,38 @@ async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<Made> {
     };
     let uses_trust = matches!(wanted, Wanted::Trust(_));
     let rules = state.identity.settings.security_compliance.clone();
+    let key = standing::key(&wanted, &proof);
+    let known = key.as_ref().and_then(|key| state.identity.standings.latest(key));
+    let found_before = known.as_ref().map(|(epoch, _)| *epoch);
     let find = move |tx: &mut Tx| {
         compliance::check_idle(tx, &rules, &proof.user_id, now)?;
-        if let Some(lacking) = receipts::lacking(tx, &proof.user_id, &proof.methods)? {
+        let epoch = epoch::current(tx)?;
+        let known = known.as_ref().filter(|(found_at, _)| *found_at == epoch).map(|(_, standing)| standing);
+        let options = match known {
+            Some(standing) => standing.options.clone(),
+            None => Arc::new(users::options(tx, &proof.user_id)?),
+        };
+        if let Some(lacking) = receipts::lacking(tx, &proof.user_id, &options, &proof.methods)? {
             return Ok(Found::Lacking(lacking));
         }
-        let epoch = epoch::current(tx)?;
+        wanted.check_allowed(&proof)?;
+        if let (Some(standing), Some(target)) = (known, wanted.target()) {
+            let claims = scoped(&base, target.into());
+            if revocations::covers(tx, &claims)? {
+                return Err(required());
+            }
+            return Ok(Found::Enough { epoch, claims: Box::new(claims), standing: standing.clone() });
+        }
+        let enough = |claims, caller| {
+            let standing = Standing { caller: Arc::new(caller), options: options.clone() };
+            Ok(Found::Enough { epoch, claims: Box::new(claims), standing })
+        };
         let chosen = wanted.choose(tx, &proof, now)?;
         if let (Wanted::Default, None, Some(project)) = (&wanted, &proof.bound_to, &proof.default_project_id) {
             // A default project that does not work is no reason to refuse: the token is then unscoped.
             let claims = Claims { project_id: Some(project.clone()), ..base.clone() };
             if let Some(caller) = resolved(tx, &claims, now)? {
-                return Ok(Found::Enough(epoch, Box::new((claims, caller))));
+                return enough(claims, caller);
             }
         }
         let claims = scoped(&base, chosen);
@@ -125,16 +149,19 @@ async fn make(state: &State, wanted: Wanted, proof: Proof) -> Result<Made> {
         {
             return Err(required());
         }
-        Ok(Found::Enough(epoch, Box::new((claims, caller))))
+        enough(claims, caller)
     };
     let found = if uses_trust { state.db.write(find).await? } else { state.db.read(find).await? };
-    let (epoch, claims, caller) = match found {
-        Found::Enough(epoch, found) => (epoch, found.0, found.1),
+    let (epoch, claims, standing) = match found {
+        Found::Enough { epoch, claims, standing } => (epoch, claims, standing),
         Found::Lacking(lacking) => return Ok(Made::Receipt(receipts::issue(state, lacking, now)?)),
     };
+    let caller = standing.caller.clone();
+    if let Some(key) = key.filter(|_| found_before != Some(epoch)) {
+        state.identity.standings.put(epoch, key, standing);
+    }
     let token = state.identity.keys.sign_and_tell(&claims, &Told::of(&caller, epoch), now)?;
-    let claims = Arc::new(claims);
-    let session = Arc::new(Session { epoch, claims, caller: Arc::new(caller), rendered: OnceLock::new() });
+    let session = Arc::new(Session { epoch, claims: Arc::new(*claims), caller, rendered: OnceLock::new() });
     state.identity.sessions.put(digest(&token), session.clone(), now);
     Ok(Made::Token(token, session))
 }

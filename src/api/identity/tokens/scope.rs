@@ -3,7 +3,7 @@
 use crate::api::authenticate::required;
 use crate::api::identity::login::{Proof, expecting, not_allowed};
 use crate::clock::Timestamp;
-use crate::cloud::identity::{Project, Scope};
+use crate::cloud::identity::{Project, Scope, Target};
 use crate::error::{Error, Result};
 use crate::http::call::BodyFault;
 use crate::http::json::{Parse, Path};
@@ -70,6 +70,16 @@ pub enum Wanted {
     Trust(String),
 }
 
+impl From<Target> for Chosen {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Project(id) => Self { project_id: Some(id), ..Self::default() },
+            Target::Domain(id) => Self { domain_id: Some(id), ..Self::default() },
+            Target::System => Self { is_system: true, ..Self::default() },
+        }
+    }
+}
+
 /// A scope as claims name it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chosen {
@@ -106,24 +116,43 @@ impl Wanted {
         }
     }
 
-    /// Finds what is asked for. Whether its roles are held is looked at when the claims are resolved.
+    /// What is asked for, where it is said by its id.
+    pub fn target(&self) -> Option<Target> {
+        match self {
+            Self::Project(ProjectSpec { id: Some(id), .. }) => Some(Target::Project(ProjectId(id.clone()))),
+            Self::Domain(DomainSpec { id: Some(id), .. }) => Some(Target::Domain(DomainId(id.clone()))),
+            Self::System => Some(Target::System),
+            _ => None,
+        }
+    }
+
+    /// Refuses what nobody gets with such a proof, whatever there is and whatever roles are held.
     ///
     /// # Errors
-    /// `Unauthorized` for what isn't there, so that a login can't be used to ask what exists.
-    pub fn choose(&self, tx: &mut Tx, proof: &Proof, now: Timestamp) -> Result<Chosen> {
-        if let Some((_, project)) = &proof.bound_to {
-            return match self {
-                Self::Default => Ok(Chosen { project_id: Some(project.clone()), ..Chosen::default() }),
-                _ => Err(Error::Unauthorized("Application credentials cannot request a scope.".to_owned())),
-            };
+    /// `Unauthorized` for a scope beside an application credential's, `Forbidden` for one beneath the system's.
+    pub fn check_allowed(&self, proof: &Proof) -> Result<()> {
+        if proof.bound_to.is_some() && !matches!(self, Self::Default) {
+            return Err(Error::Unauthorized("Application credentials cannot request a scope.".to_owned()));
         }
         if matches!(proof.parent_scope, Some(Scope::System)) && matches!(self, Self::Project(_) | Self::Domain(_)) {
             return Err(not_allowed(
                 "Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed.",
             ));
         }
+        Ok(())
+    }
+
+    /// Finds what is asked for. Whether its roles are held is looked at when the claims are resolved.
+    ///
+    /// # Errors
+    /// `Unauthorized` for what isn't there, so that a login can't be used to ask what exists.
+    pub fn choose(&self, tx: &mut Tx, proof: &Proof, now: Timestamp) -> Result<Chosen> {
         match self {
-            Self::Default | Self::Unscoped => Ok(Chosen::default()),
+            Self::Default => {
+                let project_id = proof.bound_to.as_ref().map(|(_, project)| project.clone());
+                Ok(Chosen { project_id, ..Chosen::default() })
+            }
+            Self::Unscoped => Ok(Chosen::default()),
             Self::System => Ok(Chosen { is_system: true, ..Chosen::default() }),
             Self::Domain(domain) => {
                 let domain = domain.find(tx)?.ok_or_else(required)?;

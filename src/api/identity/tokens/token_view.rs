@@ -145,14 +145,14 @@ fn credential_view(credential: &ApplicationCredentialRef) -> Value {
 
 /// [`catalog_of`] as JSON text, written once for each project of an epoch.
 pub async fn catalog_text(state: &State, caller: &Caller, epoch: i64) -> Result<Arc<str>> {
-    let kept = &state.identity.catalogs;
-    if let Some(text) = kept.get(epoch, caller.project_id()) {
+    let (kept, project) = (&state.identity.catalogs, caller.project_id().cloned());
+    if let Some(text) = kept.get(epoch, &project) {
         return Ok(text);
     }
     let (catalog, is_personal) = made(state, caller).await?;
     let text: Arc<str> = catalog.to_string().into();
     if !is_personal {
-        kept.put(epoch, caller.project_id(), text.clone());
+        kept.put(epoch, project, text.clone());
     }
     Ok(text)
 }
