@@ -5,11 +5,19 @@
 //! libvirt, the kernel and the database how things are. Images, which need no machine, are in `crash_images`.
 
 use crate::cloud::eventually;
-use crate::lab::{Daemon, Lab, bridge};
+use crate::lab::{Daemon, Lab, Server, bridge};
 use serde_json::{Value, json};
 
 const BOOT_STEPS: usize = 4;
 const DELETE_STEPS: usize = 2;
+const REBUILD_STEPS: usize = 3;
+const RESIZE_STEPS: usize = 3;
+const REVERT_STEPS: usize = 2;
+const RESCUE_STEPS: usize = 3;
+const UNRESCUE_STEPS: usize = 2;
+const IMAGE_STEPS: usize = 3;
+const SHELVE_STEPS: usize = 5;
+const UNSHELVE_STEPS: usize = 4;
 
 fn killed_while_booting(step: usize) {
     let Some(daemon) = Daemon::find() else { return };
@@ -50,16 +58,37 @@ fn all_work_has_as_many_steps_as_are_tried_here() {
     let lab = Lab::open(daemon);
     let server = lab.create();
     lab.settled(&server);
-    lab.act(&server, &json!({"pause": null}));
-    lab.settled(&server);
+    for (action, status) in [
+        (json!({"pause": null}), "PAUSED"),
+        (json!({"shelve": null}), "SHELVED_OFFLOADED"),
+        (json!({"unshelve": null}), "ACTIVE"),
+        (json!({"createImage": {"name": "copy"}}), "ACTIVE"),
+        (json!({"rebuild": {"imageRef": lab.image()}}), "ACTIVE"),
+        (json!({"resize": {"flavorRef": lab.flavor("m1.micro")}}), "VERIFY_RESIZE"),
+        (json!({"revertResize": null}), "ACTIVE"),
+        (json!({"rescue": null}), "RESCUE"),
+        (json!({"unrescue": null}), "ACTIVE"),
+    ] {
+        lab.act(&server, &action);
+        assert_eq!(lab.settled(&server)["status"], status, "{action}");
+    }
     set_mtu(&lab, &lab.private(), 1400);
     lab.delete(&server);
     lab.gone(&server);
     eventually("hosts have heard of the network's change", || lab.no_work_is_open().then_some(()));
     let log = lab.cloud.log();
-    for (kind, steps) in
-        [("boot_server", BOOT_STEPS), ("delete_server", DELETE_STEPS), ("power_server", 1), ("network_change", 1)]
-    {
+    for (kind, steps) in [
+        ("boot_server", BOOT_STEPS),
+        ("delete_server", DELETE_STEPS),
+        ("power_server", 1),
+        ("network_change", 1),
+        ("rebuild_server", REBUILD_STEPS),
+        ("resize_server", RESIZE_STEPS + REVERT_STEPS),
+        ("rescue_server", RESCUE_STEPS + UNRESCUE_STEPS),
+        ("image_server", IMAGE_STEPS),
+        ("shelve_server", SHELVE_STEPS),
+        ("unshelve_server", UNSHELVE_STEPS),
+    ] {
         let taken = log.lines().filter(|line| line.contains(&format!("kind=\"{kind}\"")) && line.contains(": step "));
         assert_eq!(taken.count(), steps, "{kind}:\n{log}");
     }
@@ -156,19 +185,20 @@ fn killed_at_each_step_of(
 #[test]
 fn killed_at_each_step_of_a_rebuild_it_is_rebuilt_once() {
     let wish = |lab: &Lab| json!({"rebuild": {"imageRef": lab.image()}});
-    killed_at_each_step_of("rebuild_server", 3, &wish, None, "ACTIVE");
+    killed_at_each_step_of("rebuild_server", REBUILD_STEPS, &wish, None, "ACTIVE");
 }
 
 #[test]
 fn killed_at_each_step_of_a_resize_it_is_resized_once_and_goes_back() {
     let wish = |lab: &Lab| json!({"resize": {"flavorRef": lab.flavor("m1.micro")}});
-    killed_at_each_step_of("resize_server", 3, &wish, Some(&json!({"revertResize": null})), "VERIFY_RESIZE");
+    let back = json!({"revertResize": null});
+    killed_at_each_step_of("resize_server", RESIZE_STEPS, &wish, Some(&back), "VERIFY_RESIZE");
 }
 
 #[test]
 fn killed_at_each_step_of_a_rescue_it_is_rescued_once_and_comes_back() {
     let wish = |_: &Lab| json!({"rescue": null});
-    killed_at_each_step_of("rescue_server", 3, &wish, Some(&json!({"unrescue": null})), "RESCUE");
+    killed_at_each_step_of("rescue_server", RESCUE_STEPS, &wish, Some(&json!({"unrescue": null})), "RESCUE");
 }
 
 /// A step on the way back: the work of that kind which took the server there has had its own steps before.
@@ -192,8 +222,118 @@ fn killed_on_the_way_back(kind: &str, steps: usize, there: &dyn Fn(&Lab) -> Valu
 #[test]
 fn killed_at_each_step_of_going_back_it_is_as_before() {
     let resize = |lab: &Lab| json!({"resize": {"flavorRef": lab.flavor("m1.micro")}});
-    killed_on_the_way_back("resize_server", 2, &resize, &json!({"revertResize": null}), "VERIFY_RESIZE");
-    killed_on_the_way_back("rescue_server", 2, &|_| json!({"rescue": null}), &json!({"unrescue": null}), "RESCUE");
+    killed_on_the_way_back("resize_server", REVERT_STEPS, &resize, &json!({"revertResize": null}), "VERIFY_RESIZE");
+    let rescue = |_: &Lab| json!({"rescue": null});
+    killed_on_the_way_back("rescue_server", UNRESCUE_STEPS, &rescue, &json!({"unrescue": null}), "RESCUE");
+}
+
+#[test]
+fn killed_at_each_step_of_making_an_image_it_makes_one_and_the_server_goes_on() {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open(daemon);
+    let server = lab.running();
+    for step in 0..IMAGE_STEPS {
+        let name = format!("copy-{step}");
+        let action = json!({"createImage": {"name": name}});
+        lab.stand_still_at(&format!("image_server:{step}"), |lab| lab.act(&server, &action));
+        lab.kill_and_restart();
+        assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+        let found = lab.get(&format!("/image/v2/images?name={name}")).json();
+        assert_eq!(found["images"].as_array().map(Vec::len), Some(1), "killed at {step}: {found}");
+        assert_eq!(found["images"][0]["status"], "active", "killed at {step}: {found}");
+        assert!(!server.disks.join("copy.qcow2").exists(), "killed at {step}");
+        lab.is_running_once(&server);
+    }
+    lab.deleted_leaves_nothing(&server);
+}
+
+#[test]
+fn killed_while_it_deletes_softly_or_restores_it_ends_as_ordered() {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open_with(daemon, |cloud| {
+        cloud.set("COMPUTE__RECLAIM_INSTANCE_INTERVAL", "3600");
+    });
+    let server = lab.running();
+    lab.stand_still_at("power_server:0", |lab| lab.delete(&server));
+    lab.kill_and_restart();
+    assert_eq!(lab.settled(&server)["status"], "SOFT_DELETED");
+    assert!(lab.daemon.machines("--state-shutoff").contains(&server.id));
+    lab.stand_still_at("power_server:0", |lab| lab.act(&server, &json!({"restore": null})));
+    lab.kill_and_restart();
+    assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+    lab.is_running_once(&server);
+    let taps = lab.taps(&server);
+    lab.act(&server, &json!({"forceDelete": null}));
+    lab.gone(&server);
+    lab.nothing_is_left(&server, &taps);
+}
+
+/// An image holds the disk, and its port is kept; of the rest nothing is on the host.
+fn has_left_its_host(lab: &Lab, server: &Server) {
+    assert!(!lab.daemon.machines("--all").contains(&server.id));
+    assert!(!server.disks.exists(), "{} is there", server.disks.display());
+    assert_eq!((lab.rows("claims", &server.id), lab.rows("ports", &server.id)), (0, 1));
+    lab.carries_not(&lab.private());
+    let path = format!("/image/v2/images?instance_uuid={}", server.id);
+    let found = lab.get(&path).json();
+    assert_eq!(found["images"].as_array().map(Vec::len), Some(1), "{found}");
+    assert_eq!(found["images"][0]["status"], "active", "{found}");
+}
+
+#[test]
+fn killed_at_each_step_of_shelving_it_leaves_its_host_once_and_comes_back() {
+    let Some(daemon) = Daemon::find() else { return };
+    let mut lab = Lab::open(daemon);
+    let server = lab.running();
+    for step in 0..SHELVE_STEPS {
+        lab.stand_still_at(&format!("shelve_server:{step}"), |lab| lab.act(&server, &json!({"shelve": null})));
+        lab.kill_and_restart();
+        let shown = lab.settled(&server);
+        assert_eq!(shown["status"], "SHELVED_OFFLOADED", "killed at {step}: {shown}");
+        has_left_its_host(&lab, &server);
+        lab.act(&server, &json!({"unshelve": null}));
+        assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+        lab.is_running_once(&server);
+    }
+    lab.deleted_leaves_nothing(&server);
+}
+
+#[test]
+fn killed_at_each_step_of_coming_back_from_the_shelf_it_comes_back_once() {
+    let shelve = |_: &Lab| json!({"shelve": null});
+    let back = json!({"unshelve": null});
+    killed_on_the_way_back("unshelve_server", UNSHELVE_STEPS, &shelve, &back, "SHELVED_OFFLOADED");
+}
+
+/// Writes or reads bytes on a disk that no machine has.
+fn look_at(disk: &std::path::Path, order: &str) -> bool {
+    let output = std::process::Command::new("qemu-io").args(["-f", "qcow2", "-c", order]).arg(disk).output().unwrap();
+    output.status.success() && !String::from_utf8_lossy(&output.stdout).contains("Pattern verification failed")
+}
+
+#[test]
+fn what_a_guest_wrote_before_it_was_shelved_is_there_when_it_comes_back() {
+    let Some(daemon) = Daemon::find() else { return };
+    let lab = Lab::open(daemon);
+    let server = lab.running();
+    let stop = json!({"os-stop": null});
+    lab.act(&server, &stop);
+    assert_eq!(lab.settled(&server)["status"], "SHUTOFF");
+    let disk = server.disks.join("disk.qcow2");
+    assert!(look_at(&disk, "write -P 0x5a 512k 64k"));
+    for _ in 0..2 {
+        lab.act(&server, &json!({"shelve": null}));
+        assert_eq!(lab.settled(&server)["status"], "SHELVED_OFFLOADED");
+        has_left_its_host(&lab, &server);
+        lab.act(&server, &json!({"unshelve": null}));
+        assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+        lab.is_running_once(&server);
+        lab.act(&server, &stop);
+        assert_eq!(lab.settled(&server)["status"], "SHUTOFF");
+        assert!(look_at(&disk, "read -P 0x5a 512k 64k"), "what was written is there");
+        assert!(!look_at(&disk, "read -P 0x5a 0 64k"), "and nothing else");
+    }
+    lab.deleted_leaves_nothing(&server);
 }
 
 #[test]

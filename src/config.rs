@@ -117,6 +117,8 @@ pub struct Compute {
     pub reclaim_instance_interval: u32,
     /// After so many seconds a resize is taken for confirmed; 0: never.
     pub resize_confirm_window: u32,
+    /// After so many seconds a shelved server leaves its host; 0: at once; less: never.
+    pub shelved_offload_time: i64,
 }
 
 impl Default for Compute {
@@ -132,6 +134,7 @@ impl Default for Compute {
             shutdown_timeout: 60,
             reclaim_instance_interval: 0,
             resize_confirm_window: 0,
+            shelved_offload_time: 0,
         }
     }
 }
@@ -140,7 +143,13 @@ impl Compute {
     /// After how long what nobody decides about a server is decided.
     pub fn waits(&self) -> Waits {
         let unless_zero = |seconds: u32| (seconds > 0).then_some(seconds);
-        Waits { reclaim: unless_zero(self.reclaim_instance_interval), confirm: unless_zero(self.resize_confirm_window) }
+        // What is further off than that is never.
+        let offload = u32::try_from(self.shelved_offload_time).ok();
+        Waits {
+            reclaim: unless_zero(self.reclaim_instance_interval),
+            confirm: unless_zero(self.resize_confirm_window),
+            offload,
+        }
     }
 }
 

@@ -65,9 +65,7 @@ pub fn base(flavor: &Flavor, image: &BootImage, may_have_no_disk: bool) -> Resul
             )));
         }
     };
-    let (Some((blob, sha512)), Some(size)) = (image.blob.clone(), image.size) else {
-        return Err(Error::bad_request(format!("Image {} is not active.", image.id)));
-    };
+    let base = bytes(image, format)?;
     if flavor.ram_mib < image.min_ram_mib {
         return Err(Error::bad_request("Flavor's memory is too small for requested image."));
     }
@@ -78,7 +76,7 @@ pub fn base(flavor: &Flavor, image: &BootImage, may_have_no_disk: bool) -> Resul
         }
     } else {
         let disk = flavor.disk_gib * GIB;
-        let needed = size.max(image.virtual_size.unwrap_or(0));
+        let needed = base.size.max(image.virtual_size.unwrap_or(0));
         if disk < needed {
             return Err(Error::bad_request(format!(
                 "Flavor's disk is too small for requested image. Flavor disk is {disk} bytes, image is {needed} bytes."
@@ -91,7 +89,25 @@ pub fn base(flavor: &Flavor, image: &BootImage, may_have_no_disk: bool) -> Resul
             )));
         }
     }
-    Ok(Base { blob, sha512, size, format, virtual_size: image.virtual_size })
+    Ok(base)
+}
+
+/// Where the image's bytes are, and what they are.
+fn bytes(image: &BootImage, format: String) -> Result<Base> {
+    match (image.blob.clone(), image.size) {
+        (Some((blob, sha512)), Some(size)) if image.status == "active" => {
+            Ok(Base { blob, sha512, size, format, virtual_size: image.virtual_size })
+        }
+        _ => Err(Error::bad_request(format!("Image {} is not active.", image.id))),
+    }
+}
+
+/// The bytes of a server's own disk, which was made into this image: whatever flavors and properties ask for, it has.
+///
+/// # Errors
+/// `BadRequest` while the image can't be used.
+pub fn own_base(image: &BootImage) -> Result<Base> {
+    bytes(image, "qcow2".to_owned())
 }
 
 /// How large the guest sees its disk: as the flavor says, or as the image is.

@@ -92,6 +92,7 @@ words! {
         SnapshotUploading = "image_uploading",
         BackingUp = "image_backup",
         Shelving = "shelving",
+        ShelvingPending = "shelving_image_pending_upload",
         ShelvingUploading = "shelving_image_uploading",
         ShelvingOffloading = "shelving_offloading",
         Unshelving = "unshelving",

@@ -98,23 +98,24 @@ pub fn reset_user(tx: &mut Tx, project: &ProjectId, user: &UserId) -> Result<()>
     Ok(())
 }
 
-/// What the servers of a project hold, counted now.
-pub fn usage(tx: &mut Tx, project: &ProjectId) -> Result<Usage> {
+/// What the servers of a project hold, counted now. Where limits of identity hold in a `region`, what is on no host holds
+/// no cores and no memory.
+pub fn usage(tx: &mut Tx, region: Option<&str>, project: &ProjectId) -> Result<Usage> {
     // What is deleted but not yet for good holds nothing, unless it is on its way back.
-    let sql = "SELECT flavor, aside FROM servers
+    let sql = "SELECT flavor, aside, state, task FROM servers
                 WHERE project_id = ?1 AND deleted_at IS NULL AND (state <> 'soft-delete' OR task = 'restoring')";
-    summed(tx, sql, args![project])
+    summed(tx, sql, args![project], region.is_some())
 }
 
 /// What those of one user hold of it.
 pub fn usage_of_user(tx: &mut Tx, project: &ProjectId, user: &UserId) -> Result<Usage> {
-    let sql = "SELECT flavor, aside FROM servers
+    let sql = "SELECT flavor, aside, state, task FROM servers
                 WHERE project_id = ?1 AND user_id = ?2 AND deleted_at IS NULL
                   AND (state <> 'soft-delete' OR task = 'restoring')";
-    summed(tx, sql, args![project, user])
+    summed(tx, sql, args![project, user], false)
 }
 
-fn summed(tx: &mut Tx, sql: &str, args: &[Value]) -> Result<Usage> {
+fn summed(tx: &mut Tx, sql: &str, args: &[Value], only_on_hosts: bool) -> Result<Usage> {
     let mut usage = Usage::default();
     for mut row in tx.query(sql, args)? {
         let Json(flavor): Json<Flavor> = row.next()?;
@@ -122,6 +123,11 @@ fn summed(tx: &mut Tx, sql: &str, args: &[Value]) -> Result<Usage> {
         let wished = aside.and_then(|Json(aside)| aside.resized).and_then(|resized| resized.wished);
         let (held, wished) = (Usage::of(1, &flavor), Usage::of(1, wished.as_ref().unwrap_or(&flavor)));
         usage.instances += 1;
+        let (state, task): (String, Option<String>) = (row.next()?, row.next()?);
+        if only_on_hosts && state == "shelved_offloaded" && !matches!(task.as_deref(), Some("unshelving" | "spawning"))
+        {
+            continue;
+        }
         // While a server is on its way from one flavor to another, whichever it ends with must have room.
         usage.cores += held.cores.max(wished.cores);
         usage.ram += held.ram.max(wished.ram);
@@ -137,7 +143,7 @@ fn summed(tx: &mut Tx, sql: &str, args: &[Value]) -> Result<Usage> {
 pub fn room(tx: &mut Tx, wanted: &Wanted<'_>) -> Result<i64> {
     let Wanted { region, project, user, each, min, max } = *wanted;
     let limits = limits_in(tx, region, project)?;
-    let used = usage(tx, project)?;
+    let used = usage(tx, region, project)?;
     if region.is_some() {
         return quota::admit_unified(project, &limits, used, each, min, max);
     }

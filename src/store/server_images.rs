@@ -28,6 +28,16 @@ pub fn discard(tx: &mut Tx, id: ImageId, now: Timestamp) -> Result<()> {
     }
 }
 
+/// Deletes an image that served one purpose, which is over. Gone already is done; one that somebody protected stays theirs.
+pub fn remove(tx: &mut Tx, id: ImageId, now: Timestamp) -> Result<()> {
+    match images::any(tx, id) {
+        Ok(image) if image.protected => Ok(()),
+        Ok(_) => images::delete(tx, id, now).map(drop),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The backups of a server beyond the newest so many, among those that are whole and that a project owns: properties alone
 /// say nothing, for anybody may give them to an image. Protected ones are nobody's to rotate.
 pub fn beyond(

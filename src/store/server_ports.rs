@@ -111,6 +111,29 @@ fn set(tx: &mut Tx, server: ServerId, host: Option<HostId>, status: &str, now: T
     Ok(())
 }
 
+/// Has a network an interface on this host, or one whose host is not chosen yet? What is shelved and on no host comes to
+/// none until somebody asks for it; what asks touches its networks, so that an answer from before is known to be old.
+pub fn may_come_to(tx: &mut Tx, network: NetworkId, host: HostId) -> Result<bool> {
+    let sql = "SELECT 1 FROM ports p JOIN servers s ON s.id = p.server_id
+                WHERE p.network_id = ?1
+                  AND (p.host_id = ?2
+                       OR (p.host_id IS NULL
+                           AND (s.state <> 'shelved_offloaded' OR COALESCE(s.task, '') IN ('unshelving', 'spawning'))))
+                LIMIT 1";
+    Ok(tx.query_one(sql, args![network, host])?.is_some())
+}
+
+/// A server's interfaces come to a host that is yet to be chosen.
+pub fn touch_networks(tx: &mut Tx, server: ServerId) -> Result<()> {
+    let mut networks: Vec<NetworkId> = of_server(tx, server)?.iter().map(|port| port.network_id).collect();
+    networks.sort_unstable();
+    networks.dedup();
+    for network in networks {
+        super::networks::touch(tx, network)?;
+    }
+    Ok(())
+}
+
 /// Takes one interface from its server: a port made for it is deleted, a lent one is its client's again.
 pub fn detach(tx: &mut Tx, port: &Port, now: Timestamp) -> Result<()> {
     if port.made_for_server {

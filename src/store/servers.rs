@@ -2,7 +2,7 @@
 
 mod aside;
 
-pub use aside::{Aside, Rescue, Resized};
+pub use aside::{Aside, Rescue, Resized, Shelved};
 
 use super::{Json, OrNotFound, Row, Tx, Value, args};
 use crate::clock::Timestamp;

@@ -128,7 +128,7 @@ pub async fn clear_host(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
 }
 
 /// Picks a host and claims what the server takes of it; a claim made before a crash stays.
-async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
+pub(super) async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
     let now = cx.clock.now();
     cx.db
         .write(move |tx| {

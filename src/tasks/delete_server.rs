@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault};
-use crate::store::{hosts, server_ports};
+use crate::store::{hosts, server_images, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,10 @@ fn is_gone(cx: &Cx, id: ServerId) -> impl Fn(&mut crate::store::Tx) -> Result<()
             Err(error) => return Err(error),
         };
         hosts::release(tx, id)?;
+        // An image that only held its disk is nobody's any more.
+        if let Some(shelved) = server.aside.shelved {
+            server_images::remove(tx, shelved.image, now)?;
+        }
         let noted = Noted {
             server: id,
             request_id: request_id.as_deref(),

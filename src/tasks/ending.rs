@@ -15,7 +15,7 @@ use crate::store::{Tx, server_ports};
 /// The end of one step of work that users of upstream know by name.
 #[derive(Debug, Clone)]
 pub struct Ending {
-    server: ServerId,
+    pub server: ServerId,
     request_id: Option<String>,
     event: &'static str,
     started_at: Timestamp,

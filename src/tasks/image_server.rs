@@ -142,7 +142,7 @@ fn check_size(tx: &mut Tx, rules: &ImportRules, image: ImageId, size: u64) -> Re
 
 impl ImageServer {
     /// The copy's bytes become the image's. Those that are there already stay.
-    async fn upload(&self, cx: &Cx, server: &Server, id: ImageId) -> Result<()> {
+    pub(super) async fn upload(&self, cx: &Cx, server: &Server, id: ImageId) -> Result<()> {
         let image = cx.db.read(move |tx| images::any(tx, id)).await?;
         if image.has_bytes() {
             return Ok(());

@@ -52,11 +52,13 @@ pub mod remote_image;
 pub mod rescue_server;
 pub mod resize_server;
 mod runner;
+pub mod shelve_server;
 pub mod sweep_images;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod unshelve_server;
 pub mod verify_images;
 
 pub use crate::store::tasks::Why;
@@ -127,17 +129,20 @@ pub trait Workflow: Send + Sync + 'static {
 /// Every kind of work there is. `stores` hold images' bytes; `importing` says what may be fetched; a guest gets
 /// `shutdown_grace` to power off by itself.
 pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
+    let images = || image_server::ImageServer { stores: stores.clone(), rules: importing.rules.clone() };
     vec![
         Box::new(boot_server::BootServer { stores: stores.clone() }),
         Box::new(cache_image::CacheImage { stores: stores.clone() }),
         Box::new(delete_server::DeleteServer),
-        Box::new(image_server::ImageServer { stores: stores.clone(), rules: importing.rules.clone() }),
+        Box::new(images()),
         Box::new(import_image::ImportImage::new(stores, importing)),
         Box::new(network_change::NetworkChange),
         Box::new(power_server::PowerServer { grace: shutdown_grace }),
         Box::new(rebuild_server::RebuildServer { stores: stores.clone() }),
         Box::new(rescue_server::RescueServer { stores: stores.clone(), grace: shutdown_grace }),
         Box::new(resize_server::ResizeServer { grace: shutdown_grace }),
+        Box::new(shelve_server::ShelveServer { images: images(), grace: shutdown_grace }),
+        Box::new(unshelve_server::UnshelveServer { stores: stores.clone() }),
     ]
 }
 

@@ -12,7 +12,7 @@ use crate::ids::NetworkId;
 use crate::store::networks::Network;
 use crate::store::ports::Port;
 use crate::store::subnets::Subnet;
-use crate::store::{Tx, networks, ports, subnets};
+use crate::store::{Tx, networks, ports, server_ports, subnets};
 
 /// The network as rows say it is now.
 pub fn wish(tx: &mut Tx, id: NetworkId) -> Result<NetworkWish> {
@@ -79,13 +79,12 @@ async fn is_outdated(cx: &Cx, wish: &NetworkWish) -> Result<bool> {
 /// After a server's ports went away: the network leaves the host with its last port there, and else is brought up to date.
 /// A network that is gone itself is left to the task that deletes it.
 pub async fn settle(cx: &Cx, host: &Host, id: NetworkId) -> Result<()> {
-    let found = cx.db.read(move |tx| Ok((networks::of_id(tx, id)?, ports::of_network(tx, id)?))).await;
-    let (network, ports) = match found {
+    let on = host.id;
+    let found = cx.db.read(move |tx| Ok((networks::of_id(tx, id)?, server_ports::may_come_to(tx, id, on)?))).await;
+    let (network, stays) = match found {
         Err(error) if error.is_not_found() => return Ok(()),
         other => other?,
     };
-    // A port whose host is not chosen yet may be about to come here; ensuring is always right, removing must be certain.
-    let stays = ports.iter().any(|port| port.server_id.is_some() && port.host_id.is_none_or(|at| at == host.id));
     if stays {
         return ensure(cx, host, id).await.map(drop);
     }

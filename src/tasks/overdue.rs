@@ -1,8 +1,9 @@
 //! What happens to servers when nobody does anything, after a while that the operator chooses: those deleted softly go for
-//! good, those resized are taken for confirmed.
+//! good, those resized are taken for confirmed, those shelved leave their hosts.
 
 use super::delete_server::{DeleteServer, Step};
-use super::{Runner, resize_server};
+use super::shelve_server::ShelveServer;
+use super::{Runner, resize_server, shelve_server};
 use crate::clock::{Clock, Timestamp};
 use crate::cloud::server::{State, Task};
 use crate::error::Result;
@@ -11,12 +12,20 @@ use crate::store::tasks::NewTask;
 use crate::store::{Db, Tx};
 
 /// After how many seconds what happens by itself; `None`: never.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
     /// A server that was deleted softly goes for good: upstream's `reclaim_instance_interval`.
     pub reclaim: Option<u32>,
     /// A resize is taken for confirmed: upstream's `resize_confirm_window`.
     pub confirm: Option<u32>,
+    /// A shelved server leaves its host: upstream's `shelved_offload_time`. 0: with the request that shelves it.
+    pub offload: Option<u32>,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { reclaim: None, confirm: None, offload: Some(0) }
+    }
 }
 
 /// Does all that is due. How much there was.
@@ -28,6 +37,9 @@ pub async fn once(db: &Db, clock: &Clock, runner: &Runner, waits: Waits) -> Resu
     }
     if let Some(seconds) = waits.confirm {
         done += db.write(move |tx| confirm(tx, seconds, now)).await?;
+    }
+    if let Some(seconds) = waits.offload {
+        done += db.write(move |tx| offload(tx, seconds, now)).await?;
     }
     if done > 0 {
         runner.wake();
@@ -46,6 +58,20 @@ fn reclaim(tx: &mut Tx, seconds: u32, now: Timestamp) -> Result<usize> {
         servers::update(tx, server.id, Change::new().task(Some(Task::Deleting)), now)?;
         let subject = server.id.to_string();
         super::insert::<DeleteServer>(tx, &NewTask { subject: &subject, request_id: None, now }, &Step::Stop)?;
+    }
+    Ok(due.len())
+}
+
+/// Those that were shelved while servers stayed longer, too, or that stayed because something failed.
+fn offload(tx: &mut Tx, seconds: u32, now: Timestamp) -> Result<usize> {
+    let since = |server: &Server| server.aside.shelved.map(|shelved| shelved.since);
+    let due = servers::waiting(tx, State::Shelved)?;
+    let due: Vec<_> = due.into_iter().filter(|one| is_over(since(one), seconds, now)).collect();
+    for server in &due {
+        servers::update(tx, server.id, Change::new().task(Some(Task::ShelvingOffloading)), now)?;
+        let subject = server.id.to_string();
+        let task = NewTask { subject: &subject, request_id: None, now };
+        super::insert::<ShelveServer>(tx, &task, &shelve_server::Step::Offload { was_asked_for: false })?;
     }
     Ok(due.len())
 }

@@ -3,15 +3,17 @@
 //! One step: order it, ask the host what became of it, record that. A host that refuses leaves the server as the host
 //! says it is, with the failure in its instance actions; a host that is away is waited for.
 
-use super::{Cx, Next, Record, Why, Workflow, machine};
+use super::{Cx, Next, Record, Why, Workflow, machine, resize_server};
+use crate::clock::Timestamp;
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
+use crate::disks::Part;
 use crate::error::Result;
 use crate::hypervisor::{Hypervisor, Power as Observed};
 use crate::ids::ServerId;
 use crate::store::instance_actions::{self, Step as Noted};
-use crate::store::server_ports;
-use crate::store::servers::{self, Change, Fault, Server};
+use crate::store::servers::{self, Aside, Change, Fault, Server};
+use crate::store::{Tx, server_images, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -80,7 +82,12 @@ impl Workflow for PowerServer {
             Power::Unpause => hypervisor.resume(id, cx.epoch).await?,
             Power::Suspend => hypervisor.suspend(id, cx.epoch).await?,
             Power::Resume | Power::Restore => hypervisor.wake(&machine::prepare(cx, host, &server).await?).await?,
-            Power::SoftDelete => hypervisor.stop(id, cx.epoch, None).await?,
+            Power::SoftDelete => {
+                hypervisor.stop(id, cx.epoch, None).await?;
+                // Of work that the deletion has called off, or that it ends.
+                host.disks.remove_part(id, cx.epoch, Part::Rescue).await?;
+                host.disks.drop_copy(id, cx.epoch).await?;
+            }
             Power::Refresh => {
                 machine::refresh_drive(cx, host, &server).await?;
                 return Ok(Next::done());
@@ -138,13 +145,23 @@ pub const fn state_after(was: State, power: Observed) -> State {
     }
 }
 
+/// A server that may be restored comes back as rows say it is, from its own disk: what it was rescued with, the flavor that
+/// it could have gone back to, and the image that it was shelved into are over, as upstream's deletions end them.
+fn ends_with_its_own_disk(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<Aside> {
+    resize_server::forget(tx, server, now)?;
+    if let Some(shelved) = server.aside.shelved {
+        server_images::remove(tx, shelved.image, now)?;
+    }
+    Ok(Aside { layer: server.aside.layer, soft_deleted_at: Some(now), ..Aside::default() })
+}
+
 fn settled(
     cx: &Cx,
     server: &Server,
     wish: Power,
     power: Observed,
     failure: Option<String>,
-) -> impl Fn(&mut crate::store::Tx) -> Result<()> + Send + Sync + use<> {
+) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
     let (id, host, name): (ServerId, _, _) = (server.id, server.host_id, server.host.clone());
     let (now, request_id, started_at) = (cx.clock.now(), cx.request_id.clone(), server.updated_at);
     move |tx| {
@@ -153,7 +170,7 @@ fn settled(
         let mut aside = server.aside.clone();
         let state = match wish {
             Power::SoftDelete if failure.is_none() => {
-                aside.soft_deleted_at = Some(now);
+                aside = ends_with_its_own_disk(tx, &server, now)?;
                 State::SoftDeleted
             }
             // What could not be restored is as deleted as it was.

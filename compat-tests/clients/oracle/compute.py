@@ -203,6 +203,8 @@ def changes(cloud, version, server, image):
         ({"confirmResize": None}, ["ACTIVE"]), ({"rescue": None}, ["RESCUE"]), ({"unrescue": None}, ["ACTIVE"]),
         ({"createImage": {"name": "oracle-copy"}}, ["ACTIVE"]),
         ({"createBackup": {"name": "oracle-backup", "backup_type": "daily", "rotation": 1}}, ["ACTIVE"]),
+        ({"shelve": None}, ["SHELVED_OFFLOADED"]), ({"shelveOffload": None}, ["SHELVED_OFFLOADED"]),
+        ({"unshelve": {"availability_zone": "nova"} if minor >= 77 else None}, ["ACTIVE"]), ({"unshelve": None}, ["ACTIVE"]),
         ({"os-resetState": {"state": "error"}}, ["ERROR"]), ({"os-resetState": {"state": "active"}}, ["ACTIVE"]),
         ({"injectNetworkInfo": None}, ["ACTIVE"]), ({"changePassword": {"adminPass": "secret"}}, ["ACTIVE"]),
         ({"resetNetwork": None}, ["ACTIVE"]), ({"restore": None}, ["ACTIVE"]),
@@ -236,7 +238,7 @@ def changes(cloud, version, server, image):
 def main():
     cloud = Cloud(sys.argv[1])
     full = ["2.1", "2.2", "2.3", "2.9", "2.11", "2.13", "2.15", "2.19", "2.26", "2.36", "2.39", "2.41", "2.43", "2.47", "2.50",
-            "2.53", "2.54", "2.57", "2.63", "2.64", "2.69", "2.71", "2.73", "2.75", "2.88", "2.89", "2.90", "2.92", "2.96", "2.98", "2.100", "2.102", "2.103", "2.104"]
+            "2.53", "2.54", "2.57", "2.63", "2.64", "2.69", "2.71", "2.73", "2.75", "2.77", "2.88", "2.89", "2.90", "2.91", "2.92", "2.96", "2.98", "2.100", "2.102", "2.103", "2.104"]
     every = [f"2.{minor}" for minor in range(1, 105)]
     image = an_image(cloud)
     network = cloud.raw("GET", "/network/v2.0/networks?name=private").json()["networks"][0]["id"]

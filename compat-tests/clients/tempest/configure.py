@@ -88,8 +88,8 @@ settings = {
         "min_compute_nodes": "1", "hypervisor_type": hypervisor, "min_microversion": "2.1", "max_microversion": "latest",
     },
     "compute-feature-enabled": {
-        "disk_config": "true", "console_output": "true", "resize": "false", "pause": "true", "suspend": "false",
-        "shelve": "false", "cold_migration": "false", "live_migration": "false", "rescue": "false", "snapshot": "false",
+        "disk_config": "true", "console_output": "true", "resize": "true", "pause": "true", "suspend": "true",
+        "shelve": "true", "cold_migration": "false", "live_migration": "false", "rescue": "true", "snapshot": "true",
         "metadata_service": "false", "config_drive": "true", "interface_attach": "false", "change_password": "false",
         "personality": "false", "vnc_console": "false", "serial_console": "false", "swap_volume": "false",
         "attach_encrypted_volume": "false",

@@ -60,7 +60,7 @@ async fn limits(call: Call) -> Result<Reply<LimitsShown>> {
     let region = call.cx.state.limits_region();
     let read = move |tx: &mut Tx| {
         let limits = quotas::limits_in(tx, region.as_deref(), &project)?;
-        Ok((limits, quotas::usage(tx, &project)?, server_groups::count(tx, &project)?))
+        Ok((limits, quotas::usage(tx, region.as_deref(), &project)?, server_groups::count(tx, &project)?))
     };
     let (limits, used, groups) = call.cx.state.db.read(read).await?;
     let absolute = Absolute {

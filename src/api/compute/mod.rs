@@ -37,6 +37,7 @@ mod server_rebuild;
 mod server_request;
 mod server_rescue;
 mod server_resize;
+mod server_shelve;
 mod server_tags;
 mod server_view;
 mod servers;
@@ -95,6 +96,7 @@ pub fn rows() -> Vec<Row> {
         server_rebuild::rows,
         server_rescue::rows,
         server_resize::rows,
+        server_shelve::rows,
         server_tags::rows,
         servers::rows,
         services::rows,

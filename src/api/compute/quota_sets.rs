@@ -125,7 +125,7 @@ struct Held {
 impl Held {
     fn by(tx: &mut Tx, whose: &Whose) -> Result<Self> {
         let servers = match &whose.user {
-            None => quotas::usage(tx, &whose.project)?,
+            None => quotas::usage(tx, whose.region.as_deref(), &whose.project)?,
             Some(user) => quotas::usage_of_user(tx, &whose.project, user)?,
         };
         Ok(Self { servers, groups: server_groups::count_of(tx, &whose.project, whose.user.as_ref())? })

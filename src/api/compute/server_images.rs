@@ -9,6 +9,7 @@ use super::versions;
 use crate::api::{Call, Context, Row};
 use crate::clock::Timestamp;
 use crate::cloud::image::change::{check_writable, is_property};
+use crate::cloud::image::limits::Limits;
 use crate::cloud::image::{Image, Terms, Visibility, protection};
 use crate::cloud::quota;
 use crate::cloud::server::{Action, Task};
@@ -51,7 +52,7 @@ versioned! {
 
 /// What is to become of a server's disk.
 #[derive(Clone)]
-struct Wish {
+pub(super) struct Wish {
     action: Action,
     name: String,
     metadata: Texts,
@@ -116,6 +117,26 @@ fn wish<B>(
     })
 }
 
+impl Wish {
+    pub(super) fn named(&self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self.clone() }
+    }
+}
+
+/// An image without a say of the client's, for work that needs one.
+pub(super) fn plain<B>(call: &Call<B>, action: Action) -> Result<Wish> {
+    Ok(Wish {
+        action,
+        name: String::new(),
+        metadata: Texts::new(),
+        rotation: None,
+        user: call.cx.user_id()?.clone(),
+        project: call.cx.project_id()?.clone(),
+        checks_metadata: false,
+        region: call.cx.state.limits_region(),
+    })
+}
+
 /// What the image service lets nobody write, or not this caller, can't be written by way of a server either.
 fn check_names(cx: &Context, metadata: &Texts) -> Result<()> {
     for name in metadata.keys() {
@@ -142,16 +163,7 @@ async fn order<B>(call: &Call<B>, wish: Wish) -> Result<ImageId> {
             let quotas = quotas::limits_in(tx, wish.region.as_deref(), &wish.project)?;
             quota::check_metadata(&quotas, wish.metadata.len())?;
         }
-        if let Some(region) = &wish.region {
-            image_limits::check(tx, region, image_limits::COUNT, &wish.project, 1)?;
-        }
-        let image = image(image_id, &server, &wish, deed.asker.now);
-        limits.check(&image)?;
-        images::insert(tx, &image)?;
-        // Whoever owns the server sees the image that an administrator made of it.
-        if wish.project != server.project_id {
-            image_members::insert(tx, image_id, &server.project_id, &Terms::default(), deed.asker.now)?;
-        }
+        record(tx, image_id, &server, &wish, limits, deed.asker.now)?;
         let task = if wish.rotation.is_some() { Task::BackingUp } else { Task::SnapshotPending };
         servers::update(tx, deed.id, Change::new().task(Some(task)), deed.asker.now)?;
         deed.asker.note(tx, &server, wish.action.recorded_as())?;
@@ -161,6 +173,28 @@ async fn order<B>(call: &Call<B>, wish: Wish) -> Result<ImageId> {
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();
     Ok(image_id)
+}
+
+/// The image's row, without bytes yet.
+pub(super) fn record(
+    tx: &mut Tx,
+    id: ImageId,
+    server: &Server,
+    wish: &Wish,
+    limits: Limits,
+    now: Timestamp,
+) -> Result<()> {
+    if let Some(region) = &wish.region {
+        image_limits::check(tx, region, image_limits::COUNT, &wish.project, 1)?;
+    }
+    let image = image(id, server, wish, now);
+    limits.check(&image)?;
+    images::insert(tx, &image)?;
+    // Whoever owns the server sees the image that an administrator made of it.
+    if wish.project != server.project_id {
+        image_members::insert(tx, id, &server.project_id, &Terms::default(), now)?;
+    }
+    Ok(())
 }
 
 /// The image as upstream describes it: what the server's own image was, and where this one comes from.

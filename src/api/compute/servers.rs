@@ -132,17 +132,20 @@ async fn remove(call: Call) -> Result<Empty> {
     Ok(Empty::no_content())
 }
 
-/// Switches the server off and hides it. False when it never ran or is nowhere: then there is nothing to take back.
+/// Switches the server off and hides it. False when it never ran, is nowhere or on its way there: then there is nothing to take
+/// back.
 async fn delete_softly<B>(call: &Call<B>) -> Result<bool> {
     let deed = Deed::of(call)?;
     let write = move |tx: &mut Tx| {
         let server = deed.find(tx)?;
-        if server.launched_at.is_none() || server.host_id.is_none() {
+        let has_left = server.state == State::ShelvedOffloaded || server.task == Some(Task::ShelvingOffloading);
+        if server.launched_at.is_none() || server.host_id.is_none() || has_left {
             return Ok(false);
         }
         deed.check(&server, Action::SoftDelete)?;
         let is_under_way = matches!(server.task, Some(Task::Deleting | Task::SoftDeleting));
-        if is_under_way || server.state == State::SoftDeleted {
+        // On its way back it is to be deleted anew.
+        if is_under_way || (server.state == State::SoftDeleted && server.task != Some(Task::Restoring)) {
             return Ok(true);
         }
         tasks::cancel_all(tx, &deed.id.to_string(), deed.asker.now)?;

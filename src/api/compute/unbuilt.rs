@@ -51,9 +51,6 @@ const ACTIONS: &[ServerAction] = &[
     ("os-getSerialConsole", "os_compute_api:os-remote-consoles", 0, Some(6), "Browsers' consoles"),
     ("addSecurityGroup", "os_compute_api:os-security-groups:add", 0, None, "Security groups"),
     ("removeSecurityGroup", "os_compute_api:os-security-groups:remove", 0, None, "Security groups"),
-    ("shelve", "os_compute_api:os-shelve:shelve", 0, None, "Shelving"),
-    ("shelveOffload", "os_compute_api:os-shelve:shelve_offload", 0, None, "Shelving"),
-    ("unshelve", "os_compute_api:os-shelve:unshelve", 0, None, "Shelving"),
 ];
 
 const OPERATIONS: &[Operation] = &[

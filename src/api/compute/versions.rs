@@ -98,3 +98,7 @@ pub const IMAGE_ID_IN_BODY: Microversion = Microversion(45);
 pub const MIGRATION_PAGES: Microversion = Microversion(59);
 /// Migrations show and are filtered by whose they are.
 pub const MIGRATIONS_BY_OWNER: Microversion = Microversion(80);
+/// A shelved server can be brought back in a zone of the client's choice.
+pub const UNSHELVE_TO_ZONE: Microversion = Microversion(77);
+/// And on a host, or in no zone in particular.
+pub const UNSHELVE_TO_HOST: Microversion = Microversion(91);

@@ -18,9 +18,8 @@ pub struct Aside {
     pub resized: Option<Resized>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rescue: Option<Rescue>,
-    /// The image that holds the disk of a shelved server.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shelved: Option<ImageId>,
+    pub shelved: Option<Shelved>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soft_deleted_at: Option<Timestamp>,
 }
@@ -45,6 +44,14 @@ pub struct Resized {
     pub finished_at: Option<Timestamp>,
     /// Does the row have the new flavor, and the disk a layer for it?
     pub has_layer: bool,
+}
+
+/// What a server was shelved into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shelved {
+    /// Holds its disk.
+    pub image: ImageId,
+    pub since: Timestamp,
 }
 
 /// What a server is rescued with.

@@ -15,6 +15,7 @@ mod power;
 mod rebuild;
 mod rescue;
 mod resize;
+mod shelve;
 mod versions;
 mod workflows;
 

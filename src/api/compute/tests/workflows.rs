@@ -13,6 +13,7 @@ use crate::tasks::power_server::{Power, word};
 use crate::tasks::testing::{Case, MADE_TO_FAIL, Meanwhile, Twice, When, World, missing, prove, run};
 use crate::tasks::{AnyWorkflow, Runner, RunnerSettings, boot_server, delete_server, network_change, network_wish};
 use crate::tasks::{Workflow, image_server, power_server, rebuild_server, rescue_server, resize_server, workflows};
+use crate::tasks::{shelve_server, unshelve_server};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +31,8 @@ enum Subject {
     Rescue(ServerId),
     Unrescue(ServerId),
     Image(ServerId, ImageId),
+    Shelve(ServerId),
+    Unshelve(ServerId),
     Refresh(NetworkId),
     Remove(NetworkId),
 }
@@ -48,6 +51,12 @@ enum Work {
     Unrescue,
     Image,
     ImageStopped,
+    Shelve,
+    ShelvePaused,
+    ShelveToStay,
+    Offload,
+    Unshelve,
+    Wake,
     RefreshNetwork,
     RemoveNetwork,
 }
@@ -58,7 +67,7 @@ impl Subject {
         match self {
             Self::Boot(id) | Self::Delete(id) | Self::Power(id, _) | Self::Rebuild(id, _) => Some(id),
             Self::Resize(id) | Self::Revert(id) | Self::Rescue(id) | Self::Unrescue(id) => Some(id),
-            Self::Image(id, _) => Some(id),
+            Self::Image(id, _) | Self::Shelve(id) | Self::Unshelve(id) => Some(id),
             Self::Refresh(_) | Self::Remove(_) => None,
         }
     }
@@ -81,6 +90,8 @@ impl Case for Work {
             Self::Resize | Self::Revert => resize_server::ResizeServer::KIND,
             Self::Rescue | Self::Unrescue => rescue_server::RescueServer::KIND,
             Self::Image | Self::ImageStopped => image_server::ImageServer::KIND,
+            Self::Shelve | Self::ShelvePaused | Self::ShelveToStay | Self::Offload => shelve_server::ShelveServer::KIND,
+            Self::Unshelve | Self::Wake => unshelve_server::UnshelveServer::KIND,
             Self::RefreshNetwork | Self::RemoveNetwork => network_change::NetworkChange::KIND,
         }
     }
@@ -96,8 +107,13 @@ impl Case for Work {
 
 impl Work {
     async fn place(&self) -> Place {
-        let deletes_softly = matches!(self, Self::Power(Power::SoftDelete | Power::Restore));
-        let waits = Waits { reclaim: deletes_softly.then_some(1_000_000), ..Waits::default() };
+        self.place_where(matches!(self, Self::Power(Power::SoftDelete | Power::Restore))).await
+    }
+
+    async fn place_where(&self, deletes_softly: bool) -> Place {
+        let stays = matches!(self, Self::ShelveToStay | Self::Offload | Self::Wake);
+        let offload = (!stays).then_some(0);
+        let waits = Waits { reclaim: deletes_softly.then_some(1_000_000), offload, ..Waits::default() };
         let site = Site::over(Cloud::with_waits(waits).await).await;
         let alice = site.cloud.member("alice").await;
         let subject = match *self {
@@ -159,6 +175,28 @@ impl Work {
                     site.cloud.work().await;
                     assert_eq!(act(&alice, id, json!({"revertResize": null})).await.status, 202);
                     Subject::Revert(id)
+                }
+            }
+            Self::Shelve | Self::ShelvePaused | Self::ShelveToStay => {
+                let id = site.boot(&alice, "web").await;
+                if matches!(self, Self::ShelvePaused) {
+                    order(&alice, id, Power::Pause).await;
+                    site.cloud.work().await;
+                }
+                assert_eq!(act(&alice, id, json!({"shelve": null})).await.status, 202);
+                Subject::Shelve(id)
+            }
+            Self::Offload | Self::Unshelve | Self::Wake => {
+                let id = site.boot(&alice, "web").await;
+                assert_eq!(act(&alice, id, json!({"shelve": null})).await.status, 202);
+                site.cloud.work().await;
+                if matches!(self, Self::Offload) {
+                    let admin = site.cloud.admin().await;
+                    assert_eq!(act(&admin, id, json!({"shelveOffload": null})).await.status, 202);
+                    Subject::Shelve(id)
+                } else {
+                    assert_eq!(act(&alice, id, json!({"unshelve": null})).await.status, 202);
+                    Subject::Unshelve(id)
                 }
             }
             Self::RefreshNetwork => {
@@ -273,6 +311,11 @@ impl World for Place {
                 assert_eq!((&shown["status"], &shown["instance_uuid"]), (&json!("active"), &json!(id.to_string())));
                 assert!(!self.site.cloud.disks.has_copy(id), "nothing is left of it on the host");
             }
+            Subject::Shelve(id) => self.is_shelved(id).await,
+            Subject::Unshelve(id) => {
+                self.runs_once(id).await;
+                assert_eq!(self.own_images(id).await, 0, "nobody needs the image any more");
+            }
             Subject::Rescue(id) => {
                 assert_eq!(self.is_as_its_host_says(id).await["status"], "RESCUE");
                 assert_eq!(self.site.cloud.hypervisor.spec(id).unwrap().disks.len(), 3);
@@ -330,6 +373,30 @@ impl World for Place {
                 image_of(&self.alice, id).await;
                 self.site.cloud.work().await;
                 assert_eq!(show(&self.alice, id).await["OS-EXT-STS:task_state"], json!(null));
+                self.delete_again(id).await;
+            }
+            Subject::Shelve(id) => {
+                let server = show(&self.alice, id).await;
+                if server["status"].as_str().unwrap().starts_with("SHELVED") {
+                    self.is_shelved(id).await;
+                    assert_eq!(act(&self.alice, id, json!({"unshelve": null})).await.status, 202);
+                } else {
+                    let server = self.is_as_its_host_says(id).await;
+                    assert!(["ACTIVE", "PAUSED", "SHUTOFF"].contains(&server["status"].as_str().unwrap()), "{server}");
+                    assert!(!self.site.cloud.disks.has_copy(id));
+                    order(&self.alice, id, Power::Reset).await;
+                }
+                assert!(self.own_images(id).await < 2);
+                self.site.cloud.work().await;
+                self.runs_once(id).await;
+                assert_eq!(self.own_images(id).await, 0);
+                self.delete_again(id).await;
+            }
+            Subject::Unshelve(id) => {
+                self.is_shelved(id).await;
+                assert_eq!(act(&self.alice, id, json!({"unshelve": null})).await.status, 202);
+                self.site.cloud.work().await;
+                self.runs_once(id).await;
                 self.delete_again(id).await;
             }
             Subject::Rescue(id) => {
@@ -448,6 +515,52 @@ impl Place {
         assert_eq!(server["addresses"]["private"].as_array().map(Vec::len), Some(1), "one address: {server}");
     }
 
+    /// Restored, it runs from its own disk and holds what its flavor says; what never ran, or is on no host, is gone.
+    async fn comes_back(&self, id: ServerId) {
+        let shown = self.alice.get(&format!("{PATH}/servers/{id}")).await;
+        if shown.status == 404 {
+            return self.is_gone(id).await;
+        }
+        assert_eq!(self.is_as_its_host_says(id).await["status"], "SOFT_DELETED");
+        order(&self.alice, id, Power::Restore).await;
+        self.site.cloud.work().await;
+        self.runs_once(id).await;
+        let disks = &self.site.cloud.disks;
+        assert!(!disks.has_copy(id) && disks.rescue(id).is_none(), "nothing of what was called off is on the host");
+        let row = move |tx: &mut crate::store::Tx| servers::get(tx, &crate::cloud::policy::Reach::Cloud, id);
+        let row = self.site.cloud.state.db.read(row).await.unwrap();
+        assert_eq!(row.aside, servers::Aside { layer: row.aside.layer, ..servers::Aside::default() });
+        let memory = i64::try_from(row.flavor.ram_mib).unwrap();
+        assert_eq!((self.memory(id), claimed(&self.site, id).await), (row.flavor.ram_mib, memory));
+        let disk = row.flavor.disk_gib << 30;
+        assert_eq!(self.site.cloud.disks.root(id).unwrap().virtual_size, disk);
+    }
+
+    /// How many images there are of the server's disk.
+    async fn own_images(&self, id: ServerId) -> usize {
+        let path = format!("/image/v2/images?instance_uuid={id}");
+        self.alice.get(&path).await.json()["images"].as_array().unwrap().len()
+    }
+
+    /// An image holds its disk; on its host it is off, or nothing of it is there.
+    async fn is_shelved(&self, id: ServerId) {
+        let server = show(&self.alice, id).await;
+        assert_eq!(server["OS-EXT-STS:task_state"], json!(null), "{server}");
+        assert_eq!(server["addresses"]["private"].as_array().map(Vec::len), Some(1), "its address: {server}");
+        assert_eq!(self.own_images(id).await, 1);
+        assert!(!self.site.cloud.disks.has_copy(id));
+        if server["status"] == "SHELVED" {
+            assert_eq!(self.observed(id).await, Observed::Shutdown);
+            assert_eq!(claimed(&self.site, id).await, 192);
+            return;
+        }
+        assert_eq!((&server["status"], &server["hostId"]), (&json!("SHELVED_OFFLOADED"), &json!("")));
+        let cloud = &self.site.cloud;
+        assert!(cloud.hypervisor.spec(id).is_none() && cloud.disks.root(id).is_none(), "nothing is on the host");
+        assert!(cloud.fabric.wish(self.site.network).is_none(), "nor its network");
+        assert_eq!(claimed(&self.site, id).await, 0);
+    }
+
     async fn force_delete(&self, id: ServerId) {
         assert_eq!(act(&self.alice, id, json!({"forceDelete": null})).await.status, 202);
         self.site.cloud.work().await;
@@ -461,6 +574,9 @@ impl Place {
     }
 
     async fn is_gone(&self, id: ServerId) {
+        if matches!(self.subject, Subject::Shelve(_) | Subject::Unshelve(_)) {
+            assert_eq!(self.own_images(id).await, 0, "an image that only held its disk goes with it");
+        }
         assert_eq!(self.alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
         assert_nothing_left(&self.site, id).await;
     }
@@ -491,6 +607,12 @@ fn every_work() -> impl Iterator<Item = Work> {
         Work::Unrescue,
         Work::Image,
         Work::ImageStopped,
+        Work::Shelve,
+        Work::ShelvePaused,
+        Work::ShelveToStay,
+        Work::Offload,
+        Work::Unshelve,
+        Work::Wake,
         Work::RefreshNetwork,
         Work::RemoveNetwork,
     ];
@@ -529,6 +651,39 @@ async fn a_server_deleted_in_the_middle_of_any_work_is_gone_and_leaves_nothing()
                 })
                 .await;
                 place.is_gone(id).await;
+            }
+        }
+    }
+}
+
+/// As above, where deleting can be taken back: whoever restores the server has it as its rows say, with its own disk, and
+/// nothing half done beside it.
+#[tokio::test]
+async fn a_server_deleted_softly_in_the_middle_of_any_work_and_restored_is_whole() {
+    let interrupted = every_work().filter(|work| !matches!(work, Work::Delete | Work::Power(Power::SoftDelete)));
+    for work in interrupted {
+        let place = work.place_where(true).await;
+        let Some(_) = place.subject.server() else { continue };
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = taken.clone();
+        run(&place, work.kind(), |inner| Box::new(Twice { inner, taken: counted })).await;
+        for step in 0..taken.load(Ordering::SeqCst) {
+            for when in [When::Before, When::After] {
+                eprintln!("{work:?}: deleted softly {when:?} step {step}");
+                let place = work.place_where(true).await;
+                let Some(id) = place.subject.server() else { continue };
+                let alice = place.alice.clone();
+                let happens = move || {
+                    let alice = alice.clone();
+                    Box::pin(async move {
+                        assert_eq!(alice.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
+                    }) as futures::future::BoxFuture<'static, ()>
+                };
+                run(&place, work.kind(), |inner| {
+                    Box::new(Meanwhile { inner, step, when, happens, taken: AtomicUsize::new(0) })
+                })
+                .await;
+                place.comes_back(id).await;
             }
         }
     }
