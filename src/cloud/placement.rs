@@ -5,7 +5,7 @@
 
 use super::server_group::Affinity;
 use crate::error::{Error, Result};
-use crate::ids::HostId;
+use crate::ids::{HostId, ServerId};
 
 /// What a server takes of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -32,6 +32,30 @@ pub struct Wish {
     pub zone: Option<String>,
     /// An operator's order: this host, checked like any other.
     pub host: Option<String>,
+}
+
+/// Other servers of the project that hints name: with one of the first, apart from all of the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// `None`: with nobody in particular.
+    pub same: Option<Vec<HostId>>,
+    pub different: Vec<HostId>,
+}
+
+impl Neighbours {
+    /// The servers that a hint names, in either of its forms; `None` where it names nobody.
+    pub fn named(hints: &serde_json::Value, name: &str) -> Option<Vec<ServerId>> {
+        let id = |text: &serde_json::Value| text.as_str().and_then(ServerId::parse);
+        let named: Vec<ServerId> = match &hints[name] {
+            serde_json::Value::Array(ids) => ids.iter().filter_map(id).collect(),
+            one => id(one).into_iter().collect(),
+        };
+        (!named.is_empty()).then_some(named)
+    }
+
+    pub fn suit(&self, host: HostId) -> bool {
+        self.same.as_ref().is_none_or(|same| same.contains(&host)) && !self.different.contains(&host)
+    }
 }
 
 /// As [`pick`], for a server whose group wants it near the others, or apart. A soft policy is a wish: it gives way where no

@@ -4,7 +4,7 @@ use super::{Json, OrNotFound, Row, Tx, args};
 use crate::clock::Timestamp;
 use crate::cloud::placement::{Candidate, Demand};
 use crate::error::{Error, Kind, Result};
-use crate::ids::{HostId, ServerId};
+use crate::ids::{HostId, ProjectId, ServerId};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -170,6 +170,26 @@ pub fn enlarge_claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand
 pub fn claimed_by(tx: &mut Tx, server: ServerId) -> Result<Option<HostId>> {
     let row = tx.query_one("SELECT host_id FROM claims WHERE server_id = ?1", args![server])?;
     row.map(|mut row| row.next()).transpose()
+}
+
+/// The hosts on which these servers of a project have claims.
+pub fn claimed_by_own(tx: &mut Tx, project: &ProjectId, servers: &[ServerId]) -> Result<Vec<HostId>> {
+    let mut found = Vec::new();
+    // Engines bound the number of parameters.
+    for some in servers.chunks(500) {
+        let numbers: Vec<String> = (0..some.len()).map(|n| format!("?{}", n + 2)).collect();
+        let sql = format!(
+            "SELECT DISTINCT c.host_id FROM claims c JOIN servers s ON s.id = c.server_id
+              WHERE s.project_id = ?1 AND c.server_id IN ({})",
+            numbers.join(", ")
+        );
+        let mut arguments = args![project].to_vec();
+        arguments.extend(some.iter().map(super::Value::from));
+        for mut row in tx.query(&sql, &arguments)? {
+            found.push(row.next()?);
+        }
+    }
+    Ok(found)
 }
 
 /// Gives back everything a server had claimed. Nothing claimed is done.

@@ -64,6 +64,8 @@ pub struct Server {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub deleted_at: Option<Timestamp>,
+    /// Ids of the certificates that may have signed its image.
+    pub trusted_certificates: Option<Vec<String>>,
     pub aside: Aside,
 }
 
@@ -94,7 +96,7 @@ const COLUMNS: &str = "s.id, s.project_id, s.user_id, s.name, s.hostname, s.desc
     s.public_key, s.metadata, s.user_data, s.personality, s.config_drive, s.availability_zone, s.reservation_id,
     s.launch_index, s.scheduler_hints, s.access_ip_v4, s.access_ip_v6, s.disk_config, s.locked_by, s.locked_reason,
     s.progress, s.fault, s.launched_at, s.terminated_at, s.created_at, s.updated_at, s.deleted_at,
-    s.aside";
+    s.trusted_certificates, s.aside";
 
 fn word<T>(parse: fn(&str) -> Option<T>, text: &str) -> Result<T> {
     parse(text).ok_or_else(|| Error::internal("a server's row holds a word of another program", text.to_owned()))
@@ -140,6 +142,7 @@ fn from_row(mut row: Row) -> Result<Server> {
         created_at: row.next()?,
         updated_at: row.next()?,
         deleted_at: row.next()?,
+        trusted_certificates: row.next::<Option<Json<Vec<String>>>>()?.map(|json| json.0),
         aside: row.next::<Option<Json<Aside>>>()?.map(|json| json.0).unwrap_or_default(),
     })
 }
@@ -150,9 +153,9 @@ pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
         "INSERT INTO servers (id, project_id, user_id, name, hostname, description, state, task, power, flavor, flavor_id,
                 image_id, image_properties, base, key_name, public_key, metadata, user_data, personality, config_drive,
                 availability_zone, reservation_id, launch_index, scheduler_hints, access_ip_v4, access_ip_v6, disk_config,
-                progress, created_at, updated_at)
+                trusted_certificates, progress, created_at, updated_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-                 ?24, ?25, ?26, ?27, 0, ?28, ?28)",
+                 ?24, ?25, ?26, ?27, ?28, 0, ?29, ?29)",
         args![
             server.id,
             &server.project_id,
@@ -181,6 +184,7 @@ pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
             &server.access_ip_v4,
             &server.access_ip_v6,
             &server.disk_config,
+            server.trusted_certificates.as_ref().map(Json),
             server.created_at
         ],
     )?;
@@ -364,6 +368,10 @@ impl Change {
 
     pub fn availability_zone(self, zone: Option<&str>) -> Self {
         self.with("availability_zone", zone)
+    }
+
+    pub fn trusted_certificates(self, ids: Option<&[String]>) -> Self {
+        self.with("trusted_certificates", ids.map(|ids| Json(ids.to_vec())))
     }
 
     pub fn aside(self, aside: &Aside) -> Self {

@@ -7,18 +7,21 @@
 //! ```
 //! Asked to stop (somebody deletes the server meanwhile), it undoes the same, and leaves the row to the delete.
 
+use super::password::Password;
 use super::{Cx, Next, Record, Why, Workflow, machine, network_wish};
 use crate::blobs::Stores;
-use crate::cloud::placement::{self, Demand, Wish};
+use crate::cloud::placement::{self, Demand, Neighbours, Wish};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
 use crate::error::{Error, Result};
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault, Server};
-use crate::store::{hosts, server_groups, server_ports};
+use crate::store::{Tx, hosts, server_groups, server_ports, tasks};
+use crate::vault::Vault;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Name of the step that users of upstream know.
 const EVENT: &str = "compute__do_build_and_run_instance";
@@ -26,25 +29,35 @@ const EVENT: &str = "compute__do_build_and_run_instance";
 pub struct BootServer {
     /// Where images' bytes are.
     pub stores: Stores,
+    /// Opens the password on its way.
+    pub vault: Arc<Vault>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     Place {
         wish: Wish,
+        #[serde(default)]
+        password: Password,
     },
     /// The networks are named here because backing out takes the ports away, and they with them.
     Connect {
         host: HostId,
         networks: Vec<NetworkId>,
+        #[serde(default)]
+        password: Password,
     },
     Disk {
         host: HostId,
         networks: Vec<NetworkId>,
+        #[serde(default)]
+        password: Password,
     },
     Start {
         host: HostId,
         networks: Vec<NetworkId>,
+        #[serde(default)]
+        password: Password,
     },
 }
 
@@ -64,33 +77,35 @@ impl Workflow for BootServer {
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
         let id = machine::server_id(cx)?;
         match step {
-            Step::Place { wish } => {
+            Step::Place { wish, password } => {
+                machine::refuse_signed(&machine::server(cx).await?)?;
                 let host = place(cx, id, wish.clone()).await?;
                 let networks = machine::networks_of(cx, id).await?;
-                Ok(Next::step(Step::Connect { host, networks }).recording(now_doing(
+                Ok(Next::step(Step::Connect { host, networks, password: password.clone() }).recording(now_doing(
                     cx,
                     id,
                     Task::Networking,
                     Some(host),
                 )))
             }
-            Step::Connect { host, networks } => {
+            Step::Connect { host, networks, password } => {
                 machine::connect(cx, cx.hosts.get(*host)?, id).await?;
-                let next = Step::Disk { host: *host, networks: networks.clone() };
+                let next = Step::Disk { host: *host, networks: networks.clone(), password: password.clone() };
                 Ok(Next::step(next).recording(now_doing(cx, id, Task::BlockDeviceMapping, None)))
             }
-            Step::Disk { host, networks } => {
+            Step::Disk { host, networks, password } => {
                 let server = machine::server(cx).await?;
                 machine::fetch(cx, &self.stores, cx.hosts.get(*host)?, machine::base_of(&server)?).await?;
-                let next = Step::Start { host: *host, networks: networks.clone() };
+                let next = Step::Start { host: *host, networks: networks.clone(), password: password.clone() };
                 Ok(Next::step(next).recording(now_doing(cx, id, Task::Spawning, None)))
             }
-            Step::Start { host, .. } => {
+            Step::Start { host, password, .. } => {
                 let server = machine::server(cx).await?;
                 let on = cx.hosts.get(*host)?;
                 // The step before brought the image, but somebody may have emptied the host's cache since.
                 machine::fetch(cx, &self.stores, on, machine::base_of(&server)?).await?;
-                let spec = machine::prepare(cx, on, &server).await?;
+                let password = password.open(&self.vault, id, cx.clock.now())?;
+                let spec = machine::prepare_telling(cx, on, &server, password.as_deref()).await?;
                 on.hypervisor.start(&spec).await?;
                 Ok(Next::done().recording(is_running(cx, id, *host, on.name.clone())))
             }
@@ -137,7 +152,9 @@ pub(super) async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
             }
             let server = servers::get(tx, &Reach::Cloud, id)?;
             let known = hosts::list(tx)?;
-            let candidates: Vec<_> = known.iter().map(|host| host.candidate(now)).collect();
+            let neighbours = neighbours(tx, &server)?;
+            let candidates = known.iter().map(|host| host.candidate(now)).filter(|host| neighbours.suit(host.id));
+            let candidates: Vec<_> = candidates.collect();
             let affinity = server_groups::affinity(tx, id)?;
             let host = match placement::pick_near(&candidates, demand(&server), &wish, affinity.as_ref()) {
                 Ok(host) => host,
@@ -151,6 +168,15 @@ pub(super) async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
             Ok(host)
         })
         .await
+}
+
+/// Where the servers are that the hints name: what counts is what they have claimed. Servers of others say nothing.
+fn neighbours(tx: &mut Tx, server: &Server) -> Result<Neighbours> {
+    let mut places = |name: &str| {
+        let Some(named) = Neighbours::named(&server.scheduler_hints, name) else { return Ok(None) };
+        hosts::claimed_by_own(tx, &server.project_id, &named).map(Some)
+    };
+    Ok(Neighbours { same: places("same_host")?, different: places("different_host")?.unwrap_or_default() })
 }
 
 fn now_doing(
@@ -177,8 +203,9 @@ fn is_running(
     host: HostId,
     name: String,
 ) -> impl Fn(&mut crate::store::Tx) -> Result<()> + Send + Sync + use<> {
-    let (now, request_id) = (cx.clock.now(), cx.request_id.clone());
+    let (now, request_id, work) = (cx.clock.now(), cx.request_id.clone(), cx.task_id);
     move |tx| {
+        tasks::forget_step(tx, work)?;
         let server = servers::get(tx, &Reach::Cloud, id)?;
         let task = server.task.filter(|task| *task == Task::Deleting);
         let change = Change::new().state(State::Active).task(task).power("running").host(Some(host)).launched_at(now);
@@ -198,8 +225,9 @@ fn is_running(
 }
 
 fn failed(cx: &Cx, id: ServerId, why: Why) -> Record {
-    let (now, request_id) = (cx.clock.now(), cx.request_id.clone());
+    let (now, request_id, work) = (cx.clock.now(), cx.request_id.clone(), cx.task_id);
     Box::new(move |tx| {
+        tasks::forget_step(tx, work)?;
         hosts::release(tx, id)?;
         let server = servers::get(tx, &Reach::Cloud, id)?;
         let reason = why.to_string();

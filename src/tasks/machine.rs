@@ -83,6 +83,19 @@ pub async fn networks_of(cx: &Cx, id: ServerId) -> Result<Vec<NetworkId>> {
     Ok(networks)
 }
 
+/// Nothing verifies signatures yet: what asks for that is not made.
+///
+/// # Errors
+/// `BadRequest` in Nova's words for a server that trusts certain certificates alone.
+pub fn refuse_signed(server: &Server) -> Result<()> {
+    match server.trusted_certificates.as_deref() {
+        None | Some([]) => Ok(()),
+        Some([first, ..]) => Err(Error::bad_request(format!(
+            "Image signature certificate validation failed for certificate: {first}. Signatures of images are not verified here."
+        ))),
+    }
+}
+
 /// The image that the server's own disk begins with.
 pub fn base_of(server: &Server) -> Result<&Base> {
     server.base.as_ref().ok_or_else(|| Error::internal("a server has no image to boot from", server.id.to_string()))

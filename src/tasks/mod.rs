@@ -131,15 +131,19 @@ pub trait Workflow: Send + Sync + 'static {
 pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
     let images = || image_server::ImageServer { stores: stores.clone(), rules: importing.rules.clone() };
     vec![
-        Box::new(boot_server::BootServer { stores: stores.clone() }),
+        Box::new(boot_server::BootServer { stores: stores.clone(), vault: importing.vault.clone() }),
         Box::new(cache_image::CacheImage { stores: stores.clone() }),
         Box::new(delete_server::DeleteServer),
         Box::new(images()),
         Box::new(import_image::ImportImage::new(stores, importing)),
         Box::new(network_change::NetworkChange),
         Box::new(power_server::PowerServer { grace: shutdown_grace }),
-        Box::new(rebuild_server::RebuildServer { stores: stores.clone() }),
-        Box::new(rescue_server::RescueServer { stores: stores.clone(), grace: shutdown_grace }),
+        Box::new(rebuild_server::RebuildServer { stores: stores.clone(), vault: importing.vault.clone() }),
+        Box::new(rescue_server::RescueServer {
+            stores: stores.clone(),
+            vault: importing.vault.clone(),
+            grace: shutdown_grace,
+        }),
         Box::new(resize_server::ResizeServer { grace: shutdown_grace }),
         Box::new(shelve_server::ShelveServer { images: images(), grace: shutdown_grace }),
         Box::new(unshelve_server::UnshelveServer { stores: stores.clone() }),

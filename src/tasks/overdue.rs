@@ -38,7 +38,7 @@ pub async fn once(db: &Db, clock: &Clock, runner: &Runner, waits: Waits) -> Resu
     if let Some(seconds) = waits.confirm {
         done += db.write(move |tx| confirm(tx, seconds, now)).await?;
     }
-    if let Some(seconds) = waits.offload {
+    if let Some(seconds @ 1..) = waits.offload {
         done += db.write(move |tx| offload(tx, seconds, now)).await?;
     }
     if done > 0 {
@@ -62,7 +62,6 @@ fn reclaim(tx: &mut Tx, seconds: u32, now: Timestamp) -> Result<usize> {
     Ok(due.len())
 }
 
-/// Those that were shelved while servers stayed longer, too, or that stayed because something failed.
 fn offload(tx: &mut Tx, seconds: u32, now: Timestamp) -> Result<usize> {
     let since = |server: &Server| server.aside.shelved.map(|shelved| shelved.since);
     let due = servers::waiting(tx, State::Shelved)?;

@@ -22,13 +22,17 @@ use crate::hypervisor::Power;
 use crate::ids::{ImageId, ServerId};
 use crate::store::servers::{self, Aside, Change, Texts};
 use crate::store::{Tx, tasks};
+use crate::vault::Vault;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 const EVENT: &str = "compute_rebuild_instance";
 
 pub struct RebuildServer {
     pub stores: Stores,
+    /// Opens the password on its way.
+    pub vault: Arc<Vault>,
 }
 
 /// What was asked for, beside what rows say.
@@ -67,6 +71,7 @@ impl Workflow for RebuildServer {
         let host = cx.hosts.get(machine::on(&server)?)?;
         match step {
             Step::Fetch(order) => {
+                machine::refuse_signed(&server)?;
                 let base = order.image.as_ref().map_or_else(|| machine::base_of(&server), |image| Ok(&image.base))?;
                 machine::fetch(cx, &self.stores, host, base).await?;
                 Ok(Next::step(Step::Wipe(order.clone())))
@@ -79,7 +84,8 @@ impl Workflow for RebuildServer {
             Step::Start(order) => {
                 // Somebody may have emptied the host's cache since the first step.
                 machine::fetch(cx, &self.stores, host, machine::base_of(&server)?).await?;
-                let spec = machine::prepare_telling(cx, host, &server, order.password.0.as_deref()).await?;
+                let password = order.password.open(&self.vault, id, now)?;
+                let spec = machine::prepare_telling(cx, host, &server, password.as_deref()).await?;
                 let (state, power) = if order.stays_off {
                     host.hypervisor.define(&spec).await?;
                     (State::Stopped, Power::Shutdown)

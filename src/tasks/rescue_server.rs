@@ -20,8 +20,10 @@ use crate::ids::ServerId;
 use crate::store::Tx;
 use crate::store::servers::{self, Change};
 use crate::store::tasks;
+use crate::vault::Vault;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 const EVENT: &str = "compute_rescue_instance";
@@ -29,6 +31,8 @@ const RETURN_EVENT: &str = "compute_unrescue_instance";
 
 pub struct RescueServer {
     pub stores: Stores,
+    /// Opens the password on its way.
+    pub vault: Arc<Vault>,
     /// How long a guest is given to shut down by itself.
     pub grace: Duration,
 }
@@ -70,7 +74,8 @@ impl Workflow for RescueServer {
                     // Somebody may have emptied the host's cache since the first step.
                     machine::fetch(cx, &self.stores, host, &rescue.base).await?;
                 }
-                let spec = machine::prepare_telling(cx, host, &server, password.0.as_deref()).await?;
+                let password = password.open(&self.vault, id, now)?;
+                let spec = machine::prepare_telling(cx, host, &server, password.as_deref()).await?;
                 host.hypervisor.start(&spec).await?;
                 let (ending, task) = (Ending::of(cx, &server, EVENT), cx.task_id);
                 Ok(Next::done().recording(move |tx| {

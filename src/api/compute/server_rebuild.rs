@@ -7,7 +7,7 @@ use super::common::{Metadata, Name, links, server_id};
 use super::server_actions::PATH;
 use super::server_checks::{check_hostname, check_personality};
 use super::server_deed::Asker;
-use super::server_request::{AddressText, DiskConfigs, File};
+use super::server_request::{AddressText, Certificates, DiskConfigs, File};
 use super::server_view::{ServerView, Sight, view, whole_one};
 
 use super::versions;
@@ -52,7 +52,7 @@ versioned! {
         "description" since(19) => description: Maybe<Option<Text<0, 255>>>,
         "key_name" since(54) => key_name: Maybe<Option<Name>>,
         "user_data" since(57) => user_data: Maybe<Option<Base64Text<65535>>>,
-        "trusted_image_certificates" since(63) => trusted_image_certificates: Maybe<Option<Vec<String>>>,
+        "trusted_image_certificates" since(63) => trusted_image_certificates: Maybe<Option<Certificates>>,
         "hostname" since(90) => hostname: Maybe<Text<2, 255>>,
     }
 }
@@ -110,16 +110,14 @@ async fn rebuild(call: Call<RebuildWish>) -> Result<Reply<RebuiltShown>> {
     let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
     let asker = Asker::of(&call)?;
     let body = call.body.rebuild.clone();
-    if let Some(certificates) = body.trusted_image_certificates.as_ref() {
+    if body.trusted_image_certificates.as_ref().is_some() {
         call.cx.allow("os_compute_api:servers:rebuild:trusted_certs")?;
-        if certificates.as_ref().is_some_and(|list| !list.is_empty()) {
-            return Err(Error::NotImplemented("Booting from a signed image is not built yet.".to_owned()));
-        }
     }
     if let Some(hostname) = body.hostname.as_ref() {
         check_hostname(&hostname.0, call.version() >= versions::HOSTNAMES_ARE_QUALIFIED)?;
     }
-    let password = body.admin_pass.as_ref().cloned();
+    let password = body.admin_pass.as_ref().map(String::as_str);
+    let password = Password::seal(&call.cx.state.identity.vault, id, password, asker.now)?;
     let wish = Wish {
         image: body.image_ref.0,
         body,
@@ -138,7 +136,7 @@ async fn rebuild(call: Call<RebuildWish>) -> Result<Reply<RebuiltShown>> {
         asker.note(tx, &server, Action::Rebuild.recorded_as())?;
         let shown = (image.id, image.properties.clone());
         let stays_off = server.state == State::Stopped;
-        let order = Order { stays_off, password: Password(password.clone()), image: Some(image) };
+        let order = Order { stays_off, password: password.clone(), image: Some(image) };
         asker.start::<RebuildServer>(tx, id, &Step::Fetch(order))?;
         let mut server = servers::get(tx, &reach_again, id)?;
         // Upstream answers with the image that was asked for.
@@ -199,6 +197,9 @@ fn change(tx: &mut Tx, server: &Server, wish: &Wish) -> Result<Change> {
     }
     if let Some(data) = body.user_data.as_ref() {
         change = change.user_data(data.as_ref().map(|data| STANDARD.encode(&data.0)).as_deref());
+    }
+    if let Some(certificates) = body.trusted_image_certificates.as_ref() {
+        change = change.trusted_certificates(certificates.as_ref().map(|list| list.0.as_slice()));
     }
     if let Some(hostname) = body.hostname.as_ref() {
         change = change.hostname(&hostname.0);

@@ -47,7 +47,7 @@ versioned! {
         "user_data" => user_data: Maybe<Base64Text<65535>>,
         "description" since(19) => description: Option<Text<0, 255>>,
         "tags" since(52) => tags: Maybe<Vec<Tag>>,
-        "trusted_image_certificates" since(63) => trusted_image_certificates: Maybe<Option<Vec<String>>>,
+        "trusted_image_certificates" since(63) => trusted_image_certificates: Maybe<Option<Certificates>>,
         "host" since(74) => host: Maybe<Name>,
         "hypervisor_hostname" since(74) => hypervisor_hostname: Maybe<Name>,
         "hostname" since(90) => hostname: Maybe<Text<2, 255>>,
@@ -90,18 +90,20 @@ impl Parse for FlavorRef {
     }
 }
 
-/// An IP address, kept as it was written; empty for none.
+/// An IP address in its shortest form, as upstream keeps it; empty for none.
 #[derive(Debug, Clone, Default)]
 pub struct AddressText(pub String);
 
 impl Parse for AddressText {
     fn parse(value: Value, path: &Path<'_>, version: Microversion) -> std::result::Result<Self, Invalid> {
         let text = String::parse(value, path, version)?;
-        if text.parse::<IpAddr>().is_err() {
-            let value = Value::String(text);
-            return Err(path.refuse(&value, format!("{} is not a 'ip'", python_repr(&value))));
+        match text.parse::<IpAddr>() {
+            Ok(address) => Ok(Self(address.to_string())),
+            Err(_) => {
+                let value = Value::String(text);
+                Err(path.refuse(&value, format!("{} is not a 'ip'", python_repr(&value))))
+            }
         }
-        Ok(Self(text))
     }
 
     fn schema(_: Microversion) -> Value {
@@ -125,6 +127,34 @@ impl Parse for Tag {
 
     fn schema(_: Microversion) -> Value {
         json!({"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"})
+    }
+}
+
+/// Ids of the certificates that may have signed an image: 1 to 50, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificates(pub Vec<String>);
+
+impl Parse for Certificates {
+    fn parse(value: Value, path: &Path<'_>, version: Microversion) -> std::result::Result<Self, Invalid> {
+        let whole = value.clone();
+        let ids: Vec<String> =
+            Vec::<Text<1, 65535>>::parse(value, path, version)?.into_iter().map(|text| text.0).collect();
+        let shown = python_repr(&whole);
+        if ids.is_empty() {
+            return Err(path.refuse(&whole, format!("{shown} should be non-empty")));
+        }
+        if ids.len() > 50 {
+            return Err(path.refuse(&whole, format!("{shown} is too long")));
+        }
+        if ids.iter().enumerate().any(|(at, id)| ids[..at].contains(id)) {
+            return Err(path.refuse(&whole, format!("{shown} has non-unique elements")));
+        }
+        Ok(Self(ids))
+    }
+
+    fn schema(_: Microversion) -> Value {
+        json!({"type": "array", "minItems": 1, "maxItems": 50, "uniqueItems": true,
+               "items": {"type": "string", "minLength": 1}})
     }
 }
 

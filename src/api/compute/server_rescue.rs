@@ -43,7 +43,8 @@ async fn rescue(call: Call<Rescue>) -> Result<Reply<Value>> {
     let is_admin = call.cx.may("context_is_admin");
     let wish = call.body.rescue.clone();
     let named = wish.as_ref().and_then(|wish| wish.image_ref.as_ref()).map(|image| image.0);
-    let password = Password(wish.as_ref().and_then(|wish| wish.admin_pass.as_ref()).cloned());
+    let password = wish.as_ref().and_then(|wish| wish.admin_pass.as_ref()).map(String::as_str);
+    let password = Password::seal(&call.cx.state.identity.vault, id, password, asker.now)?;
     let write = move |tx: &mut Tx| {
         let server = servers::get(tx, &reach, id)?;
         may(Action::Rescue, id, server.situation(), is_admin)?;

@@ -278,7 +278,7 @@ pub fn view<B>(call: &Call<B>, sight: &Sight, whole: Whole, with_groups: bool) -
         host_status: sight.status_of_host(&server, call.cx.state.clock.now()),
         description: server.description.clone(),
         tags,
-        trusted_image_certificates: None,
+        trusted_image_certificates: server.trusted_certificates.clone(),
         server_groups: with_groups.then(|| group.iter().map(ToString::to_string).collect()),
         locked_reason: server.locked_reason.clone(),
         pinned_availability_zone: server.availability_zone.clone(),

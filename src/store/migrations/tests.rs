@@ -228,6 +228,7 @@ const ROWS: &[(&str, &[&str])] = &[
                                      updated_at)
            VALUES (1, 'm1', 's2', 'resize', 'finished', 'h', 'h', 'p', 'u', 1, 1)"],
     ),
+    ("0070_trusted_certificates", &["UPDATE servers SET trusted_certificates = '[\"certificate\"]' WHERE id = 's2'"]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

@@ -5,18 +5,41 @@ use crate::cloud::policy::Reach;
 use crate::cloud::quota;
 use crate::error::{Error, Result};
 use crate::http::json::{Map, python_repr};
-use crate::ids::ServerGroupId;
+use crate::ids::{ServerGroupId, ServerId};
 use crate::store::{Tx, server_groups};
+use serde_json::Value;
 
 /// Hints that no scheduler of ours reads change nothing; those that would have to are refused.
 pub(super) fn check(hints: &Map) -> Result<()> {
-    let known = ["different_host", "same_host", "query", "target_cell", "different_cell", "build_near_host_ip", "cidr"];
+    for name in ["different_host", "same_host"] {
+        check_servers(hints, name)?;
+    }
+    let known = ["query", "target_cell", "different_cell", "build_near_host_ip", "cidr"];
     match hints.keys().find(|name| known.contains(&name.as_str())) {
         Some(name) => Err(Error::NotImplemented(format!("The scheduler hint {name} is not built yet."))),
         None if hints.keys().any(|name| name.starts_with('_')) => {
             Err(Error::bad_request("Scheduler hints must not begin with an underscore."))
         }
         None => Ok(()),
+    }
+}
+
+/// One server's id, or a list of some.
+fn check_servers(hints: &Map, name: &str) -> Result<()> {
+    let refuse = |field: &str, value: &Value, reason: &str| {
+        let shown = python_repr(value);
+        let text = format!("Invalid input for field/attribute {field}. Value: {shown}. {shown} {reason}");
+        Err(Error::bad_request(text))
+    };
+    let is_id = |value: &Value| value.as_str().is_some_and(|text| ServerId::parse(text).is_some());
+    match hints.get(name) {
+        None => Ok(()),
+        Some(Value::Array(ids)) => match ids.iter().enumerate().find(|(_, id)| !is_id(id)) {
+            Some((at, id)) => refuse(&at.to_string(), id, "is not a 'uuid'"),
+            None => Ok(()),
+        },
+        Some(one) if is_id(one) => Ok(()),
+        Some(one) => refuse(name, one, "is not a 'uuid'"),
     }
 }
 

@@ -29,6 +29,7 @@ use crate::store::servers::{self, Server};
 use crate::store::tasks::NewTask;
 use crate::store::{Tx, boot_images, hosts, keypairs, server_groups};
 use crate::tasks::boot_server::{self, BootServer};
+use crate::tasks::password::Password;
 use crate::versioned;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -113,6 +114,9 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
         return Err(Error::bad_request("min_count must be <= max_count"));
     }
     refuse_unbuilt(&new)?;
+    if new.trusted_image_certificates.as_ref().is_some() {
+        cx.allow("os_compute_api:servers:create:trusted_certs")?;
+    }
     let image = image_of(&new)?;
     let (zone, host) = zone_and_host(call, &new)?;
     let networks = new.networks.as_ref().cloned().unwrap_or(NetworkChoice::Unsaid);
@@ -155,12 +159,6 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
 /// What upstream has and nothing here carries out is refused with its name.
 fn refuse_unbuilt(new: &NewServer) -> Result<()> {
     let unbuilt = |what: &str| Err(Error::NotImplemented(format!("{what} is not built yet.")));
-    if new.trusted_image_certificates.as_ref().is_some_and(|list| list.as_ref().is_some_and(|list| !list.is_empty())) {
-        return unbuilt("Booting from a signed image");
-    }
-    if new.admin_pass.as_ref().is_some() {
-        return unbuilt("Setting an administrator's password at creation");
-    }
     let devices = new.block_device_mapping.as_ref().is_some_and(|list| !list.is_empty());
     if devices {
         return unbuilt("Booting with block_device_mapping");
@@ -293,7 +291,10 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
         instance_actions::insert(tx, server.id, "create", &asked)?;
         let subject = server.id.to_string();
         let task = NewTask { subject: &subject, request_id: Some(&order.request_id), now };
-        crate::tasks::insert::<BootServer>(tx, &task, &boot_server::Step::Place { wish: order.place.clone() })?;
+        let password = order.new.admin_pass.as_ref().map(String::as_str);
+        let password = Password::seal(&order.cx.state.identity.vault, server.id, password, now)?;
+        let first = boot_server::Step::Place { wish: order.place.clone(), password };
+        crate::tasks::insert::<BootServer>(tx, &task, &first)?;
         made.push(server);
     }
     Ok(made)
@@ -359,6 +360,7 @@ fn row(
         created_at: now,
         updated_at: now,
         deleted_at: None,
+        trusted_certificates: new.trusted_image_certificates.as_ref().and_then(Clone::clone).map(|list| list.0),
         aside: servers::Aside::default(),
     }
 }

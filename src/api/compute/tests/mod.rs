@@ -7,6 +7,7 @@ mod boot;
 mod deferred;
 mod groups;
 mod guest;
+mod hints;
 mod images;
 mod interfaces;
 mod operators;
@@ -15,7 +16,9 @@ mod power;
 mod rebuild;
 mod rescue;
 mod resize;
+mod secrets;
 mod shelve;
+mod signed;
 mod versions;
 mod workflows;
 

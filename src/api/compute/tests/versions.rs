@@ -138,3 +138,14 @@ async fn what_came_with_the_newest_versions_is_there_and_what_went_is_gone() {
     assert_eq!(put("2.104", json!("nova")).await.status, 200);
     assert_eq!(put("2.104", json!(null)).await.json()["server"]["pinned_availability_zone"], Value::Null);
 }
+
+#[tokio::test]
+async fn addresses_to_reach_a_server_by_are_shown_in_their_shortest_form() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let mut wish = site.wish("web");
+    wish["server"]["accessIPv6"] = json!("0000:0000:0000:0000:0000:babe:220.12.22.2");
+    let made = alice.post(&format!("{PATH}/servers"), wish).await.json();
+    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+    assert_eq!(show(&alice, id).await["accessIPv6"], "::babe:dc0c:1602");
+}
