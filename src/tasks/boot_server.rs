@@ -107,7 +107,11 @@ impl Workflow for BootServer {
                 let password = password.open(&self.vault, id, cx.clock.now())?;
                 let spec = machine::prepare_telling(cx, on, &server, password.as_deref()).await?;
                 on.hypervisor.start(&spec).await?;
-                Ok(Next::done().recording(is_running(cx, id, *host, on.name.clone())))
+                let (task, running) = (cx.task_id, is_running(cx, id, *host, on.name.clone()));
+                Ok(Next::done().recording(move |tx| {
+                    tasks::forget_step(tx, task)?;
+                    running(tx)
+                }))
             }
         }
     }
@@ -131,7 +135,11 @@ impl Workflow for BootServer {
                 network_wish::settle(cx, cx.hosts.get(host)?, network).await?;
             }
         }
-        Ok(Some(failed(cx, id, why.clone())))
+        let (task, failed) = (cx.task_id, failed(cx, id, why.clone()));
+        Ok(Some(Box::new(move |tx| {
+            tasks::forget_step(tx, task)?;
+            failed(tx)
+        })))
     }
 }
 

@@ -71,6 +71,7 @@ async fn a_body_of_the_wrong_shape_is_a_bad_request_that_names_the_field() {
             501,
             "is built",
         ),
+        (with("adminPass", json!(5)), 400, "is not of type 'string'"),
     ] {
         let reply = alice.post(&path, wish.clone()).await;
         assert_eq!(reply.status, status, "{wish}: {}", reply.json());
@@ -105,7 +106,9 @@ async fn an_unknown_action_an_unknown_id_and_an_unknown_path_are_told_apart() {
     let id = site.boot(&alice, "web").await;
     let unknown = act(&alice, id, json!({"explode": null})).await;
     assert_eq!((unknown.status, message(&unknown).as_str()), (400, "There is no such action: explode"));
-    assert_eq!(act(&alice, ServerId::random(), json!({"os-stop": null})).await.status, 404);
+    for action in [json!({"os-stop": null}), json!({"addSecurityGroup": {"name": "default"}})] {
+        assert_eq!(act(&alice, ServerId::random(), action).await.status, 404);
+    }
     assert_eq!(alice.get(&format!("{PATH}/servers/nonsense")).await.status, 404);
     assert_eq!(alice.get(&format!("{PATH}/nonsense")).await.status, 404);
     assert_eq!(alice.put(&format!("{PATH}/servers"), json!({})).await.status, 405);

@@ -145,3 +145,35 @@ async fn a_boot_waits_for_a_host_that_was_not_heard_yet() {
     site.cloud.work().await;
     assert_eq!(show(&alice, id).await["status"], "ACTIVE");
 }
+
+#[tokio::test]
+async fn an_address_that_a_client_writes_down_is_shown_in_its_one_form() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let mut wish = site.wish("web");
+    wish["server"]["accessIPv6"] = json!("0000:0000:0000:0000:0000:babe:220.12.22.2");
+    let reply = alice.post(&format!("{PATH}/servers"), wish).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    let id = ServerId::parse(reply.json()["server"]["id"].as_str().unwrap()).unwrap();
+    assert_eq!(show(&alice, id).await["accessIPv6"], "::babe:dc0c:1602");
+}
+
+#[tokio::test]
+async fn a_password_given_at_creation_is_told_to_the_guest_and_kept_in_no_row() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let mut wish = site.wish("web");
+    wish["server"]["adminPass"] = json!("s3cret-word");
+    let reply = alice.post(&format!("{PATH}/servers"), wish).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
+    assert!(!reply.json().to_string().contains("s3cret-word"));
+    site.cloud.work().await;
+    let id = ServerId::parse(reply.json()["server"]["id"].as_str().unwrap()).unwrap();
+    assert_eq!(show(&alice, id).await["status"], "ACTIVE");
+    assert_eq!(super::rebuild::meta(&site, id).await["admin_pass"], "s3cret-word");
+    let kept = |tx: &mut crate::store::Tx| {
+        let sql = "SELECT COUNT(*) FROM tasks WHERE step LIKE '%s3cret-word%'";
+        tx.query_one(sql, &[])?.map_or(Ok(0), |mut row| row.next::<i64>())
+    };
+    assert_eq!(site.cloud.state.db.read(kept).await.unwrap(), 0, "the password is in no row");
+}

@@ -7,7 +7,7 @@ use crate::disks::Part;
 use crate::store::servers::{self, Aside};
 use http::Method;
 
-async fn meta(site: &Site, id: ServerId) -> Value {
+pub async fn meta(site: &Site, id: ServerId) -> Value {
     let drive = site.cloud.disks.config_drive(id).unwrap();
     let (_, content) = drive.files.iter().find(|(path, _)| path == "openstack/latest/meta_data.json").unwrap();
     serde_json::from_slice(content).unwrap()
