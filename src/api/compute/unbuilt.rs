@@ -1,8 +1,9 @@
 //! What Nova has and Gapura does not yet, and that says so.
 //!
 //! Each answers 501 with its name, under Nova's own rule and at Nova's own versions, so that a client hears the difference
-//! between "not here" and "not yet".
+//! between "not here" and "not yet". What isn't built of a server that isn't there is not found, as it will be.
 
+use super::servers::named;
 use crate::api::{Call, Row};
 use crate::error::{Error, Result};
 use crate::http::reply::Reply;
@@ -29,7 +30,10 @@ type ServerAction = (&'static str, &'static str, u16, Option<u16>, &'static str)
 
 fn server_action(of: &'static ServerAction) -> Row {
     let (key, rule, since, until, what) = of;
-    let mut row: Row = action("/servers/{server_id}/action", key, move |_: Call<Value>| async move { not_built(what) });
+    let mut row: Row = action("/servers/{server_id}/action", key, move |call: Call<Value>| async move {
+        named(&call).await?;
+        not_built(what)
+    });
     row.lifetime = crate::http::microversion::Lifetime::new(*since, *until);
     row.rule(rule).unbuilt()
 }

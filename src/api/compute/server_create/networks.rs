@@ -116,8 +116,12 @@ fn join(
     let reach = if order.is_admin { Reach::Cloud } else { Reach::Project(order.project.clone()) };
     let network = networks::visible(tx, &reach, network).map_err(as_nova)?;
     allow_interface(&order.cx, &network, &order.project, interface.zone, address)?;
-    server_ports::create_for_server(tx, network.id, &order.project, interface, address, now).map_err(as_nova)?;
-    Ok(())
+    let made = server_ports::create_for_server(tx, network.id, &order.project, interface, address, now);
+    made.map(drop).map_err(|error| match (error, address) {
+        // Upstream names the server that has it, which may be another project's.
+        (Error::Conflict(_), Some(ip)) => Error::bad_request(format!("Fixed IP address {ip} is already in use.")),
+        (error, _) => as_nova(error),
+    })
 }
 
 /// What Neutron would call missing is a bad request to Nova; a port in use stays a conflict.
