@@ -9,7 +9,7 @@ checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
 in_test="format lints licences unit compat object_stores journey machine_life cloud_init image_sharing tempest_identity fuzz"
-in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life cloud_init identity_commands image_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life cloud_init identity_commands image_commands compute_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -180,6 +180,12 @@ two_stores() {
 part_image_commands() {
   ( two_stores; cloud image_commands simulated && "$here/clients/image_commands/run.sh" )
   stop_cloud image_commands $?
+}
+# Deleted servers are kept for a while, so that they can be restored.
+part_compute_commands() {
+  ( export GAPURA_COMPUTE__RECLAIM_INSTANCE_INTERVAL=3600
+    cloud compute_commands simulated && "$here/clients/compute_commands/run.sh" )
+  stop_cloud compute_commands $?
 }
 # The heart of it, in less than a minute.
 part_image_sharing() {

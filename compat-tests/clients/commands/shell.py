@@ -17,17 +17,19 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import cliff.formatters.json_format  # noqa: E402, F401
 import keystoneclient.v3.client  # noqa: E402, F401
+import openstack.compute.v2._proxy  # noqa: E402, F401
 import openstack.identity.v3._proxy  # noqa: E402, F401
 import openstack.image.v2._proxy  # noqa: E402, F401
+import openstack.network.v2._proxy  # noqa: E402, F401
 from journey import Journey  # noqa: E402
 from openstackclient import shell  # noqa: E402
 
 
 class Shell(Journey):
-    def __init__(self, clouds_file, group):
-        """`group` is under what the client registers the commands that are counted."""
+    def __init__(self, clouds_file, groups):
+        """`groups` is under what the client registers the commands that are counted."""
         super().__init__("openstack", clouds_file, brief=True)
-        commands = entry_points(group=group)
+        commands = [entry for group in groups for entry in entry_points(group=group)]
         for entry in commands:
             entry.load()
         self.known = sorted({entry.name.replace("_", " ") for entry in commands}, key=len, reverse=True)

@@ -8,13 +8,13 @@ from cast import Cast
 from shell import Shell
 
 
-def run(noun, group, chapters, left_out, clouds_file, *asked):
+def run(noun, groups, chapters, left_out, clouds_file, *asked):
     """Walks all chapters, or those asked for. Returns the exit code."""
     folder = tempfile.mkdtemp(prefix=f"gapura-{noun}-commands.")
     mine = os.path.join(folder, "clouds.yaml")
     shutil.copy(clouds_file, mine)
     os.chmod(mine, 0o600)
-    shell = Shell(mine, group)
+    shell = Shell(mine, groups)
     try:
         for name in asked or chapters:
             shell.chapter(name, chapters[name].walk, Cast(shell, mine))
