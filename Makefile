@@ -1,7 +1,7 @@
 # Gapura's commands. `make` alone lists them.
 .DEFAULT_GOAL := help
 CARGO ?= $(shell etc/cargo.sh || echo cargo)
-.PHONY: help run stop doctor build demo client test verify fuzz bench spec fmt lint clean
+.PHONY: help run stop doctor build demo client test verify tempest fuzz bench spec fmt lint clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -29,6 +29,9 @@ test: ## what CI runs: under twenty minutes on two cores
 
 verify: ## everything there is: every client suite as well
 	@compat-tests/run.sh verify
+
+tempest: ## Tempest's core of compute on real machines; keeps the result in compat-tests/results
+	@compat-tests/run.sh tempest_libvirt
 
 fuzz: ## every fuzz target for a minute
 	@FUZZ_SECONDS=60 compat-tests/run.sh fuzz

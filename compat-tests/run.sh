@@ -216,6 +216,12 @@ part_tempest() {
     exit "$status" )
   stop_cloud tempest $?
 }
+# The core of compute on real machines, which take their time where the processor is emulated.
+part_tempest_libvirt() {
+  is_root && has libvirtd || { skip "real machines need root and libvirtd"; return; }
+  ( cloud tempest_libvirt qemu && "$here/clients/tempest/run.sh" compute_libvirt )
+  stop_cloud tempest_libvirt $?
+}
 # Every persona has just its own role here, where Tempest makes everybody a member else.
 part_tempest_personas() {
   ( export TEMPEST_SETTINGS='{"auth": {"tempest_roles": ""}}'
@@ -246,7 +252,7 @@ part_fuzz() {
 }
 
 for name in $parts; do
-  declare -F "part_$name" > /dev/null || { echo "there is no part $name; there are: $in_verify image_sharing tempest_identity" >&2; exit 2; }
+  declare -F "part_$name" > /dev/null || { echo "there is no part $name; there are: $in_verify image_sharing tempest_identity tempest_libvirt" >&2; exit 2; }
   part "$name"
 done
 summary() {
@@ -255,13 +261,20 @@ summary() {
 }
 printf '\n=== summary: %d s in all\n' "$SECONDS"
 [ "$failed" = 0 ] || echo "logs are in $work"
-if [ "${1:-}" = verify ]; then
-  # Checked in, so that everybody sees what was last true of everything.
+# record NAME [LINE…]: checked in, so that everybody sees what was last true.
+record() {
+  local name=$1 tree
+  shift
   mkdir -p "$here/results"
   tree="$(git rev-parse HEAD)$(git diff --quiet HEAD || echo ' and changes')" # before the file changes by being written
-  { echo "commit $tree, $(date -u '+%F %H:%M') UTC, $(nproc) cores: compat-tests/run.sh verify, $SECONDS s"
+  { echo "commit $tree, $(date -u '+%F %H:%M') UTC, $(nproc) cores: compat-tests/run.sh $name, $SECONDS s"
     echo
-    summary; } > "$here/results/verify.txt"
-fi
+    summary
+    [ $# = 0 ] || printf '%s\n' "" "$@"; } > "$here/results/$name.txt"
+}
+case ${1:-} in
+  verify) record verify ;;
+  tempest_libvirt) record tempest_libvirt "$(grep -E ' (FAILED|SKIPPED)|skipped; ' "$work/tempest_libvirt.log" | sed 's/; details in .*//')" ;;
+esac
 summary
 [ "$failed" = 0 ]

@@ -91,7 +91,7 @@ settings = {
         "disk_config": "true", "console_output": "true", "resize": "true", "pause": "true", "suspend": "true",
         "shelve": "true", "cold_migration": "false", "live_migration": "false", "rescue": "true", "snapshot": "true",
         "metadata_service": "false", "config_drive": "true", "interface_attach": "false", "change_password": "false",
-        "personality": "false", "vnc_console": "false", "serial_console": "false", "swap_volume": "false",
+        "personality": "true", "vnc_console": "false", "serial_console": "false", "swap_volume": "false",
         "attach_encrypted_volume": "false",
         # No password is put into a guest, so none is answered: as Nova with enable_instance_password = false.
         "enable_instance_password": "false",
