@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh [drive|operators|identity|images]: Horizon 27 in front of the cloud of CLOUD_URL and CLOUD_FILE, driven as a browser would: a
+# run.sh [drive|instances|operators|identity|images]: Horizon 27 in front of the cloud of CLOUD_URL and CLOUD_FILE, driven as a browser would: a
 # member's pages and images as `gapura-demo`, the panels of Compute and Identity and metadata definitions as `gapura`; all unless one is named.
 # The cloud must take calls from its pages: allowed_origins = ["http://127.0.0.1:$HORIZON_PORT"].
 # It listens on loopback and is gone afterwards; its static files are made once and kept.
@@ -33,8 +33,8 @@ for _ in $(seq 300); do
 done
 status=0
 member=${OS_CLOUD_NAME:-gapura-demo} admin=${OS_ADMIN_CLOUD_NAME:-gapura}
-for journey in ${1:-drive operators identity images}; do
-  case $journey in drive) clouds=("$member") ;; operators|identity) clouds=("$admin") ;; *) clouds=("$member" "$admin") ;; esac
+for journey in ${1:-drive instances operators identity images}; do
+  case $journey in drive|instances) clouds=("$member") ;; operators|identity) clouds=("$admin") ;; *) clouds=("$member" "$admin") ;; esac
   "$environment/bin/python" "$here/$journey.py" "http://127.0.0.1:$port" "$CLOUD_FILE" "${clouds[@]}" || status=$?
 done
 if [ "$status" != 0 ]; then echo "--- horizon.log"; grep -v '^$' "$folder/horizon.log" | tail -n 40; fi

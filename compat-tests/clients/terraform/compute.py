@@ -3,6 +3,8 @@
 import os
 import sys
 
+import openstack
+
 from engine import Terraform
 
 
@@ -20,6 +22,24 @@ def walk(terraform):
             terraform.replace('"${var.prefix}-web"', '"${var.prefix}-web-renamed"')
             terraform.apply("a new name is an update in place", "1 changed")
             terraform.unchanged("and the plan after it changes nothing")
+            name = f"{terraform.prefix}-web-renamed"
+            seen = terraform.outputs()["seen"]
+            terraform.claim("the data sources see what is there", seen == [name, 192, f"{terraform.prefix}-key", "nova"], seen)
+            terraform.replace('"m1.nano"\n  key_pair', '"m1.micro"\n  key_pair')
+            terraform.replace('purpose = "test"', 'purpose = "trial"')
+            terraform.replace('["terraform", "web"]', '["terraform", "db"]')
+            if terraform.apply("a resize, other metadata and other tags are an update in place", "0 added, 1 changed"):
+                cloud = openstack.connect(cloud=os.environ["OS_CLOUD"])
+                server = cloud.compute.get_server(instance["id"])
+                terraform.claim("and the server is so", (server.status, server.flavor["original_name"], server.metadata, sorted(server.tags))
+                                == ("ACTIVE", "m1.micro", {"purpose": "trial"}, ["db", "terraform"]), server)
+                terraform.unchanged("and the plan after it changes nothing")
+                for power, status in (("shutoff", "SHUTOFF"), ("active", "ACTIVE"), ("paused", "PAUSED"), ("active", "ACTIVE")):
+                    terraform.given["power"] = power
+                    terraform.apply(f"power_state = {power} is an update in place", "1 changed")
+                    seen = cloud.compute.get_server(instance["id"]).status
+                    terraform.claim(f"and the server is {status}", seen == status, seen)
+                terraform.unchanged("and nothing is left to change")
     finally:
         terraform.destroy("2 destroyed")
 
