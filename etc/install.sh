@@ -15,11 +15,12 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 PATH=$PATH:/usr/sbin:/sbin
 hypervisor="libvirt-daemon-system>=11.3 libvirt-clients>=11.3 libvirt-dev>=11.3 qemu-system-x86>=1:10 qemu-utils>=1:10"
 building="build-essential pkg-config mold cmake"
 guest="cpio dosfstools mtools syslinux syslinux-common"
+conversion="bubblewrap util-linux"
 networking="iproute2 nftables dnsmasq-base conntrack procps iputils-ping"
 client="python3 python3-venv"
 testing="debootstrap slirp4netns postgresql postgresql-contrib genisoimage wrk curl openssl"
 object_storage="ceph-mon ceph-osd ceph-common radosgw"
-wanted="$hypervisor $building $guest $networking $client"
+wanted="$hypervisor $building $guest $conversion $networking $client"
 [ "$purpose" = run ] || wanted="$wanted $testing $object_storage"
 
 [ -e /etc/debian_version ] && command -v apt-get > /dev/null ||

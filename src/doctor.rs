@@ -1,10 +1,12 @@
 //! `gapura doctor`: looks for what operators get wrong, changes nothing, and says how to mend each.
 
+use crate::cloud::image::plugins::Plugin;
 use crate::config::Config;
 use crate::error::with_causes;
 use crate::fabric::linux;
 use crate::hypervisor::Accelerator;
 use crate::store::{Db, StoreSettings};
+use crate::tasks::cage;
 use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
@@ -79,6 +81,7 @@ pub async fn examine(config: &Config) -> Report {
     port(config, &mut report);
     let cloud = database(config, &mut report).await;
     image_store(config, &mut report);
+    conversion(config, &mut report);
     hypervisor(config, cloud.as_deref().unwrap_or("doctor"), &mut report).await;
     disks(config, &mut report);
     networks(config, &mut report);
@@ -205,6 +208,18 @@ fn image_store(config: &Config, report: &mut Report) {
             format!("the image store can't be opened: {}", with_causes(&error)),
             "Mend `images.store`, `images.store_options` and `images.stores`.",
         ),
+    }
+}
+
+/// Images are converted in a cage or not at all.
+fn conversion(config: &Config, report: &mut Report) {
+    let Err(error) = cage::try_out() else { return report.well("images can be converted, in a cage") };
+    let what = format!("there is no cage to convert images in: {error}");
+    let mend = "Install bubblewrap, util-linux and qemu-utils, and let this user make namespaces.";
+    if config.images.image_import_plugins.iter().any(|plugin| plugin == Plugin::Convert.word()) {
+        report.broken(what, mend);
+    } else {
+        report.note(what, mend);
     }
 }
 

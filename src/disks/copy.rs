@@ -2,7 +2,7 @@
 //!
 //! What runs is copied by the hypervisor, what is off by `qemu-img`. The chain of files it reads was written by this program
 //! and by QEMU, with every format stated in headers that no guest can reach, so nothing is probed. It gets bounded memory and
-//! time all the same, and nothing of this program's environment.
+//! time all the same, nothing of this program's environment, and it dies with this program.
 
 use super::qcow2;
 use crate::error::{Error, Result};
@@ -21,8 +21,10 @@ const PIECE: usize = 1 << 20;
 
 /// Writes all that a qcow2 file and those behind it hold into a new one.
 pub fn flatten(from: &Path, to: &Path) -> std::io::Result<()> {
-    let output = Command::new("prlimit")
-        .args([&format!("--as={MEMORY}"), &format!("--cpu={CPU_SECONDS}"), "qemu-img", "convert"])
+    // The thread that waits here is the parent: the program ends when the process does, however that ends.
+    let output = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", "prlimit", &format!("--as={MEMORY}"), &format!("--cpu={CPU_SECONDS}")])
+        .args(["--", "qemu-img", "convert"])
         .args(["-f", "qcow2", "-O", "qcow2", "--"])
         .args([from, to])
         .env_clear()

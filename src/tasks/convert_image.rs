@@ -1,11 +1,12 @@
 //! Converts an image's bytes with `qemu-img`, in a cage.
 //!
 //! A stranger's image is read by a large program in C, so: our own inspector has judged it before and judges what comes out
-//! (CVE-2024-40767); the program is told the format and the one file to read, and never guesses (CVE-2015-5163); it has no
-//! network, and a bounded memory, time and output (CVE-2015-5162), else it is killed. A host that can't give it the cage
-//! converts nothing.
+//! (CVE-2024-40767); the program is told the format and the one file to read, and never guesses (CVE-2015-5163); it runs
+//! in a [`cage`]: no network, no file but its own, and a bounded memory, time and output (CVE-2015-5162), else it is killed. A
+//! host that can't give it the cage converts nothing.
 
 use super::byte_channel::on_a_thread;
+use super::cage::{self, Bounds};
 use crate::cloud::image::plugins::Conversion;
 use crate::error::{Error, Result};
 use bytes::Bytes;
@@ -14,9 +15,8 @@ use futures::stream::BoxStream;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -46,6 +46,10 @@ impl Workplace {
 
     fn result(&self) -> PathBuf {
         self.0.join("result")
+    }
+
+    fn complaints(&self) -> PathBuf {
+        self.0.join("complaints")
     }
 }
 
@@ -100,24 +104,24 @@ pub async fn convert(place: &Workplace, from: &str, rules: &Conversion, at_most:
         other => return Err(Error::bad_request(format!("Images of disk_format {other} are not converted"))),
     };
     // Told in full: the driver, the file's own driver, and that nothing lies behind it.
-    let mut source = serde_json::json!({"driver": driver, "file": {"driver": "file", "filename": place.source()}});
+    let file = format!("{}/source", cage::FOLDER);
+    let mut source = serde_json::json!({"driver": driver, "file": {"driver": "file", "filename": file}});
     if driver == "qcow2" {
         source["backing"] = serde_json::Value::Null;
     }
+    let failed = |error| Error::internal("converting an image", error);
+    let bounds = Bounds {
+        memory: rules.memory_mb.saturating_mul(1 << 20),
+        seconds: rules.seconds,
+        file: at_most.saturating_add(SLACK).min(i64::MAX as u64),
+    };
     let deadline = Instant::now() + Duration::from_secs(rules.seconds);
-    let mut child = caged(rules, at_most)
+    let mut command = Command::from(cage::caged(&place.0, bounds).map_err(failed)?);
+    let mut child = command
         .args(["qemu-img", "convert", "-q", "-O", rules.target.word()])
         .arg(format!("json:{source}"))
-        .arg(place.result())
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C")
-        .current_dir(&place.0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(
-            File::create(place.0.join("complaints")).map_err(|error| Error::internal("converting an image", error))?,
-        )
+        .arg("result")
+        .stderr(File::create(place.complaints()).map_err(failed)?)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| Error::unavailable("The converter of images", error))?;
@@ -126,51 +130,26 @@ pub async fn convert(place: &Workplace, from: &str, rules: &Conversion, at_most:
     let status = match ended {
         // Looked at first: that the time is over counts, whoever noticed it first and whatever the program made of it.
         _ if Instant::now() >= deadline => return Err(overdue),
-        Ok(status) => status.map_err(|error| Error::internal("converting an image", error))?,
+        Ok(status) => status.map_err(failed)?,
         Err(_) => return Err(overdue),
     };
     if status.success() {
         return Ok(());
     }
-    let mut complaint = String::new();
-    let complaints =
-        File::open(place.0.join("complaints")).map(|file| file.take(COMPLAINT).read_to_string(&mut complaint));
-    // Its words name folders of this machine: they are for the log.
-    tracing::warn!(%status, complaint, read = ?complaints.is_ok(), "an image was not converted");
-    if used_up(status) { Err(overdue) } else { Err(why(status, complaint, at_most)) }
-}
-
-/// Was the program ended because its processor time was over? Several threads use it up before the clock does.
-fn used_up(status: ExitStatus) -> bool {
-    status.signal() == Some(libc::SIGXCPU)
+    let complaint = cage::complaint(&place.complaints(), COMPLAINT).unwrap_or_default();
+    // Its words may name what is of this machine: they are for the log.
+    tracing::warn!(%status, complaint, "an image was not converted");
+    if cage::used_up(status) { Err(overdue) } else { Err(why(status, complaint, at_most)) }
 }
 
 fn why(status: ExitStatus, complaint: String, at_most: u64) -> Error {
-    match status.code() {
-        // The shell's words for a program that isn't there or can't be run; the cage's for what it can't give.
-        Some(126 | 127) => Error::unavailable("The converter of images", complaint),
-        Some(1) if complaint.starts_with("unshare:") || complaint.starts_with("prlimit:") => {
-            Error::unavailable("The converter of images", complaint)
-        }
-        _ if complaint.contains("File too large") => {
-            Error::TooLarge(format!("The image would be converted to more than {at_most} bytes"))
-        }
-        _ => Error::bad_request("The image could not be converted"),
+    if cage::is_missing(status, &complaint) {
+        return Error::unavailable("The converter of images", complaint);
     }
-}
-
-/// The program's cage: bounds first, then a network without interfaces, as nobody in particular.
-fn caged(rules: &Conversion, at_most: u64) -> Command {
-    let bound = at_most.saturating_add(SLACK).min(i64::MAX as u64);
-    let mut command = Command::new("prlimit");
-    // The second bound on processor time is never reached: the signal of the first one says what was used up.
-    let (first, second) = (rules.seconds.max(1), rules.seconds.saturating_add(2));
-    command
-        .arg(format!("--as={}", rules.memory_mb.saturating_mul(1 << 20)))
-        .arg(format!("--cpu={first}:{second}"))
-        .arg(format!("--fsize={bound}"))
-        .args(["--nofile=64", "--core=0", "--", "unshare", "--user", "--map-current-user", "--net", "--ipc", "--"]);
-    command
+    if cage::wrote_too_much(status) || complaint.contains("File too large") {
+        return Error::TooLarge(format!("The image would be converted to more than {at_most} bytes"));
+    }
+    Error::bad_request("The image could not be converted")
 }
 
 /// The first and the last bytes of the result, and its length.
@@ -208,19 +187,4 @@ pub async fn result(place: Workplace) -> Result<BoxStream<'static, Result<Bytes>
         Ok((read > 0).then(|| (piece.freeze(), (file, place))))
     });
     Ok(pieces.boxed())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cloud::image::plugins::Plugins;
-
-    #[tokio::test]
-    async fn cve_2015_5162_a_program_that_has_used_up_its_processor_time_is_ended_as_one_that_took_too_long() {
-        let rules = Conversion { seconds: 1, ..Plugins::default().conversion };
-        let ended = caged(&rules, 1).args(["sh", "-c", "while :; do :; done"]).status().await;
-        let Ok(status) = ended else { return eprintln!("SKIPPED: there is no prlimit") };
-        assert!(used_up(status), "{status}");
-        assert!(!used_up(ExitStatus::from_raw(libc::SIGKILL)), "that may be the kernel, short of memory");
-    }
 }

@@ -29,6 +29,7 @@
 pub mod boot_server;
 mod byte_channel;
 pub mod cache_image;
+pub mod cage;
 pub mod console;
 pub mod convert_image;
 pub mod crash_point;
