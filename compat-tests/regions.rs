@@ -1,6 +1,7 @@
 //! Two regions, each a Gapura of its own: an image goes from one to the other, and what fails leaves nothing behind.
 
 use crate::cloud::{Cloud, eventually};
+use crate::crash_images::bytes_in;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -48,6 +49,44 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), name).unwrap();
         }
     }
+}
+
+#[test]
+fn a_download_from_another_region_killed_at_any_step_ends_with_the_image_and_no_byte_more() {
+    let Some((one, mut two)) = two_regions() else { return };
+    let token = one.admin();
+    let bytes: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+    let source = make(&one, &token, json!({}));
+    let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
+    assert_eq!(one.send("PUT", &format!("/image/v2/images/{source}/file"), &headers, &bytes).status, 204);
+    let store = two.state_dir().join("images");
+    let stands_still = |two: &Cloud| two.log().matches("standing still at the crash point").count();
+    // Begin, describe, fetch, inspect, the copy to the one store, the look for another, and the end.
+    for step in 0..7 {
+        two.kill();
+        two.variable("CRASH_POINT", &format!("import_image:{step}"));
+        two.start();
+        let path = format!("/image/v2/images/{}", make(&two, &token, json!({})));
+        let method = json!({"name": "glance-download", "glance_image_id": source, "glance_region": "RegionOne",
+                            "glance_service_interface": "internal"});
+        let imported = two.ask("POST", &format!("{path}/import"), &token, &json!({ "method": method }));
+        assert_eq!(imported.status, 202, "{}", imported.text());
+        eventually("it stands still", || (stands_still(&two) == step + 1).then_some(()));
+        two.kill();
+        two.unset("CRASH_POINT");
+        two.start();
+        eventually("the import ends", || {
+            let tasks = two.get(&format!("{path}/tasks"), &token).json();
+            assert!(tasks["tasks"][0]["status"] != "failure", "step {step}: {tasks}");
+            (tasks["tasks"][0]["status"] == "success").then_some(())
+        });
+        assert_eq!(two.get(&path, &token).json()["status"], "active", "step {step}");
+        assert!(two.get(&format!("{path}/file"), &token).body == bytes, "step {step}");
+        eventually("the bytes are there once", || (bytes_in(&store) == bytes.len() as u64).then_some(()));
+        assert_eq!(two.ask("DELETE", &path, &token, &Value::Null).status, 204);
+        eventually("and then not at all", || (bytes_in(&store) == 0).then_some(()));
+    }
+    assert!(!two.log().contains(&token), "the token is in no log");
 }
 
 fn make(cloud: &Cloud, token: &str, more: Value) -> String {
