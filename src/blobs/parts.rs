@@ -5,14 +5,18 @@
 //! differs. A file takes any byte, and a sync says what is safe. The price is that bytes are written and read once more on
 //! this machine before they go to their store; and that several processes behind one address need the folder in common.
 
+use super::sweep::refuse_too_many;
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::BlobId;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -66,32 +70,57 @@ impl Parts {
         files.try_flatten().boxed()
     }
 
-    /// Removes every part that `known` doesn't answer; it is asked after the folder was read, so that what is begun
-    /// meanwhile is not taken for left over. How many went.
-    pub async fn sweep(&self, known: impl AsyncFnOnce() -> Result<HashSet<BlobId>>) -> Result<usize> {
+    /// Removes a part that nobody needs. Already gone is done.
+    pub async fn remove(&self, id: BlobId) -> Result<()> {
+        match fs::remove_file(self.folder.join(id.to_string())).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes parts that `known` doesn't answer and that were last written before a time: what crashes left behind. It is
+    /// asked after the folder was read, so that what is begun meanwhile is not taken for left over. Like the sweep of blobs
+    /// it removes nothing when the list of what to keep can't be had or looks wrong. How many went.
+    ///
+    /// # Errors
+    /// The list's; `Conflict` when it looks wrong, and an operator has to look.
+    pub async fn sweep(
+        &self,
+        known: impl AsyncFnOnce() -> Result<HashSet<BlobId>>,
+        before: Timestamp,
+    ) -> Result<usize> {
         let mut entries = match fs::read_dir(&*self.folder).await {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(failed(error)),
         };
         let mut found = Vec::new();
         while let Some(entry) = entries.next_entry().await.map_err(failed)? {
             // What isn't named like a part is somebody else's.
-            found.extend(entry.file_name().to_str().and_then(BlobId::parse));
+            let Some(id) = entry.file_name().to_str().and_then(BlobId::parse) else { continue };
+            match entry.metadata().await.and_then(|about| about.modified()) {
+                Ok(written) => found.push((id, written)),
+                // Removed by its name meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
+            }
         }
         if found.is_empty() {
             return Ok(0);
         }
         let known = known().await?;
-        let mut removed = 0;
-        for id in found.into_iter().filter(|id| !known.contains(id)) {
-            match fs::remove_file(self.folder.join(id.to_string())).await {
-                Ok(()) => removed += 1,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(error)),
-            }
+        let named = found.iter().filter(|(id, _)| known.contains(id)).count();
+        let is_old = |written: SystemTime| {
+            let age = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+            i64::try_from(age.as_micros()).unwrap_or(i64::MAX) < before.0
+        };
+        let unnamed = found.into_iter().filter(|(id, written)| !known.contains(id) && is_old(*written));
+        let orphans: Vec<_> = unnamed.map(|(id, _)| id).collect();
+        refuse_too_many(orphans.len(), named, "parts of uploads")?;
+        for id in &orphans {
+            self.remove(*id).await?;
         }
-        Ok(removed)
+        Ok(orphans.len())
     }
 }
 
@@ -127,6 +156,9 @@ fn failed(error: std::io::Error) -> Error {
 mod tests {
     use super::*;
 
+    /// Whatever there is was written before.
+    const LATER: Timestamp = Timestamp(i64::MAX);
+
     async fn whole(parts: &Parts, list: Vec<(BlobId, u64)>) -> Result<Vec<u8>> {
         let pieces: Vec<Bytes> = parts.read(list).try_collect().await?;
         Ok(pieces.concat())
@@ -159,8 +191,31 @@ mod tests {
             parts.create(id).await.unwrap();
         }
         std::fs::write(folder.path().join("notes.txt"), b"an operator's").unwrap();
-        assert_eq!(parts.sweep(async || Ok(HashSet::from([kept]))).await.unwrap(), 1);
+        assert_eq!(parts.sweep(async || Ok(HashSet::from([kept])), LATER).await.unwrap(), 1);
         assert!(folder.path().join(kept.to_string()).exists() && folder.path().join("notes.txt").exists());
         assert!(!folder.path().join(left.to_string()).exists());
+        parts.remove(left).await.unwrap();
+        parts.remove(kept).await.unwrap();
+        assert!(!folder.path().join(kept.to_string()).exists());
+    }
+
+    #[tokio::test]
+    async fn a_sweep_without_a_list_that_can_be_believed_or_of_what_is_young_removes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::in_folder(folder.path());
+        let ids: Vec<_> = (0..15).map(|_| BlobId::random()).collect();
+        for id in &ids {
+            parts.create(*id).await.unwrap();
+        }
+        let all = || std::fs::read_dir(folder.path()).unwrap().count();
+        let named = |count: usize| ids[..count].iter().copied().collect::<HashSet<_>>();
+        assert!(parts.sweep(async || Ok(HashSet::new()), LATER).await.is_err(), "an emptied database");
+        assert!(parts.sweep(async || Ok(HashSet::from([BlobId::random()])), LATER).await.is_err(), "another's");
+        assert!(parts.sweep(async || Err(Error::internal("reading", "failed")), LATER).await.is_err());
+        assert!(parts.sweep(async || Ok(named(3)), LATER).await.is_err(), "twelve of fifteen");
+        assert_eq!(parts.sweep(async || Ok(named(8)), Timestamp(1)).await.unwrap(), 0, "too young to judge");
+        assert_eq!(all(), 15);
+        assert_eq!(parts.sweep(async || Ok(named(8)), LATER).await.unwrap(), 7);
+        assert_eq!(all(), 8);
     }
 }

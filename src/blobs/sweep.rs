@@ -53,12 +53,7 @@ impl Blobs {
             }
             swept.kept += 1;
         }
-        if !orphans.is_empty() && listed_and_known == 0 || orphans.len() > FEW.max(listed_and_known) {
-            return Err(Error::conflict(format!(
-                "Refusing to delete {} image blobs that no row names while only {listed_and_known} are named",
-                orphans.len()
-            )));
-        }
+        refuse_too_many(orphans.len(), listed_and_known, "image blobs")?;
         for id in orphans {
             self.delete(id).await?;
             swept.deleted += 1;
@@ -84,6 +79,19 @@ impl Blobs {
             .map_err(|error| Error::internal("The image store could not be tidied", error))?
             .map_err(|error| Error::unavailable("The image store", error))
     }
+}
+
+/// Looks the list of what to keep wrong?
+///
+/// # Errors
+/// `Conflict` when it does.
+pub(super) fn refuse_too_many(orphans: usize, named: usize, what: &str) -> Result<()> {
+    if orphans > 0 && named == 0 || orphans > FEW.max(named) {
+        return Err(Error::conflict(format!(
+            "Refusing to delete {orphans} {what} that no row names while only {named} are named"
+        )));
+    }
+    Ok(())
 }
 
 /// Removes `{id}#{n}` files last written before a time in microseconds. They were never acknowledged to anybody.

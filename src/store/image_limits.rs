@@ -9,9 +9,9 @@ use crate::ids::ProjectId;
 pub const COUNT: &str = "image_count_total";
 /// MiB of stored images.
 pub const SIZE: &str = "image_size_total";
-/// Images whose bytes are on their way.
+/// Images whose bytes are on their way, or have come in part.
 pub const UPLOADING: &str = "image_count_uploading";
-/// MiB that wait for an import, or are being imported.
+/// MiB that wait for an import or are being imported, or for the rest of their upload.
 pub const STAGED: &str = "image_stage_total";
 
 pub const ALL: [&str; 4] = [SIZE, STAGED, COUNT, UPLOADING];
@@ -27,7 +27,10 @@ pub fn used(tx: &mut Tx, resource: &str, project: &ProjectId) -> Result<i64> {
               WHERE owner = ?1 AND status IN ('active', 'deactivated')"
         }
         STAGED => {
-            "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) / 1048576 FROM images
+            "SELECT (CAST(COALESCE(SUM(size), 0) AS BIGINT)
+                     + (SELECT CAST(COALESCE(SUM(u.received), 0) AS BIGINT)
+                          FROM image_uploads u JOIN images i ON i.id = u.image_id WHERE i.owner = ?1)) / 1048576
+               FROM images
               WHERE owner = ?1
                 AND (status IN ('uploading', 'importing') OR EXISTS (
                         SELECT 1 FROM image_properties p
@@ -36,7 +39,9 @@ pub fn used(tx: &mut Tx, resource: &str, project: &ProjectId) -> Result<i64> {
         UPLOADING => {
             "SELECT COUNT(*) FROM images
               WHERE owner = ?1
-                AND (status IN ('saving', 'uploading', 'importing') OR EXISTS (
+                AND (status IN ('saving', 'uploading', 'importing')
+                     OR EXISTS (SELECT 1 FROM image_uploads u WHERE u.image_id = images.id)
+                     OR EXISTS (
                         SELECT 1 FROM image_properties p
                          WHERE p.image_id = images.id AND p.name = 'os_glance_importing_to_stores' AND p.value <> ''))"
         }

@@ -3,6 +3,8 @@
 //! Each request that sends bytes writes a part of its own and becomes the upload's writer; only the writer's progress is
 //! saved. So a request that everybody believes dead and that still writes can neither change what came after it nor move
 //! the offset that somebody else was told.
+//!
+//! What is over leaves its files' names behind, in the same transaction, so that they can be deleted at once and by name.
 
 use super::{OrConflict, Row, Tx, args};
 use crate::clock::Timestamp;
@@ -23,7 +25,7 @@ pub struct Unfinished {
 /// # Errors
 /// `Conflict` while the image has one that has not expired.
 pub fn begin(tx: &mut Tx, image: ImageId, upload: &Unfinished, writer: BlobId, now: Timestamp) -> Result<()> {
-    tx.execute("DELETE FROM image_uploads WHERE image_id = ?1 AND expires_at <= ?2", args![image, now])?;
+    end(tx, Some(image), Some(now))?;
     tx.execute(
         "INSERT INTO image_uploads (image_id, writer, store, size, received, expires_at, created_at)
          VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)",
@@ -46,8 +48,15 @@ fn from_row(mut row: Row) -> Result<Unfinished> {
     Ok(Unfinished { store: row.next()?, size: row.next()?, received: row.next()?, expires_at: row.next()? })
 }
 
-/// Makes this the writer: whoever was it saves nothing any more.
+/// Makes this the writer: whoever was it saves nothing any more, and what nothing was saved of is nobody's.
 pub fn take(tx: &mut Tx, image: ImageId, writer: BlobId, size: Option<u64>) -> Result<()> {
+    tx.execute(
+        "INSERT INTO image_upload_leftovers (file)
+         SELECT u.writer FROM image_uploads u
+          WHERE u.image_id = ?1 AND NOT EXISTS (SELECT 1 FROM image_upload_parts p WHERE p.file = u.writer)
+         ON CONFLICT (file) DO NOTHING",
+        args![image],
+    )?;
     tx.execute("UPDATE image_uploads SET writer = ?2, size = ?3 WHERE image_id = ?1", args![image, writer, size])?;
     Ok(())
 }
@@ -81,13 +90,40 @@ pub fn count_parts(tx: &mut Tx, image: ImageId) -> Result<u64> {
 
 /// The upload is over. Its files are nobody's.
 pub fn delete(tx: &mut Tx, image: ImageId) -> Result<()> {
-    tx.execute("DELETE FROM image_uploads WHERE image_id = ?1", args![image])?;
-    Ok(())
+    end(tx, Some(image), None).map(drop)
 }
 
 /// Forgets those with which nobody went on.
 pub fn purge(tx: &mut Tx, now: Timestamp) -> Result<u64> {
-    tx.execute("DELETE FROM image_uploads WHERE expires_at <= ?1", args![now])
+    end(tx, None, Some(now))
+}
+
+/// Ends an image's upload, or every one; where a time is given, only what has expired by then.
+fn end(tx: &mut Tx, image: Option<ImageId>, expired_at: Option<Timestamp>) -> Result<u64> {
+    tx.execute(
+        "INSERT INTO image_upload_leftovers (file)
+         SELECT f.file
+           FROM (SELECT image_id, file FROM image_upload_parts UNION SELECT image_id, writer FROM image_uploads) f
+           JOIN image_uploads u ON u.image_id = f.image_id
+          WHERE (u.image_id = ?1 OR ?1 IS NULL) AND (u.expires_at <= ?2 OR ?2 IS NULL)
+         ON CONFLICT (file) DO NOTHING",
+        args![image, expired_at],
+    )?;
+    tx.execute(
+        "DELETE FROM image_uploads WHERE (image_id = ?1 OR ?1 IS NULL) AND (expires_at <= ?2 OR ?2 IS NULL)",
+        args![image, expired_at],
+    )
+}
+
+/// Files that nobody needs any more.
+pub fn leftovers(tx: &mut Tx) -> Result<Vec<BlobId>> {
+    tx.query("SELECT file FROM image_upload_leftovers", &[])?.into_iter().map(|mut row| row.next()).collect()
+}
+
+/// This one is gone.
+pub fn forget_leftover(tx: &mut Tx, file: BlobId) -> Result<()> {
+    tx.execute("DELETE FROM image_upload_leftovers WHERE file = ?1", args![file])?;
+    Ok(())
 }
 
 /// Every file that is a part, or is becoming one.

@@ -135,6 +135,7 @@ fn insert_details(tx: &mut Tx, image: &Image) -> Result<()> {
 pub fn delete(tx: &mut Tx, id: ImageId, now: Timestamp) -> Result<Vec<Place>> {
     let copies = image_copies::all(tx, id)?;
     let working = image_working::forget(tx, id)?;
+    image_uploads::delete(tx, id)?;
     let row = tx.query_one("DELETE FROM images WHERE id = ?1 RETURNING blob_id", args![id])?;
     let blob: Option<BlobId> = row.or_not_found(Kind::Image, id)?.next()?;
     tx.execute("UPDATE image_ids SET deleted_at = ?2 WHERE id = ?1", args![id, now])?;

@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// An upload may take a day; what nobody has claimed by then, nobody will.
 const AGE: Duration = Duration::from_secs(24 * 3600);
+/// A part of an upload is named before it is made; what is not named by then never will be.
+const AGE_OF_PARTS: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_secs(3600);
 /// Bytes that were just given up may be about to be read by whoever asked where they are before; and what a client does
 /// right after its answer shall not meet their deletion.
@@ -30,7 +32,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Deletes what nobody needs, once, in every store. A store that is away or looks wrong keeps what it has; the others are
 /// swept all the same, and then its error is answered.
 pub async fn sweep(db: &Db, stores: &Stores, now: Timestamp) -> Result<Swept> {
-    let a_day_ago = Timestamp(now.0 - i64::try_from(AGE.as_micros()).unwrap_or(i64::MAX));
+    let ago = |age: Duration| Timestamp(now.0 - i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
+    let (a_day_ago, an_hour_ago) = (ago(AGE), ago(AGE_OF_PARTS));
     db.write(move |tx| {
         image_tasks::purge(tx, now)?;
         image_members::purge(tx, now)?;
@@ -53,10 +56,18 @@ pub async fn sweep(db: &Db, stores: &Stores, now: Timestamp) -> Result<Swept> {
             }
         }
     }
+    let named = async || Ok(db.read(image_uploads::files).await?.into_iter().collect());
+    match stores.parts().sweep(named, an_hour_ago).await {
+        Ok(parts) => swept.staged += parts,
+        Err(error) => {
+            failed.get_or_insert(error);
+        }
+    }
     failed.map_or(Ok(swept), Err)
 }
 
-/// Deletes what rows have given up, however young, and parts of uploads that are over. Bytes that can't be deleted are left; the first error is answered.
+/// Deletes what rows have given up, however young: bytes, and parts of uploads that are over. What can't be deleted is left;
+/// the first error is answered.
 pub async fn clear(db: &Db, stores: &Stores) -> Result<()> {
     let mut failed = None;
     for place in db.read(blobs::unused).await? {
@@ -69,9 +80,12 @@ pub async fn clear(db: &Db, stores: &Stores) -> Result<()> {
             failed.get_or_insert(error);
         }
     }
-    let named = async || Ok(db.read(image_uploads::files).await?.into_iter().collect());
-    if let Err(error) = stores.parts().sweep(named).await {
-        failed.get_or_insert(error);
+    for part in db.read(image_uploads::leftovers).await? {
+        if let Err(error) = stores.parts().remove(part).await {
+            failed.get_or_insert(error);
+            continue;
+        }
+        db.write(move |tx| image_uploads::forget_leftover(tx, part)).await?;
     }
     failed.map_or(Ok(()), Err)
 }

@@ -13,7 +13,7 @@ use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES, head_needed};
 use crate::error::{Error, Result, with_causes};
 use crate::http::call::{BodyStream, Head};
 use crate::http::reply::{Empty, RawBody, RawReply};
-use crate::ids::BlobId;
+use crate::ids::{BlobId, ImageId};
 use crate::store::{Tx, blobs, image_imports, image_limits, images};
 use crate::tasks::{crash_point, sweep_images};
 use http::StatusCode;
@@ -80,6 +80,23 @@ pub fn may_take(tx: &mut Tx, cx: &Context, seen: &Seen, announced: Option<u64>) 
     seen.image.may_upload()?;
     let unified = unified_room(tx, &cx.state, &seen.image, image_limits::SIZE, announced)?;
     Ok((room(tx, &cx.state, &seen.image, announced)?, unified))
+}
+
+/// The same of an image whose bytes come in parts, of which so many are here: those wait for the others as staged ones do.
+pub fn may_take_parts(tx: &mut Tx, cx: &Context, seen: &Seen, here: u64, announced: u64) -> Result<Option<u64>> {
+    let (room, unified) = may_take(tx, cx, seen, Some(announced))?;
+    let coming = announced.saturating_sub(here);
+    let staged = unified_room(tx, &cx.state, &seen.image, image_limits::STAGED, Some(coming))?;
+    Ok(least(staged.map(|staged| here.saturating_add(staged)), least(room, unified)))
+}
+
+/// Do an image's parts fit that are here by now, so many bytes in all? Others may have filled the quota while they came.
+pub fn check_parts(tx: &mut Tx, state: &State, image: ImageId, here: u64) -> Result<()> {
+    let image = images::any(tx, image)?;
+    room(tx, state, &image, Some(here))?;
+    unified_room(tx, state, &image, image_limits::SIZE, Some(here))?;
+    unified_room(tx, state, &image, image_limits::STAGED, None)?;
+    unified_count(tx, state, &image)
 }
 
 /// `PUT /v2/images/{image_id}/stage`: the bytes are kept for an import. Nothing is said of their format before that.

@@ -19,7 +19,8 @@
 //! is there, the whole is read from them into the image's store the way any upload goes there: hashed, inspected, held to
 //! quotas. So no hash has to be carried over a restart. When that fails for a reason that may pass (the store is away, the
 //! disk is full), the parts stay, and an empty PATCH with `Upload-Complete: ?1` tries again; when the bytes are not what the
-//! image was declared to be, the upload is over. One that gets nothing for `images.upload_seconds` is swept.
+//! image was declared to be, the upload is over. While parts come they are held to the owner's quota, and to identity's
+//! limits of what is staged and how many are uploading, with each save: what would be too much isn't saved. One that gets nothing for `images.upload_seconds` is swept.
 
 use super::data::{self, least};
 use super::resume_fields::{
@@ -71,10 +72,11 @@ pub async fn create(call: Call<BodyStream>) -> Result<RawReply> {
     let (writer, now) = (BlobId::random(), call.cx.state.clock.now());
     let expires_at = now.plus_seconds(call.cx.state.images.upload_seconds);
     let sent = seen::write(&call, move |tx, cx, seen| {
-        let (room, unified) = data::may_take(tx, cx, &seen, size.or(Some(carried)))?;
+        let most = data::may_take_parts(tx, cx, &seen, 0, size.unwrap_or(carried))?;
         let upload = Unfinished { store: store.clone(), size, received: 0, expires_at };
         image_uploads::begin(tx, seen.image.id, &upload, writer, now)?;
-        let at_most = least(largest, least(room, unified));
+        data::check_parts(tx, &cx.state, seen.image.id, 0)?;
+        let at_most = least(largest, most);
         Ok(Sent { image: seen.image.id, start: 0, writer, size, at_most, is_last })
     })
     .await?;
@@ -113,12 +115,12 @@ pub async fn append(call: Call<BodyStream>) -> Result<RawReply> {
         {
             return Err(inconsistent(known, said));
         }
-        let (room, unified) = data::may_take(tx, cx, &seen, Some(size.unwrap_or(coming)))?;
+        let most = data::may_take_parts(tx, cx, &seen, start, size.unwrap_or(coming))?;
         if image_uploads::count_parts(tx, seen.image.id)? >= MOST_PARTS {
             return Err(Error::TooLarge(format!("An upload has at most {MOST_PARTS} parts; send larger ones")));
         }
         image_uploads::take(tx, seen.image.id, writer, size)?;
-        let at_most = least(largest, least(room, unified));
+        let at_most = least(largest, most);
         Ok(Ok(Sent { image: seen.image.id, start, writer, size, at_most, is_last }))
     })
     .await?;
@@ -194,7 +196,7 @@ async fn go_on(cx: &Context, image: String, sent: Sent, body: BodyStream) -> Res
 }
 
 /// Writes the request's part, saving as it goes. Answers how many bytes there are of the whole.
-async fn receive(state: &State, sent: &Sent, mut body: BodyStream) -> Result<u64> {
+async fn receive(state: &Arc<State>, sent: &Sent, mut body: BodyStream) -> Result<u64> {
     let mut part: Option<Part> = None;
     let (mut got, mut saved) = (0, 0);
     let outcome = loop {
@@ -229,11 +231,20 @@ async fn receive(state: &State, sent: &Sent, mut body: BodyStream) -> Result<u64
     outcome.map(|()| sent.start + got)
 }
 
-async fn save(state: &State, sent: &Sent, part: &mut Part, got: u64) -> Result<()> {
+/// What has come counts from now on, and is held to what its owner may have.
+async fn save(state: &Arc<State>, sent: &Sent, part: &mut Part, got: u64) -> Result<()> {
     part.sync().await?;
     let (image, writer, start) = (sent.image, sent.writer, sent.start);
     let expires_at = state.clock.now().plus_seconds(state.images.upload_seconds);
-    let held = state.db.write(move |tx| image_uploads::save(tx, image, writer, start, got, expires_at)).await?;
+    let rules = state.clone();
+    let save = move |tx: &mut Tx| {
+        let held = image_uploads::save(tx, image, writer, start, got, expires_at)?;
+        if held {
+            data::check_parts(tx, &rules, image, start + got)?;
+        }
+        Ok(held)
+    };
+    let held = state.db.write(save).await?;
     if held { Ok(()) } else { Err(taken_over()) }
 }
 

@@ -12,7 +12,7 @@ use crate::http::router::Request;
 use crate::store::{blobs, image_uploads};
 use crate::tasks::sweep_images;
 use bytes::Bytes;
-use futures::stream;
+use futures::{Stream, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 
@@ -43,8 +43,19 @@ fn progress(reply: &Reply) -> (u16, Option<&str>, Option<&str>) {
 
 /// A body that says nothing of its length, as one that breaks off.
 async fn broken(cloud: &Cloud, client: &Client, id: &str, start: u64, pieces: &[&'static [u8]]) -> u16 {
-    let mut items: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
+    let mut items: Vec<Result<Bytes, Error>> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
     items.push(Err(Error::bad_request("connection reset")));
+    streamed(cloud, client, id, start, stream::iter(items)).await
+}
+
+/// The last of an upload, as it comes.
+async fn streamed(
+    cloud: &Cloud,
+    client: &Client,
+    id: &str,
+    start: u64,
+    body: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
+) -> u16 {
     let mut headers = HeaderMap::new();
     let start = start.to_string();
     for (name, value) in [
@@ -62,7 +73,7 @@ async fn broken(cloud: &Cloud, client: &Client, id: &str, start: u64, pieces: &[
         headers,
         peer: None,
         request_id: "req-test".to_owned(),
-        body: BodyStream::new(Box::pin(stream::iter(items)), None),
+        body: BodyStream::new(Box::pin(body), None),
     };
     cloud.router.answer(request).await.status.as_u16()
 }
@@ -207,6 +218,47 @@ async fn what_has_come_counts_against_the_quota_and_its_end_is_held_to_it() {
     assert_eq!(progress(&offset(&alice, &one).await), (204, Some("?0"), Some("10")));
     assert_eq!(alice.delete(&path(&one)).await.status, 204);
     assert_eq!(upload(&alice, &two, b"12345").await.status, 204, "and give it back");
+}
+
+#[tokio::test]
+async fn parts_that_come_while_another_image_takes_their_room_are_not_kept() {
+    let limits = Limits { storage: 10, ..Limits::default() };
+    let cloud = Cloud::with_images(&[], ImageSettings { limits, ..ImageSettings::default() }).await;
+    let alice = cloud.member("alice").await;
+    let (one, two) = (create(&alice, json!({})).await, create(&alice, json!({})).await);
+    assert_eq!(begin(&alice, &one, &[("upload-complete", "?0")], b"").await.status, 201);
+    let (other, filled) = (alice.clone(), two.clone());
+    let body = stream::once(async move {
+        assert_eq!(upload(&other, &filled, b"12345678").await.status, 204, "nothing has come of the first");
+        Ok(Bytes::from_static(b"abc"))
+    });
+    assert_eq!(streamed(&cloud, &alice, &one, 0, body).await, 413);
+    assert_eq!(progress(&offset(&alice, &one).await), (204, Some("?0"), Some("0")));
+    let headers = [("upload-complete", "?1"), ("upload-offset", "0")];
+    assert_eq!(append(&alice, &one, &headers, b"ab").await.status, 204, "two bytes fit");
+}
+
+#[tokio::test]
+async fn files_of_an_upload_that_is_over_go_at_once() {
+    let cloud = Cloud::new().await;
+    let alice = cloud.member("alice").await;
+    let id = create(&alice, json!({})).await;
+    assert_eq!(begin(&alice, &id, &[("upload-complete", "?0")], b"12345").await.status, 201);
+    let headers = [("upload-complete", "?0"), ("upload-offset", "5")];
+    assert_eq!(append(&alice, &id, &headers, b"67").await.status, 204);
+    let read = |parts| cloud.state.stores.parts().read(parts).try_collect::<Vec<_>>();
+    let files = cloud.state.db.read(image_uploads::files).await.unwrap();
+    assert_eq!(files.len(), 2);
+    cloud.clear_images().await;
+    for file in &files {
+        assert!(read(vec![(*file, 1)]).await.is_ok(), "they are still needed");
+    }
+    assert_eq!(alice.delete(&path(&id)).await.status, 204);
+    cloud.clear_images().await;
+    for file in &files {
+        assert!(read(vec![(*file, 1)]).await.is_err());
+    }
+    assert!(cloud.state.db.read(image_uploads::leftovers).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -2,11 +2,12 @@
 
 use super::ImageSettings;
 use super::import_tests::{import, kept, stage, tasks_of};
-use super::tests::{create, show, status_becomes, text, upload};
+use super::tests::{OCTETS, create, show, status_becomes, text, upload};
 use crate::api::testing::{Client, Cloud};
 use crate::cloud::image::import::Method as ImportMethod;
 use crate::cloud::web_source::Filter;
 use crate::tasks::fetch::testing::{Server, ok};
+use http::Method;
 use serde_json::{Value, json};
 
 const MIB: usize = 1 << 20;
@@ -82,6 +83,41 @@ async fn staged_bytes_count_until_they_are_imported_and_then_count_as_an_image()
     assert_eq!(import(&alice, &second, direct).await.status, 202);
     cloud.work().await;
     assert_eq!(show(&alice, &second).await.json()["status"], "active");
+}
+
+#[tokio::test]
+async fn parts_of_unfinished_uploads_count_as_staged_and_their_images_as_uploading() {
+    let cloud = cloud(1).await;
+    limited(&cloud, [-1, 2, -1, 1]).await;
+    let alice = cloud.member("alice").await;
+    let (first, second) = (create(&alice, json!({})).await, create(&alice, json!({})).await);
+    let put = async |id: &str, bytes: usize| {
+        let headers = [OCTETS[0], ("upload-complete", "?0")];
+        alice.send(Method::PUT, &format!("/image/v2/images/{id}/file"), &headers, vec![0; bytes]).await
+    };
+    let patch = async |bytes: usize, start: usize, is_last: &str| {
+        let start = start.to_string();
+        let headers =
+            [("content-type", "application/partial-upload"), ("upload-complete", is_last), ("upload-offset", &start)];
+        alice.send(Method::PATCH, &format!("/image/v2/images/{first}/file/upload"), &headers, vec![0; bytes]).await
+    };
+    let usage = async || {
+        let usage = alice.get("/image/v2/info/usage").await.json()["usage"].clone();
+        (usage["image_stage_total"]["usage"].clone(), usage["image_count_uploading"]["usage"].clone())
+    };
+    assert_eq!(put(&first, 3 * MIB).await.status, 413, "more than may wait");
+    assert_eq!(usage().await, (json!(0), json!(0)));
+    assert_eq!(put(&first, MIB).await.status, 201);
+    assert_eq!(usage().await, (json!(1), json!(1)));
+    let reply = put(&second, 1).await;
+    assert!(reply.status == 413 && text(&reply).contains("image_count_uploading is over limit"), "{}", text(&reply));
+    let reply = patch(2 * MIB, MIB, "?0").await;
+    assert!(reply.status == 413 && text(&reply).contains("image_stage_total is over limit"), "{}", text(&reply));
+    assert_eq!(patch(MIB, MIB, "?0").await.status, 204);
+    assert_eq!(usage().await, (json!(2), json!(1)));
+    assert_eq!(patch(0, 2 * MIB, "?1").await.status, 204);
+    assert_eq!(usage().await, (json!(0), json!(0)), "an image has them now");
+    assert_eq!(put(&second, 1).await.status, 201);
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0065_server_aside", include_str!("../schema/0065_server_aside.sql")),
     ("0066_server_moves", include_str!("../schema/0066_server_moves.sql")),
     ("0070_trusted_certificates", include_str!("../schema/0070_trusted_certificates.sql")),
+    ("0075_image_upload_leftovers", include_str!("../schema/0075_image_upload_leftovers.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";

@@ -229,6 +229,7 @@ const ROWS: &[(&str, &[&str])] = &[
            VALUES (1, 'm1', 's2', 'resize', 'finished', 'h', 'h', 'p', 'u', 1, 1)"],
     ),
     ("0070_trusted_certificates", &["UPDATE servers SET trusted_certificates = '[\"certificate\"]' WHERE id = 's2'"]),
+    ("0075_image_upload_leftovers", &["INSERT INTO image_upload_leftovers (file) VALUES ('gone')"]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {
