@@ -31,6 +31,21 @@ async fn copy(cloud: &Cloud, image: &str, store: &str, bytes: &'static [u8]) {
 }
 
 #[tokio::test]
+async fn the_versions_say_what_is_served_and_those_about_stores_only_where_stores_have_names() {
+    let ids = async |cloud: &Cloud| {
+        let body = cloud.stranger().get("/image/versions").await.json();
+        let one = |version: &Value| version["id"].as_str().unwrap().trim_start_matches("v2.").to_owned();
+        let versions = body["versions"].as_array().unwrap().clone();
+        let current: Vec<_> = versions.iter().filter(|version| version["status"] == "CURRENT").map(one).collect();
+        assert_eq!(current, ["16"]);
+        versions.iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(ids(&Cloud::new().await).await, "16 15 14 9 7 6 5 4 3 2 1 0");
+    let named = Cloud::with_images(&["fast", "slow"], ImageSettings::default()).await;
+    assert_eq!(ids(&named).await, "16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0");
+}
+
+#[tokio::test]
 async fn stores_are_listed_by_name_and_only_administrators_hear_more() {
     let cloud = two_stores().await;
     let (alice, admin) = (cloud.member("alice").await, cloud.admin().await);

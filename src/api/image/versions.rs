@@ -1,31 +1,59 @@
 //! Which versions there are: without a token, wherever a client may look first.
 
-use crate::api::Call;
+use crate::api::{Call, State};
 use crate::error::Result;
 use crate::http::reply::RawReply;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// The newest minor version whose operations are all served, and those before it. Clients choose by the major one only.
-const CURRENT: &str = "2.9";
-const SUPPORTED: [&str; 8] = ["2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0"];
+/// Those whose operations are all served, the newest first. A minor version stands for what it added, so there are gaps, as
+/// in upstream's list. Not here: 2.17, which gives out where bytes are, and 2.18, which cleans and prunes caches.
+const VERSIONS: [(&str, Needs); 17] = [
+    ("2.16", Needs::Nothing),
+    ("2.15", Needs::Nothing),
+    ("2.14", Needs::Nothing),
+    ("2.13", Needs::NamedStores),
+    ("2.12", Needs::NamedStores),
+    ("2.11", Needs::NamedStores),
+    ("2.10", Needs::NamedStores),
+    ("2.9", Needs::Nothing),
+    ("2.8", Needs::NamedStores),
+    ("2.7", Needs::Nothing),
+    ("2.6", Needs::Nothing),
+    ("2.5", Needs::Nothing),
+    ("2.4", Needs::Nothing),
+    ("2.3", Needs::Nothing),
+    ("2.2", Needs::Nothing),
+    ("2.1", Needs::Nothing),
+    ("2.0", Needs::Nothing),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Needs {
+    Nothing,
+    /// Upstream announces it only where there are several stores to choose among, so that clients offer the choice.
+    NamedStores,
+}
 
 /// `GET /` and `GET /v2`: 300, there is a choice.
 pub async fn choices(call: Call) -> Result<RawReply> {
-    Ok(RawReply::json(StatusCode::MULTIPLE_CHOICES, &document(&call.cx.state.public_url)))
+    Ok(RawReply::json(StatusCode::MULTIPLE_CHOICES, &document(&call.cx.state)))
 }
 
 /// `GET /versions`: 200, one asked for the list.
 pub async fn list(call: Call) -> Result<RawReply> {
-    Ok(RawReply::json(StatusCode::OK, &document(&call.cx.state.public_url)))
+    Ok(RawReply::json(StatusCode::OK, &document(&call.cx.state)))
 }
 
-fn document(public_url: &str) -> Value {
+fn document(state: &State) -> Value {
+    let public_url = &state.public_url;
     let version = |id: &str, status: &str| {
         let links = [json!({"rel": "self", "href": format!("{public_url}/image/v2/")})];
         json!({"id": format!("v{id}"), "status": status, "links": links})
     };
-    let mut versions = vec![version(CURRENT, "CURRENT")];
-    versions.extend(SUPPORTED.iter().map(|id| version(id, "SUPPORTED")));
+    let are_named = state.stores.are_named();
+    let ids = VERSIONS.iter().filter(|(_, needs)| are_named || *needs == Needs::Nothing).map(|(id, _)| *id);
+    let versions: Vec<_> =
+        ids.enumerate().map(|(at, id)| version(id, if at == 0 { "CURRENT" } else { "SUPPORTED" })).collect();
     json!({"versions": versions})
 }
