@@ -242,8 +242,20 @@ fn filter_file() -> io::Result<File> {
 /// When there is no such file.
 pub fn complaint(path: &Path, at_most: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(at_most).read_to_end(&mut bytes)?;
+    open_made(path)?.take(at_most).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Opens what a program in the cage made, if it is a plain file: a link that it left in its place would lead this program,
+/// which may read more, to a file of the machine; a pipe would keep it waiting.
+///
+/// # Errors
+/// When there is no such file, or something else in its place.
+pub fn open_made(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
 #[cfg(test)]

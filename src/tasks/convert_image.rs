@@ -152,15 +152,6 @@ fn why(status: ExitStatus, complaint: String, at_most: u64) -> Error {
     Error::bad_request("The image could not be converted")
 }
 
-/// Opens what the converter made, if it is a plain file: a link that it left in its place would lead this program, which
-/// may read more, to a file of the machine, and that would become the image.
-fn open_made(path: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidData.into()) }
-}
-
 /// The first and the last bytes of the result, and its length.
 ///
 /// # Errors
@@ -168,7 +159,7 @@ fn open_made(path: &Path) -> io::Result<File> {
 pub async fn ends(place: &Workplace, head: usize, tail: usize) -> Result<(Vec<u8>, Vec<u8>, u64)> {
     let path = place.result();
     let read = move || {
-        let mut file = open_made(&path)?;
+        let mut file = cage::open_made(&path)?;
         let length = file.metadata()?.len();
         let mut ends = [Vec::new(), Vec::new()];
         (&mut file).take(head as u64).read_to_end(&mut ends[0])?;
@@ -189,7 +180,7 @@ pub async fn ends(place: &Workplace, head: usize, tail: usize) -> Result<(Vec<u8
 pub async fn result(place: Workplace) -> Result<BoxStream<'static, Result<Bytes>>> {
     use tokio::io::AsyncReadExt;
     let failed = |error: io::Error| Error::internal("reading a converted image", error);
-    let file = tokio::fs::File::from_std(open_made(&place.result()).map_err(failed)?);
+    let file = tokio::fs::File::from_std(cage::open_made(&place.result()).map_err(failed)?);
     let pieces = futures::stream::try_unfold((file, place), move |(mut file, place)| async move {
         let mut piece = bytes::BytesMut::with_capacity(PIECE);
         let read = file.read_buf(&mut piece).await.map_err(failed)?;
