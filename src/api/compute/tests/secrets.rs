@@ -61,6 +61,8 @@ async fn a_password_of_a_server_that_failed_or_was_deleted_on_its_way_is_forgott
     wish["os:scheduler_hints"] = json!({});
     let made = alice.post(&format!("{PATH}/servers"), wish).await.json();
     let path = format!("{PATH}/servers/{}", made["server"]["id"].as_str().unwrap());
+    // Work goes in the order in which it was asked for.
+    site.cloud.pass_seconds(1);
     assert_eq!(alice.delete(&path).await.status, 204);
     site.cloud.work().await;
     let kept = steps(&site).await;
