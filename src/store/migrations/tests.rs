@@ -246,7 +246,8 @@ fn census(tx: &mut Tx, migrations: &[Migration]) -> Result<String> {
     let mut text = String::new();
     for (name, _) in migrations {
         for row in rows_of(name) {
-            let table = row.split_whitespace().nth(2).expect("INSERT INTO table");
+            let at = if row.starts_with("UPDATE") { 1 } else { 2 };
+            let table = row.split_whitespace().nth(at).expect("INSERT INTO table, or UPDATE table");
             let count = tx.query(&format!("SELECT COUNT(*) FROM {table}"), args![])?.remove(0).next::<i64>()?;
             writeln!(text, "{table}: {count}").expect("text grows");
         }
