@@ -37,12 +37,14 @@ def walk(shell: Shell, cast):
     wrong("suspend", "suspend", "suspended")
     does("resume", "ACTIVE")
     does("dump create", "ACTIVE")
-    for verb in ("stop", "start", "pause", "unpause", "suspend", "resume", "reboot", "lock", "unlock", "rescue", "unrescue", "dump create"):
+    for verb in ("stop", "start", "pause", "unpause", "suspend", "resume", "reboot", "lock", "unlock", "rescue", "unrescue", "dump create",
+                 "shelve", "unshelve"):
         shell.refused(other["cloud"], "server", *verb.split(), server, saying="No Server found")
     locked(shell, cast, mine, server)
     rescued(shell, cast, cloud, server)
     rebuilt(shell, cast, cloud, server)
     resized(shell, cast, cloud, server)
+    shelved(shell, cloud, server)
     told(shell, cast, cloud, server)
     shell.order(cloud, "server", "delete", server)
     restored(shell, cast, cloud, server)
@@ -130,12 +132,25 @@ def resized(shell: Shell, cast, cloud, server):
     shell.refused(cloud, "server", "migrate", server, saying="Policy doesn't allow")
 
 
+def shelved(shell: Shell, cloud, server):
+    """By default what is shelved leaves its host at once."""
+    shell.refused(cloud, "server", "unshelve", server, saying=f"Cannot 'unshelve' instance {server} while it is in vm_state active")
+    image = f"{kit.show(shell, cloud, server)['name']}-shelved"
+    shell.order(cloud, "server", "shelve", "--wait", server)
+    kit.becomes(shell, cloud, server, "SHELVED_OFFLOADED")
+    kept = [row["Status"] for row in shell.run(cloud, "image", "list").data if row["Name"] == image]
+    shell.claim("an image keeps a shelved server's disk", kept == ["active"], kept)
+    shell.refused(cloud, "server", "stop", server, saying="while it is in vm_state shelved_offloaded")
+    shell.order(cloud, "server", "unshelve", "--wait", server)
+    kit.becomes(shell, cloud, server, "ACTIVE")
+
+
 def told(shell: Shell, cast, cloud, server):
     """What is remembered of all this, and what the console says."""
     rows = shell.rows(cloud, "server", "event", "list", server, fields=("Request ID", "Server ID", "Action", "Start Time"))
     actions = {row["Action"] for row in rows}
     wanted = {"create", "stop", "start", "reboot", "pause", "unpause", "suspend", "resume", "rescue", "unrescue", "rebuild", "resize",
-              "revertResize", "confirmResize", "lock", "unlock", "trigger_crash_dump"}
+              "revertResize", "confirmResize", "lock", "unlock", "trigger_crash_dump", "shelve", "unshelve"}
     shell.claim("server event list has every action", wanted <= actions, wanted - actions)
     first = next(row for row in rows if row["Action"] == "create")
     event = shell.run(cloud, "server", "event", "show", server, first["Request ID"]).data

@@ -101,9 +101,14 @@ def refusals(shell: Shell, cast, cloud):
     refused("Invalid input for field/attribute", "--hostname", "under_score")
     refused("is too long", "--property", f"key={'x' * 256}")
     refused("is too long", "--tag", "x" * 61)
-    refused("is not built yet", "--trusted-image-cert", "0b5d2c72-12cc-4ba6-a8d7-3ff5cc1d8cb8")
     with tempfile.NamedTemporaryFile("wb") as file:
         file.write(b"x" * 65536)
         file.flush()
         refused("is too long", "--user-data", file.name)
     shell.claim("what was refused left no server", len(shell.run(cloud, "server", "list").data) == before)
+    words = [word for pair in right.items() for word in pair]
+    made = shell.run(cloud, "server", "create", *words, "--trusted-image-cert", "0b5d2c72-12cc-4ba6-a8d7-3ff5cc1d8cb8", name).data["id"]
+    kit.becomes(shell, cloud, made, "ERROR")
+    fault = str(kit.show(shell, cloud, made).get("fault"))
+    shell.claim("a server that trusts certificates says that signatures are not verified", "signature" in fault.lower(), fault)
+    shell.order(cloud, "server", "delete", made)

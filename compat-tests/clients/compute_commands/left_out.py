@@ -6,7 +6,6 @@ FLOATING = "there are no floating IPs yet"
 MIGRATION = "there is one host: moving to others comes in a later issue, and answers 501"
 SECURITY_GROUPS = "there are no security groups yet"
 SHARES = "there is no shared file system service"
-SHELVING = "being built"
 VOLUMES = "there is no block storage service yet"
 
 REASONS = {
@@ -36,9 +35,7 @@ REASONS = {
     "server remove share": SHARES,
     "server remove volume": VOLUMES,
     "server share": SHARES,
-    "server shelve": SHELVING,
     "server ssh": "a server of the simulator has nobody who would answer",
-    "server unshelve": SHELVING,
     "server volume set": VOLUMES,
     "server volume update": VOLUMES,
 }

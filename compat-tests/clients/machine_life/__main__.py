@@ -25,7 +25,7 @@ from journey import Journey  # noqa: E402
 from tenant import Tenant  # noqa: E402
 
 NAMES = ("memory", "reality", "by hand", "resize", "rebuild", "rescue", "renamed", "copied", "copy", "from copy", "backup",
-         "within", "without agent", "flavor", "image")
+         "within", "without agent", "shelved", "flavor", "image")
 
 
 def main():
@@ -50,6 +50,7 @@ def main():
         "resize, revert, confirm": (shape.resize, names),
         "rebuild": (shape.rebuild, names),
         "rescue": (shape.rescue, names),
+        "put away and back": (shape.shelve, names),
         "images and backups": (copies.walk, names, folder),
         "into the guest": (within.walk, names),
     }

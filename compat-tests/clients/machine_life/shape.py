@@ -1,4 +1,4 @@
-"""A machine gets another shape and gets its old one back; another disk; a disk to be rescued from."""
+"""A machine gets another shape and gets its old one back; another disk; a disk to be rescued from; is put away and back."""
 
 import json
 import os
@@ -63,4 +63,23 @@ def rescue(journey, tenant: Tenant, names):
     tenant.becomes(server, "ACTIVE")
     journey.claim("afterwards it has its own disk first", machine.root_disk() == own, machine.disks)
     journey.claim("and the rescue disk is gone", own in [file for _, file in machine.disks] and not os.path.exists(files[0]), files)
+    tenant.delete(server)
+
+
+def shelve(journey, tenant: Tenant, names):
+    server, machine = tenant.boot(names["shelved"])
+    tenant.is_up(server)
+    addresses, disk = tenant.shown(server)["addresses"], machine.root_disk()
+    tenant.order("server", "shelve", "--offload", "--wait", server)
+    tenant.becomes(server, "SHELVED_OFFLOADED")
+    journey.claim("neither domain nor disk is left on the host", not machine.state and not os.path.exists(disk), (machine.state, disk))
+    kept = [row for row in tenant.ask("image", "list").data if row["Name"] == f"{names['shelved']}-shelved"]
+    journey.claim("an image keeps its disk", [row["Status"] for row in kept] == ["active"], kept)
+    tenant.order("server", "unshelve", "--wait", server)
+    tenant.becomes(server, "ACTIVE")
+    journey.claim("libvirt says that it runs", machine.state == "running", machine.state)
+    tenant.is_up(server)
+    journey.claim("it keeps its address", tenant.shown(server)["addresses"] == addresses, addresses)
+    left = journey.until(lambda: not [row for row in tenant.ask("image", "list").data if row["Name"] == f"{names['shelved']}-shelved"], 20)
+    journey.claim("the image that kept its disk is gone", left)
     tenant.delete(server)
