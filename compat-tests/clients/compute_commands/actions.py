@@ -134,14 +134,13 @@ def resized(shell: Shell, cast, cloud, server):
 
 def shelved(shell: Shell, cloud, server):
     """By default what is shelved leaves its host at once."""
-    shell.refused(cloud, "server", "unshelve", server, saying=f"Cannot 'unshelve' instance {server} while it is in vm_state active")
     image = f"{kit.show(shell, cloud, server)['name']}-shelved"
-    shell.order(cloud, "server", "shelve", "--wait", server)
+    shell.run(cloud, "server", "shelve", "--wait", server, json_output=False)
     kit.becomes(shell, cloud, server, "SHELVED_OFFLOADED")
     kept = [row["Status"] for row in shell.run(cloud, "image", "list").data if row["Name"] == image]
     shell.claim("an image keeps a shelved server's disk", kept == ["active"], kept)
-    shell.refused(cloud, "server", "stop", server, saying="while it is in vm_state shelved_offloaded")
-    shell.order(cloud, "server", "unshelve", "--wait", server)
+    shell.refused(cloud, "server", "stop", server, saying=f"Instance {server} is not ready")
+    shell.run(cloud, "server", "unshelve", "--wait", server, json_output=False)
     kit.becomes(shell, cloud, server, "ACTIVE")
 
 
