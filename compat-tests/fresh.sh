@@ -130,9 +130,10 @@ inside() { nsenter --target "$init" --mount --net --pid --uts --ipc -- "$@"; }
 # How other registries are reached from here; nothing else of this shell's environment.
 reach=()
 while IFS= read -r pair; do reach+=("$pair"); done < <(env | grep -E '^(PIP_|CARGO_(HTTP|NET|REGISTR|SOURCE)|(SSL|REQUESTS|CURL|GIT_SSL)_?CA|SSL_CERT|(https?|no|all)_proxy=)' -i)
-# newcomer COMMAND: as it runs when the newcomer types it, in the clone if there is one.
+# newcomer COMMAND: as it runs when the newcomer types it, in the clone if there is one. Nobody who types has signals
+# ignored, which no shell could undo: whoever runs this in the background has.
 newcomer() {
-  inside setpriv --reuid "$user" --regid "$user" --init-groups env -i "${reach[@]}" HOME=$home USER=$user LOGNAME=$user SHELL=/bin/bash \
+  inside setpriv --reuid "$user" --regid "$user" --init-groups env -i --default-signal "${reach[@]}" HOME=$home USER=$user LOGNAME=$user SHELL=/bin/bash \
     LANG=C.UTF-8 TERM=xterm PATH=/usr/local/bin:/usr/bin:/bin bash -c "cd $home/gapura 2> /dev/null || cd $home; $1"
 }
 
