@@ -144,42 +144,58 @@ fn an_upload_of_bytes_that_are_there_already_leaves_them_once_wherever_it_is_kil
     }
 }
 
+/// What became of an import.
+struct Imported {
+    cloud: Cloud,
+    token: String,
+    path: String,
+    image: Value,
+}
+
+/// Stages an image's bytes and imports them into the stores "fast" and "slow", below the cloud's folder; kills the process at
+/// a step, starts it again and waits for the image.
+fn imported_through_a_kill(step: usize, prepare: impl Fn(&mut Cloud), image: &Value, bytes: &[u8]) -> Imported {
+    let mut cloud = Cloud::new();
+    let folder = cloud.folder().to_owned();
+    for store in ["fast", "slow"] {
+        cloud
+            .set(&format!("IMAGES__STORES__{}", store.to_uppercase()), &format!("file://{}/{store}", folder.display()));
+    }
+    cloud.set("IMAGES__DEFAULT_STORE", "fast");
+    prepare(&mut cloud);
+    cloud.init();
+    cloud.variable("CRASH_POINT", &format!("import_image:{step}"));
+    cloud.start();
+    let token = cloud.admin();
+    let id = cloud.ask("POST", "/image/v2/images", &token, image).json()["id"].as_str().unwrap().to_owned();
+    let path = format!("/image/v2/images/{id}");
+    let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
+    assert_eq!(cloud.send("PUT", &format!("{path}/stage"), &headers, bytes).status, 204);
+    let body = json!({"method": {"name": "glance-direct"}, "all_stores": true});
+    let imported = cloud.ask("POST", &format!("{path}/import"), &token, &body);
+    assert_eq!(imported.status, 202, "{}", imported.text());
+    eventually("it stands still", || cloud.log().contains("standing still at the crash point").then_some(()));
+    cloud.kill();
+    cloud.unset("CRASH_POINT");
+    cloud.start();
+    let image = eventually("the import ends", || {
+        let image = cloud.get(&path, &token).json();
+        let tasks = || cloud.get(&format!("{path}/tasks"), &token).text();
+        assert_ne!(image["status"], "queued", "step {step}: {}", tasks());
+        (image["status"] == "active").then_some(image)
+    });
+    Imported { cloud, token, path, image }
+}
+
 #[test]
 fn an_import_killed_at_any_step_ends_with_the_image_in_every_store_and_no_byte_more() {
+    let raw = json!({"name": "split", "disk_format": "raw", "container_format": "bare"});
     // Begin, inspect, a copy to each of two stores, the look for a third, and the end.
     for step in 0..6 {
-        let mut cloud = Cloud::new();
-        let folder = cloud.folder().to_owned();
-        for store in ["fast", "slow"] {
-            cloud.set(
-                &format!("IMAGES__STORES__{}", store.to_uppercase()),
-                &format!("file://{}/{store}", folder.display()),
-            );
-        }
-        cloud.set("IMAGES__DEFAULT_STORE", "fast");
-        cloud.init();
-        cloud.variable("CRASH_POINT", &format!("import_image:{step}"));
-        cloud.start();
-        let token = cloud.admin();
-        let body = json!({"name": "split", "disk_format": "raw", "container_format": "bare"});
-        let id = cloud.ask("POST", "/image/v2/images", &token, &body).json()["id"].as_str().unwrap().to_owned();
-        let path = format!("/image/v2/images/{id}");
-        let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
-        assert_eq!(cloud.send("PUT", &format!("{path}/stage"), &headers, b"bytes").status, 204);
-        let body = json!({"method": {"name": "glance-direct"}, "all_stores": true});
-        let imported = cloud.ask("POST", &format!("{path}/import"), &token, &body);
-        assert_eq!(imported.status, 202, "{}", imported.text());
-        eventually("it stands still", || cloud.log().contains("standing still at the crash point").then_some(()));
-        cloud.kill();
-        cloud.unset("CRASH_POINT");
-        cloud.start();
-        let image = eventually("the import ends", || {
-            let image = cloud.get(&path, &token).json();
-            (image["status"] == "active").then_some(image)
-        });
+        let Imported { cloud, token, path, image } = imported_through_a_kill(step, |_| (), &raw, b"bytes");
         assert_eq!(image["stores"], "fast,slow", "step {step}");
         assert_eq!(cloud.get(&format!("{path}/file"), &token).body, b"bytes");
-        let bytes = ["fast", "slow"].map(|store| bytes_in(&folder.join(store)));
+        let bytes = ["fast", "slow"].map(|store| bytes_in(&cloud.folder().join(store)));
         assert_eq!(bytes, [5, 5], "step {step}");
     }
 }
@@ -191,56 +207,27 @@ fn an_import_with_plugins_killed_at_any_step_ends_with_what_they_make_of_the_ima
         .map(|at: u32| if at < 1 << 19 { 0 } else { (at.wrapping_mul(2_654_435_761) >> 24) as u8 })
         .collect();
     let Some(packed) = packed_qcow2(&disk) else { return };
-    // Begin, three plugins, inspect, a copy to each of two stores, the look for a third, and the end.
-    for step in 0..9 {
-        let mut cloud = Cloud::new();
-        let folder = cloud.folder().to_owned();
-        for store in ["fast", "slow"] {
-            cloud.set(
-                &format!("IMAGES__STORES__{}", store.to_uppercase()),
-                &format!("file://{}/{store}", folder.display()),
-            );
-        }
-        let work = folder.join("work");
-        cloud.set("IMAGES__DEFAULT_STORE", "fast").set("IMAGES__WORK_DIR", &work.display().to_string());
+    let with_plugins = |cloud: &mut Cloud| {
+        let work = cloud.folder().join("work").display().to_string();
         let plugins = r#"["image_decompression", "image_conversion", "inject_image_metadata"]"#;
-        cloud.set("IMAGES__IMAGE_IMPORT_PLUGINS", plugins).set("IMAGES__IMAGE_CONVERSION__OUTPUT_FORMAT", "raw");
+        cloud.set("IMAGES__WORK_DIR", &work).set("IMAGES__IMAGE_IMPORT_PLUGINS", plugins);
+        cloud.set("IMAGES__IMAGE_CONVERSION__OUTPUT_FORMAT", "raw");
         cloud.set("IMAGES__INJECT_METADATA_PROPERTIES__IGNORE_USER_ROLES", "[]");
         cloud.set("IMAGES__INJECT_METADATA_PROPERTIES__INJECT__CAME", "by import");
-        cloud.init();
-        cloud.variable("CRASH_POINT", &format!("import_image:{step}"));
-        cloud.start();
-        let token = cloud.admin();
-        let body = json!({"name": "packed", "disk_format": "qcow2", "container_format": "bare"});
-        let id = cloud.ask("POST", "/image/v2/images", &token, &body).json()["id"].as_str().unwrap().to_owned();
-        let path = format!("/image/v2/images/{id}");
-        let headers = [("X-Auth-Token", token.as_str()), ("Content-Type", "application/octet-stream")];
-        assert_eq!(cloud.send("PUT", &format!("{path}/stage"), &headers, &packed).status, 204);
-        let body = json!({"method": {"name": "glance-direct"}, "all_stores": true});
-        let imported = cloud.ask("POST", &format!("{path}/import"), &token, &body);
-        assert_eq!(imported.status, 202, "{}", imported.text());
-        eventually("it stands still", || cloud.log().contains("standing still at the crash point").then_some(()));
-        cloud.kill();
-        cloud.unset("CRASH_POINT");
-        cloud.start();
-        let image = eventually("the import ends", || {
-            let image = cloud.get(&path, &token).json();
-            assert_ne!(
-                image["status"],
-                "queued",
-                "step {step}: {}",
-                cloud.get(&format!("{path}/tasks"), &token).text()
-            );
-            (image["status"] == "active").then_some(image)
-        });
+    };
+    let qcow2 = json!({"name": "packed", "disk_format": "qcow2", "container_format": "bare"});
+    // Begin, three plugins, inspect, a copy to each of two stores, the look for a third, and the end.
+    for step in 0..9 {
+        let Imported { cloud, token, path, image } = imported_through_a_kill(step, with_plugins, &qcow2, &packed);
         assert_eq!((&image["disk_format"], &image["size"]), (&json!("raw"), &json!(disk.len())), "step {step}");
         assert_eq!((&image["stores"], &image["came"]), (&json!("fast,slow"), &json!("by import")), "step {step}");
         assert!(cloud.get(&format!("{path}/file"), &token).body == disk, "step {step}");
+        let folder = cloud.folder();
         let kept = [disk.len() as u64; 2];
         eventually("what plugins began with is gone", || {
             (["fast", "slow"].map(|store| bytes_in(&folder.join(store))) == kept).then_some(())
         });
-        assert_eq!(bytes_in(&work), 0, "step {step}: nothing is left where images are converted");
+        assert_eq!(bytes_in(&folder.join("work")), 0, "step {step}: nothing is left where images are converted");
     }
 }
 

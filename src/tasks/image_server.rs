@@ -17,7 +17,7 @@ use crate::cloud::image::inspect::inspect;
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
 use crate::cloud::server::Task;
 use crate::error::{Error, Kind, Result};
-use crate::hypervisor::Quiesce;
+use crate::hypervisor::{Power, Quiesce};
 use crate::ids::{BlobId, ImageId};
 use crate::store::images::{self, Data};
 use crate::store::servers::{Change, Server};
@@ -92,14 +92,23 @@ impl Workflow for ImageServer {
         if *why == Why::Cancelled {
             return Ok(None);
         }
-        let server = machine::server(cx).await?;
-        if let Ok(host) = machine::on(&server).and_then(|host| cx.hosts.get(host)) {
-            host.disks.drop_copy(server.id, cx.epoch).await?;
-        }
-        let power = machine::power(cx, &server).await;
+        let (server, power) = drop_copy(cx).await?;
         let (ending, why) = (Ending::of(cx, &server, order.event()), why.to_string());
         Ok(Some(Box::new(move |tx| ending.record(tx, Change::new(), power, None, Some(&why)))))
     }
+}
+
+/// The copy leaves the host, where it can be asked. Returns the server, and whether its machine runs.
+///
+/// # Errors
+/// `NotFound` when the server is gone, the host's.
+pub async fn drop_copy(cx: &Cx) -> Result<(Server, Power)> {
+    let server = machine::server(cx).await?;
+    if let Ok(host) = machine::on(&server).and_then(|host| cx.hosts.get(host)) {
+        host.disks.drop_copy(server.id, cx.epoch).await?;
+    }
+    let power = machine::power(cx, &server).await;
+    Ok((server, power))
 }
 
 /// How a guest is to be brought to rest, as its image's properties have it.

@@ -11,7 +11,7 @@
 //! there, so that giving up would lose what the image holds.
 
 use super::ending::{Ending, now_doing};
-use super::image_server::ImageServer;
+use super::image_server::{self, ImageServer};
 use super::power_server::state_after;
 use super::{Cx, Next, Record, Why, Workflow, boot_server, machine, network_wish, resize_server};
 use crate::clock::Timestamp;
@@ -116,11 +116,7 @@ impl Workflow for ShelveServer {
         if *why == Why::Cancelled {
             return Ok(None);
         }
-        let server = machine::server(cx).await?;
-        if let Ok(host) = machine::on(&server).and_then(|host| cx.hosts.get(host)) {
-            host.disks.drop_copy(server.id, cx.epoch).await?;
-        }
-        let power = machine::power(cx, &server).await;
+        let (server, power) = image_server::drop_copy(cx).await?;
         let (ending, why) = (Ending::of(cx, &server, EVENT), why.to_string());
         let state = state_after(server.state, power);
         Ok(Some(Box::new(move |tx| ending.record(tx, Change::new().state(state), power, None, Some(&why)))))

@@ -10,14 +10,15 @@ use crate::hypervisor::{Hypervisor, Power as Observed};
 use crate::store::servers;
 use crate::tasks::overdue::Waits;
 use crate::tasks::power_server::{Power, word};
-use crate::tasks::testing::{Case, MADE_TO_FAIL, Meanwhile, Twice, When, World, missing, prove, run};
+use crate::tasks::testing::{Case, MADE_TO_FAIL, World, missing, prove, run};
 use crate::tasks::{AnyWorkflow, Runner, RunnerSettings, boot_server, delete_server, network_change, network_wish};
 use crate::tasks::{Workflow, image_server, power_server, rebuild_server, rescue_server, resize_server, workflows};
 use crate::tasks::{shelve_server, unshelve_server};
 use async_trait::async_trait;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+mod interrupted;
+mod looks;
 
 /// What was asked for, and of what.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +108,12 @@ impl Case for Work {
 
 impl Work {
     async fn place(&self) -> Place {
-        self.place_where(matches!(self, Self::Power(Power::SoftDelete | Power::Restore))).await
+        self.place_where(self.deletes_softly()).await
+    }
+
+    /// Is it about servers whose deletion is put off?
+    const fn deletes_softly(self) -> bool {
+        matches!(self, Self::Power(Power::SoftDelete | Power::Restore))
     }
 
     async fn place_where(&self, deletes_softly: bool) -> Place {
@@ -471,117 +477,6 @@ impl World for Place {
     }
 }
 
-impl Place {
-    async fn observed(&self, id: ServerId) -> Observed {
-        self.site.cloud.hypervisor.find(id).await.unwrap().map_or(Observed::Unknown, |machine| machine.power)
-    }
-
-    /// No work is said to go on, and power is what the host says.
-    async fn is_as_its_host_says(&self, id: ServerId) -> Value {
-        let server = show(&self.alice, id).await;
-        assert_eq!(server["OS-EXT-STS:task_state"], json!(null), "{server}");
-        let row = move |tx: &mut crate::store::Tx| servers::get(tx, &crate::cloud::policy::Reach::Cloud, id);
-        let row = self.site.cloud.state.db.read(row).await.unwrap();
-        assert_eq!(row.power, word(self.observed(id).await));
-        server
-    }
-
-    async fn runs_once(&self, id: ServerId) {
-        let server = self.is_as_its_host_says(id).await;
-        assert_eq!(server["status"], "ACTIVE", "{server}");
-        assert_eq!(server["addresses"]["private"].as_array().map(Vec::len), Some(1), "one address: {server}");
-        let machines = self.site.cloud.hypervisor.list().await.unwrap();
-        assert_eq!(machines.iter().filter(|machine| machine.id == id).count(), 1);
-        let spec = self.site.cloud.hypervisor.spec(id).unwrap();
-        assert_eq!((spec.interfaces.len(), spec.disks.len()), (1, 2));
-        let wish = self.site.cloud.fabric.wish(self.site.network).unwrap();
-        assert_eq!(wish.ports.len(), 1, "the network carries its one port");
-    }
-
-    fn memory(&self, id: ServerId) -> u64 {
-        self.site.cloud.hypervisor.spec(id).map_or(0, |spec| spec.memory_mib)
-    }
-
-    /// The server is what the rebuild made of it: running, or off as it was.
-    async fn has_disk_of(&self, id: ServerId, image: ImageId) {
-        let server = self.is_as_its_host_says(id).await;
-        assert!(server["status"] == "ACTIVE" || server["status"] == "SHUTOFF", "{server}");
-        assert_eq!((&server["name"], &server["image"]["id"]), (&json!("again"), &json!(image.to_string())));
-        let sha512 = hex::encode(Sha512::digest(b"the bytes of another disk"));
-        assert_eq!(self.site.cloud.disks.root(id).unwrap().base.sha512, sha512);
-        let drive = self.site.cloud.disks.config_drive(id).unwrap();
-        let (_, meta) = drive.files.iter().find(|(path, _)| path == "openstack/latest/meta_data.json").unwrap();
-        assert_eq!(serde_json::from_slice::<Value>(meta).unwrap()["name"], "again");
-        assert_eq!(server["addresses"]["private"].as_array().map(Vec::len), Some(1), "one address: {server}");
-    }
-
-    /// Restored, it runs from its own disk and holds what its flavor says; what never ran, or is on no host, is gone.
-    async fn comes_back(&self, id: ServerId) {
-        let shown = self.alice.get(&format!("{PATH}/servers/{id}")).await;
-        if shown.status == 404 {
-            return self.is_gone(id).await;
-        }
-        assert_eq!(self.is_as_its_host_says(id).await["status"], "SOFT_DELETED");
-        order(&self.alice, id, Power::Restore).await;
-        self.site.cloud.work().await;
-        self.runs_once(id).await;
-        let disks = &self.site.cloud.disks;
-        assert!(!disks.has_copy(id) && disks.rescue(id).is_none(), "nothing of what was called off is on the host");
-        let row = move |tx: &mut crate::store::Tx| servers::get(tx, &crate::cloud::policy::Reach::Cloud, id);
-        let row = self.site.cloud.state.db.read(row).await.unwrap();
-        assert_eq!(row.aside, servers::Aside { layer: row.aside.layer, ..servers::Aside::default() });
-        let memory = i64::try_from(row.flavor.ram_mib).unwrap();
-        assert_eq!((self.memory(id), claimed(&self.site, id).await), (row.flavor.ram_mib, memory));
-        let disk = row.flavor.disk_gib << 30;
-        assert_eq!(self.site.cloud.disks.root(id).unwrap().virtual_size, disk);
-    }
-
-    /// How many images there are of the server's disk.
-    async fn own_images(&self, id: ServerId) -> usize {
-        let path = format!("/image/v2/images?instance_uuid={id}");
-        self.alice.get(&path).await.json()["images"].as_array().unwrap().len()
-    }
-
-    /// An image holds its disk; on its host it is off, or nothing of it is there.
-    async fn is_shelved(&self, id: ServerId) {
-        let server = show(&self.alice, id).await;
-        assert_eq!(server["OS-EXT-STS:task_state"], json!(null), "{server}");
-        assert_eq!(server["addresses"]["private"].as_array().map(Vec::len), Some(1), "its address: {server}");
-        assert_eq!(self.own_images(id).await, 1);
-        assert!(!self.site.cloud.disks.has_copy(id));
-        if server["status"] == "SHELVED" {
-            assert_eq!(self.observed(id).await, Observed::Shutdown);
-            assert_eq!(claimed(&self.site, id).await, 192);
-            return;
-        }
-        assert_eq!((&server["status"], &server["hostId"]), (&json!("SHELVED_OFFLOADED"), &json!("")));
-        let cloud = &self.site.cloud;
-        assert!(cloud.hypervisor.spec(id).is_none() && cloud.disks.root(id).is_none(), "nothing is on the host");
-        assert!(cloud.fabric.wish(self.site.network).is_none(), "nor its network");
-        assert_eq!(claimed(&self.site, id).await, 0);
-    }
-
-    async fn force_delete(&self, id: ServerId) {
-        assert_eq!(act(&self.alice, id, json!({"forceDelete": null})).await.status, 202);
-        self.site.cloud.work().await;
-        self.is_gone(id).await;
-    }
-
-    async fn delete_again(&self, id: ServerId) {
-        assert_eq!(self.alice.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
-        self.site.cloud.work().await;
-        self.is_gone(id).await;
-    }
-
-    async fn is_gone(&self, id: ServerId) {
-        if matches!(self.subject, Subject::Shelve(_) | Subject::Unshelve(_)) {
-            assert_eq!(self.own_images(id).await, 0, "an image that only held its disk goes with it");
-        }
-        assert_eq!(self.alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
-        assert_nothing_left(&self.site, id).await;
-    }
-}
-
 const EVERY_POWER: [Power; 10] = [
     Power::On,
     Power::Off,
@@ -621,72 +516,6 @@ fn every_work() -> impl Iterator<Item = Work> {
 
 fn cases() -> Vec<Box<dyn Case>> {
     every_work().map(|work| Box::new(work) as Box<dyn Case>).collect()
-}
-
-/// Whatever work is under way, and however far it is: who deletes the server gets rid of it, and of all that belonged to it.
-#[tokio::test]
-async fn a_server_deleted_in_the_middle_of_any_work_is_gone_and_leaves_nothing() {
-    for work in every_work() {
-        let place = work.place().await;
-        let Some(_) = place.subject.server() else { continue };
-        let taken = Arc::new(AtomicUsize::new(0));
-        let counted = taken.clone();
-        run(&place, work.kind(), |inner| Box::new(Twice { inner, taken: counted })).await;
-        for step in 0..taken.load(Ordering::SeqCst) {
-            for when in [When::Before, When::After] {
-                eprintln!("{work:?}: deleted {when:?} step {step}");
-                let place = work.place().await;
-                let Some(id) = place.subject.server() else { continue };
-                let alice = place.alice.clone();
-                let happens = move || {
-                    let alice = alice.clone();
-                    Box::pin(async move {
-                        // Work that is to delete it may be done with that.
-                        let reply = act(&alice, id, json!({"forceDelete": null})).await;
-                        assert!([202, 404].contains(&reply.status), "{}", reply.json());
-                    }) as futures::future::BoxFuture<'static, ()>
-                };
-                run(&place, work.kind(), |inner| {
-                    Box::new(Meanwhile { inner, step, when, happens, taken: AtomicUsize::new(0) })
-                })
-                .await;
-                place.is_gone(id).await;
-            }
-        }
-    }
-}
-
-/// As above, where deleting can be taken back: whoever restores the server has it as its rows say, with its own disk, and
-/// nothing half done beside it.
-#[tokio::test]
-async fn a_server_deleted_softly_in_the_middle_of_any_work_and_restored_is_whole() {
-    let interrupted = every_work().filter(|work| !matches!(work, Work::Delete | Work::Power(Power::SoftDelete)));
-    for work in interrupted {
-        let place = work.place_where(true).await;
-        let Some(_) = place.subject.server() else { continue };
-        let taken = Arc::new(AtomicUsize::new(0));
-        let counted = taken.clone();
-        run(&place, work.kind(), |inner| Box::new(Twice { inner, taken: counted })).await;
-        for step in 0..taken.load(Ordering::SeqCst) {
-            for when in [When::Before, When::After] {
-                eprintln!("{work:?}: deleted softly {when:?} step {step}");
-                let place = work.place_where(true).await;
-                let Some(id) = place.subject.server() else { continue };
-                let alice = place.alice.clone();
-                let happens = move || {
-                    let alice = alice.clone();
-                    Box::pin(async move {
-                        assert_eq!(alice.delete(&format!("{PATH}/servers/{id}")).await.status, 204);
-                    }) as futures::future::BoxFuture<'static, ()>
-                };
-                run(&place, work.kind(), |inner| {
-                    Box::new(Meanwhile { inner, step, when, happens, taken: AtomicUsize::new(0) })
-                })
-                .await;
-                place.comes_back(id).await;
-            }
-        }
-    }
 }
 
 #[tokio::test]
