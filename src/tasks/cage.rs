@@ -382,4 +382,16 @@ if error == 38: raise OSError(error, os.strerror(error))"
         let within = std::time::Duration::from_secs(30);
         assert!(ended.recv_timeout(within).is_ok(), "the program outlives who started it");
     }
+
+    #[test]
+    fn a_link_or_a_pipe_in_the_place_of_a_file_is_neither_followed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, link, pipe) = ["plain", "link", "pipe"].map(|name| folder.path().join(name)).into();
+        std::fs::write(&plain, "what it complained of").unwrap();
+        std::os::unix::fs::symlink(&plain, &link).unwrap();
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(complaint(&plain, 8).unwrap(), "what it ");
+        assert!(complaint(&link, 8).is_err());
+        assert!(complaint(&pipe, 8).is_err());
+    }
 }
