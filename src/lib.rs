@@ -18,6 +18,7 @@ pub mod init;
 pub mod key_files;
 pub mod keys;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod program;
 pub mod spec;

@@ -7,6 +7,7 @@ use crate::http::serve::Observer;
 use http::StatusCode;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 use std::fmt::Display;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub struct Metrics {
@@ -14,6 +15,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     password_hashes: PasswordHashes,
+    answered: AtomicU64,
 }
 
 /// How many argon2 derivations there were, by what they were for and what they cost. Clones count together.
@@ -57,7 +59,12 @@ impl Metrics {
         registry.register(Box::new(seconds.clone())).expect("registered once");
         let password_hashes = PasswordHashes::new();
         registry.register(Box::new(password_hashes.0.clone())).expect("registered once");
-        Self { registry, requests, seconds, password_hashes }
+        Self { registry, requests, seconds, password_hashes, answered: AtomicU64::new(0) }
+    }
+
+    /// How many requests were answered since the start.
+    pub fn answered_so_far(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// For whoever hashes, to count with.
@@ -75,6 +82,7 @@ impl Metrics {
 
 impl Observer for Metrics {
     fn answered(&self, service: &'static str, status: StatusCode, took: Duration) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
         let class = match status.as_u16() / 100 {
             1 | 2 => "2xx",
             3 => "3xx",

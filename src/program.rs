@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::cors::Origins;
 use crate::http::serve;
 use crate::keys::{self, Keys};
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings, image_imports, images};
 use crate::tasks::reconcile::{Ratios, Reconciler};
@@ -136,6 +137,7 @@ impl Program {
         let sweeper = tokio::spawn(sweep_images::run(db, stores, clock, until(stopped.clone())));
         let forgetter = tokio::spawn(api::identity::forget_old_logins(self.state.clone(), until(stopped.clone())));
         let reconciler = tokio::spawn(self.reconciler().run(until(stopped.clone())));
+        let memory = tokio::spawn(memory::give_back(self.state.metrics.clone(), until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");
         let router = Arc::new(api::router(self.state.clone()));
         let origins = Arc::new(Origins::new(&self.config.allowed_origins));
@@ -146,7 +148,7 @@ impl Program {
             let _ = stop.send(true);
         });
         server.await;
-        let _ = tokio::join!(runner, sweeper, forgetter, reconciler);
+        let _ = tokio::join!(runner, sweeper, forgetter, reconciler, memory);
         Ok(())
     }
 

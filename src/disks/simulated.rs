@@ -9,6 +9,9 @@ use crate::hypervisor::Epoch;
 use crate::ids::ServerId;
 use async_trait::async_trait;
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
@@ -48,13 +51,28 @@ struct Files {
     parts: BTreeMap<Part, RootDisk>,
     /// As large as the disk that was copied.
     copy: Option<u64>,
-    config: Option<ConfigDrive>,
+    config: Option<Packed>,
     console: String,
 }
 
 impl Files {
     fn lies_over(&self, base: &BaseImage) -> bool {
         self.parts.values().any(|wish| wish.base.sha512 == base.sha512)
+    }
+}
+
+/// A config drive, packed: a host keeps it on its disk, and here it counts as the program's own memory.
+struct Packed(Vec<u8>);
+
+impl Packed {
+    fn new(drive: &ConfigDrive) -> Self {
+        let mut packer = ZlibEncoder::new(Vec::new(), Compression::fast());
+        serde_json::to_writer(&mut packer, drive).expect("writes into memory");
+        Self(packer.finish().expect("writes into memory"))
+    }
+
+    fn unpack(&self) -> ConfigDrive {
+        serde_json::from_reader(ZlibDecoder::new(self.0.as_slice())).expect("packed above")
     }
 }
 
@@ -92,7 +110,7 @@ impl SimulatedDisks {
 
     /// What is on a machine's config drive.
     pub fn config_drive(&self, server: ServerId) -> Option<ConfigDrive> {
-        self.state.lock().servers.get(&server)?.config.clone()
+        Some(self.state.lock().servers.get(&server)?.config.as_ref()?.unpack())
     }
 
     fn arrive(&self, call: Call) -> Result<()> {
@@ -219,7 +237,8 @@ impl Disks for SimulatedDisks {
 
     async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf> {
         self.arrive(Call::WriteConfigDrive)?;
-        self.state.lock().admit(wish.server, wish.epoch)?.config = Some(wish.clone());
+        let packed = Packed::new(wish);
+        self.state.lock().admit(wish.server, wish.epoch)?.config = Some(packed);
         Ok(path(wish.server, "config.iso"))
     }
 

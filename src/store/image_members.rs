@@ -52,7 +52,7 @@ pub fn of_project(tx: &mut Tx, images: &[ImageId], project: &ProjectId, now: Tim
           WHERE member = ?1 AND (expires_at > ?2 OR expires_at IS NULL) AND image_id IN ({})",
         places.join(", ")
     );
-    tx.query(&sql, &args)?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, &args, from_row)
 }
 
 pub fn list(tx: &mut Tx, image: ImageId, now: Timestamp) -> Result<Vec<Member>> {
@@ -60,7 +60,7 @@ pub fn list(tx: &mut Tx, image: ImageId, now: Timestamp) -> Result<Vec<Member>> 
         "SELECT {COLUMNS} FROM image_members
           WHERE image_id = ?1 AND (expires_at > ?2 OR expires_at IS NULL) ORDER BY created_at, member"
     );
-    tx.query(&sql, args![image, now])?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, args![image, now], from_row)
 }
 
 /// What the member answers to the offer.

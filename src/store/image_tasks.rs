@@ -70,7 +70,7 @@ pub fn not_found(id: impl std::fmt::Display) -> Error {
 /// Those of an image, oldest first.
 pub fn of_image(tx: &mut Tx, image: ImageId) -> Result<Vec<ImportTask>> {
     let sql = format!("SELECT {COLUMNS} FROM image_tasks WHERE image_id = ?1 ORDER BY created_at, id");
-    tx.query(&sql, args![image])?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, args![image], from_row)
 }
 
 /// A page of all of them.
@@ -97,7 +97,7 @@ pub fn list(tx: &mut Tx, page: &Page) -> Result<Vec<ImportTask>> {
           ORDER BY {field} {way}, id {way} LIMIT {}",
         page.limit
     );
-    tx.query(&sql, &arguments)?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, &arguments, from_row)
 }
 
 /// It is being worked on.

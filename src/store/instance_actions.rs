@@ -75,7 +75,7 @@ pub fn insert(tx: &mut Tx, server: ServerId, action: &str, asked: &Asked<'_>) ->
 /// Newest first.
 pub fn list(tx: &mut Tx, server: ServerId) -> Result<Vec<InstanceAction>> {
     let sql = format!("SELECT {COLUMNS} FROM server_actions WHERE server_id = ?1 ORDER BY started_at DESC, id DESC");
-    tx.query(&sql, args![server])?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, args![server], from_row)
 }
 
 /// The action of a request; `None` when the request asked nothing of this server.

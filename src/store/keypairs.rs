@@ -52,7 +52,7 @@ pub fn list(tx: &mut Tx, reach: &Reach, user: &UserId, marker: Option<&str>) -> 
         known.ok_or_else(|| Error::bad_request(format!("Marker {marker} could not be found.")))?;
     }
     let sql = format!("SELECT {COLUMNS} FROM keypairs WHERE user_id = ?1 AND name > ?2 ORDER BY name");
-    tx.query(&sql, args![user, marker.unwrap_or_default()])?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, args![user, marker.unwrap_or_default()], from_row)
 }
 
 pub fn get(tx: &mut Tx, reach: &Reach, user: &UserId, name: &str) -> Result<Keypair> {

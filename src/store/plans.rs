@@ -5,7 +5,7 @@ use super::tx::Statements;
 use super::value::{Row, Value};
 use super::{
     Db, Tx, application_credentials, assignments, blobs, epoch, image_members, images, projects, revocations, roles,
-    testing, users,
+    servers, testing, users,
 };
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Actor, Target};
@@ -31,14 +31,14 @@ impl Statements for Explained<'_, '_> {
         self.tx.execute(sql, args)
     }
 
-    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
         let mut steps = Vec::new();
         for mut row in self.tx.query(&format!("EXPLAIN QUERY PLAN {sql}"), args)? {
             let (_id, _parent, _unused) = (row.next::<i64>()?, row.next::<i64>()?, row.next::<i64>()?);
             steps.push(row.next::<String>()?);
         }
         self.plans.push((sql.to_owned(), steps));
-        self.tx.query(sql, args)
+        self.tx.query(sql, args)?.into_iter().try_for_each(take)
     }
 
     fn batch(&mut self, sql: &str) -> Result<()> {
@@ -224,6 +224,21 @@ async fn a_page_from_a_marker_on_begins_in_the_index() {
     );
 }
 
+/// However many servers others have, and wherever among its own a project's page begins.
+#[tokio::test]
+async fn a_page_of_a_projects_servers_is_read_from_its_own_index_in_its_order() {
+    let all = servers::Filter { deleted: Some(false), ..servers::Filter::default() };
+    let newest = servers::Filter { newest: Some((10, None)), ..all.clone() };
+    for filter in [all.clone(), newest] {
+        let plans = plans(move |tx| servers::list(tx, &Reach::Project("p".into()), &filter).map(drop)).await;
+        let (sql, steps) = &plans[0];
+        assert_eq!(steps[0], "SEARCH s USING INDEX servers_listed (project_id=?)", "{sql}");
+        assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}\n{steps:#?}");
+    }
+    let plans = plans(move |tx| servers::list(tx, &Reach::Cloud, &all).map(drop)).await;
+    assert_eq!(plans[0].1[0], "SCAN s USING INDEX servers_all");
+}
+
 #[tokio::test]
 async fn a_page_of_images_asks_as_much_of_the_database_however_many_are_on_it() {
     let db: Db = testing::sqlite().await;
@@ -296,9 +311,9 @@ impl Statements for Counted<'_, '_> {
         Ok(changed)
     }
 
-    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
         self.statements.push((sql.to_owned(), 0));
-        self.tx.query(sql, args)
+        self.tx.query(sql, args)?.into_iter().try_for_each(take)
     }
 
     fn batch(&mut self, sql: &str) -> Result<()> {

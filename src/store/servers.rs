@@ -233,31 +233,39 @@ pub fn list(tx: &mut Tx, reach: &Reach, filter: &Filter) -> Result<Vec<Server>> 
             Some((row.next::<Timestamp>()?, id))
         }
     };
+    let project = reach.project()?;
+    // Only what is asked for is in the statement, so that an index leads to the rows: what others have costs nothing.
+    let (mut conditions, mut arguments) = (vec!["1 = 1".to_owned()], Vec::new());
+    let mut given = |value: Value| {
+        arguments.push(value);
+        arguments.len()
+    };
+    if let Some(project) = project {
+        conditions.push(format!("s.project_id = ?{}", given(project.into())));
+    }
+    let soft = filter.soft_deleted.unwrap_or(filter.deleted == Some(true));
+    match (filter.deleted, soft) {
+        (None, _) => {}
+        (Some(false), true) => conditions.push("s.deleted_at IS NULL".to_owned()),
+        (Some(false), false) => conditions.push("s.deleted_at IS NULL AND s.state <> 'soft-delete'".to_owned()),
+        (Some(true), true) => conditions.push("(s.deleted_at IS NOT NULL OR s.state = 'soft-delete')".to_owned()),
+        (Some(true), false) => conditions.push("s.deleted_at IS NOT NULL".to_owned()),
+    }
+    if let Some(since) = filter.changed_since {
+        conditions.push(format!("s.updated_at >= ?{}", given(since.into())));
+    }
+    if let Some(before) = filter.changed_before {
+        conditions.push(format!("s.updated_at <= ?{}", given(before.into())));
+    }
+    if let Some((at, id)) = after {
+        conditions.push(format!("(s.created_at, s.id) < (?{}, ?{})", given(at.into()), given(id.into())));
+    }
+    let limit = given(i64::try_from(limit).unwrap_or(i64::MAX).into());
     let sql = format!(
-        "SELECT {COLUMNS} FROM servers s
-          WHERE (s.project_id = ?1 OR ?1 IS NULL)
-            AND (?2 = -1 OR (?2 = 0 AND s.deleted_at IS NULL AND (s.state <> 'soft-delete' OR ?9 = 1))
-                 OR (?2 = 1 AND (s.deleted_at IS NOT NULL OR (s.state = 'soft-delete' AND ?9 = 1))))
-            AND s.updated_at >= ?3 AND s.updated_at <= ?4
-            AND (?5 = 0 OR (s.created_at, s.id) < (?6, ?7))
-          ORDER BY s.created_at DESC, s.id DESC LIMIT ?8"
+        "SELECT {COLUMNS} FROM servers s WHERE {} ORDER BY s.created_at DESC, s.id DESC LIMIT ?{limit}",
+        conditions.join(" AND ")
     );
-    let deleted = filter.deleted.map_or(-1, i64::from);
-    let rows = tx.query(
-        &sql,
-        args![
-            reach.project()?,
-            deleted,
-            filter.changed_since.unwrap_or(Timestamp(i64::MIN)),
-            filter.changed_before.unwrap_or(Timestamp(i64::MAX)),
-            after.is_some(),
-            after.map_or(Timestamp(0), |(at, _)| at),
-            after.map_or(String::new(), |(_, id)| id.to_string()),
-            i64::try_from(limit).unwrap_or(i64::MAX),
-            filter.soft_deleted.unwrap_or(deleted == 1)
-        ],
-    )?;
-    rows.into_iter().map(from_row).collect()
+    tx.query_map(&sql, &arguments, from_row)
 }
 
 /// Changes some columns of a server; `updated_at` with them. Chosen by name so that each caller says what it touches.
@@ -447,13 +455,33 @@ pub fn ran_between(tx: &mut Tx, project: Option<&ProjectId>, from: Timestamp, un
             AND (s.terminated_at IS NULL OR s.terminated_at > ?2)
           ORDER BY s.project_id, s.created_at, s.id"
     );
-    tx.query(&sql, args![project, from, until])?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, args![project, from, until], from_row)
 }
 
-/// Every server that a host should have, for comparison with what it has.
-pub fn expected_on(tx: &mut Tx, host: HostId) -> Result<Vec<Server>> {
+/// Every server that is on a host.
+pub fn on_host(tx: &mut Tx, host: HostId) -> Result<Vec<Server>> {
     let sql = format!("SELECT {COLUMNS} FROM servers s WHERE s.host_id = ?1 AND s.deleted_at IS NULL");
-    tx.query(&sql, args![host])?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, args![host], from_row)
+}
+
+/// A server that a host should have: as much of it as is held against what the host has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    pub id: ServerId,
+    pub state: State,
+    pub power: String,
+    /// It ran once, and nobody works on it.
+    pub is_settled: bool,
+}
+
+/// Every server that a host should have. Asked again and again, so little of each.
+pub fn expected_on(tx: &mut Tx, host: HostId) -> Result<Vec<Expected>> {
+    let sql = "SELECT id, state, power, CASE WHEN task IS NULL AND launched_at IS NOT NULL THEN 1 ELSE 0 END
+                 FROM servers WHERE host_id = ?1 AND deleted_at IS NULL";
+    tx.query_map(sql, args![host], |mut row| {
+        let (id, state) = (row.next()?, word(State::parse, &row.next::<String>()?)?);
+        Ok(Expected { id, state, power: row.next()?, is_settled: row.next()? })
+    })
 }
 
 /// Servers at rest in a state in which they wait for somebody, or for time to pass.
@@ -462,7 +490,7 @@ pub fn waiting(tx: &mut Tx, state: State) -> Result<Vec<Server>> {
         "SELECT {COLUMNS} FROM servers s WHERE s.state = ?1 AND s.task IS NULL AND s.deleted_at IS NULL
           ORDER BY s.created_at, s.id"
     );
-    tx.query(&sql, args![state.word()])?.into_iter().map(from_row).collect()
+    tx.query_map(&sql, args![state.word()], from_row)
 }
 
 /// Where each of these servers is, as far as they are there: on a host, or on none yet.

@@ -118,20 +118,19 @@ impl Statements for Open<'_> {
         Ok(changed as u64)
     }
 
-    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
         let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
         bind(&mut statement, sql, args)?;
         let columns = statement.column_count();
         let mut answers = statement.raw_query();
-        let mut rows = Vec::new();
         while let Some(answer) = answers.next().map_err(translate)? {
             let mut values = Vec::with_capacity(columns);
             for column in 0..columns {
                 values.push(read(answer.get_ref(column).map_err(translate)?)?);
             }
-            rows.push(Row::new(values));
+            take(Row::new(values))?;
         }
-        Ok(rows)
+        Ok(())
     }
 
     fn batch(&mut self, sql: &str) -> Result<()> {

@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// What an engine does for an open transaction.
 pub(super) trait Statements {
     fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64>;
-    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>>;
+    /// Hands over each row as it comes, so that a long answer is never held as rows and as what is made of them at once.
+    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row) -> Result<()>) -> Result<()>;
     /// Several statements without parameters: migrations.
     fn batch(&mut self, sql: &str) -> Result<()>;
 }
@@ -38,7 +39,18 @@ impl<'a> Tx<'a> {
 
     /// Runs a statement and answers its rows, those of `RETURNING` too.
     pub fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
-        self.step(args, |engine| engine.query(sql, args))
+        self.query_map(sql, args, Ok)
+    }
+
+    /// As [`Tx::query`], each row made into something as it comes: for what may answer many.
+    pub fn query_map<T>(&mut self, sql: &str, args: &[Value], make: impl Fn(Row) -> Result<T>) -> Result<Vec<T>> {
+        let mut made = Vec::new();
+        let mut take = |row| {
+            made.push(make(row)?);
+            Ok(())
+        };
+        self.step(args, |engine| engine.query(sql, args, &mut take))?;
+        Ok(made)
     }
 
     /// As [`Tx::query`], for what has at most one answer; two are a fault of ours.

@@ -17,11 +17,11 @@ use crate::cloud::server::State;
 use crate::error::{Result, with_causes};
 use crate::hypervisor::{HostFacts, Machine};
 use crate::ids::{HostId, ServerId};
-use crate::store::servers::Server;
+use crate::store::servers::Expected;
 use crate::store::{Db, hosts, server_ports, servers};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -120,10 +120,9 @@ impl Reconciler {
         self.compare(host, expected, found).await
     }
 
-    async fn compare(&self, host: &Host, expected: Vec<Server>, found: Vec<Machine>) -> Result<()> {
+    async fn compare(&self, host: &Host, expected: Vec<Expected>, found: Vec<Machine>) -> Result<()> {
         let found: HashMap<ServerId, Machine> = found.into_iter().map(|machine| (machine.id, machine)).collect();
-        let settled = |server: &&Server| server.task.is_none() && server.launched_at.is_some();
-        let watched: Vec<&Server> = expected.iter().filter(settled).collect();
+        let watched: Vec<&Expected> = expected.iter().filter(|server| server.is_settled).collect();
         let missing = watched.iter().filter(|server| !found.contains_key(&server.id)).count();
         if missing > 0 && (found.is_empty() || missing * 2 > watched.len()) {
             tracing::error!(
@@ -165,7 +164,8 @@ impl Reconciler {
                 tracing::info!(server = %id, power, "a server's power changed on its host");
             }
         }
-        for id in found.keys().filter(|id| !expected.iter().any(|server| server.id == **id)) {
+        let known: HashSet<ServerId> = expected.iter().map(|server| server.id).collect();
+        for id in found.keys().filter(|id| !known.contains(id)) {
             tracing::debug!(host = host.name, server = %id, "a host has a machine that no row speaks of, or not yet");
         }
         Ok(())

@@ -68,7 +68,7 @@ pub async fn all<B>(call: &Call<B>) -> Result<Vec<Seen>> {
             seen.push(Seen {
                 number: i64::try_from(index).unwrap_or(0) + 1,
                 is_up: host.is_up(now),
-                on_it: servers::expected_on(tx, host.id)?,
+                on_it: servers::on_host(tx, host.id)?,
                 host,
             });
         }

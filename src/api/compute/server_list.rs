@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{STATUSES, Task, power_code, status};
 use crate::error::{Error, Result};
+use crate::http::json::InTurn;
 use crate::http::reply::Reply;
 use crate::ids::{ProjectId, ServerId};
 use crate::store::servers::{self, Filter, Server};
@@ -100,12 +101,12 @@ versioned! {
     response ServersInBrief { "servers" => servers: Vec<ServerBrief>, "servers_links" optional => links: Vec<Link> }
 }
 versioned! {
-    response ServersInDetail { "servers" => servers: Vec<ServerView>, "servers_links" optional => links: Vec<Link> }
+    response ServersInDetail { "servers" => servers: InTurn<ServerView>, "servers_links" optional => links: Vec<Link> }
 }
 
 /// `GET /servers`.
 pub async fn index(call: Call) -> Result<Reply<ServersInBrief>> {
-    let (found, next) = find(&call, "os_compute_api:servers:index:get_all_tenants").await?;
+    let (found, next) = find(&call, "os_compute_api:servers:index:get_all_tenants", Parts::WhereTested).await?;
     let brief = |Whole { server, .. }: Whole| ServerBrief {
         links: links(&call, "servers", server.id),
         id: server.id,
@@ -116,13 +117,21 @@ pub async fn index(call: Call) -> Result<Reply<ServersInBrief>> {
 
 /// `GET /servers/detail`.
 pub async fn detail(call: Call) -> Result<Reply<ServersInDetail>> {
-    let (found, next) = find(&call, "os_compute_api:servers:detail:get_all_tenants").await?;
+    let (found, next) = find(&call, "os_compute_api:servers:detail:get_all_tenants", Parts::All).await?;
     let sight = Sight::of(&call).await?;
-    let servers = found.into_iter().map(|whole| view(&call, &sight, whole, false)).collect();
+    let servers = InTurn::new(found.into_iter().map(move |whole| view(&call, &sight, whole, false)));
     Ok(Reply::ok(ServersInDetail { servers, links: next }))
 }
 
-async fn find(call: &Call, all_tenants_rule: &str) -> Result<(Vec<Whole>, Vec<Link>)> {
+/// Which of what other tables keep of each server is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    All,
+    /// For an answer that shows none of it.
+    WhereTested,
+}
+
+async fn find(call: &Call, all_tenants_rule: &str, parts: Parts) -> Result<(Vec<Whole>, Vec<Link>)> {
     check_query(call, QUERY)?;
     let is_admin = call.cx.may("context_is_admin");
     let asked = asked(call)?;
@@ -168,9 +177,10 @@ async fn find(call: &Call, all_tenants_rule: &str) -> Result<(Vec<Whole>, Vec<Li
         };
         filter.newest = Some((page.limit, marker));
     }
+    let alone = is_plain && parts == Parts::WhereTested;
     let load = move |tx: &mut crate::store::Tx| {
         let found = servers::list(tx, &reach, &filter)?;
-        whole(tx, found)
+        if alone { Ok(found.into_iter().map(Whole::alone).collect()) } else { whole(tx, found) }
     };
     let mut found = call.cx.state.db.read(load).await?;
     if is_plain {

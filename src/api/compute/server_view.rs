@@ -151,6 +151,13 @@ pub struct Whole {
     pub group: Option<ServerGroupId>,
 }
 
+impl Whole {
+    /// A server without what other tables keep of it.
+    pub fn alone(server: Server) -> Self {
+        Self { server, ports: Vec::new(), tags: Vec::new(), group: None }
+    }
+}
+
 /// Brings the parts of each server together.
 pub fn whole(tx: &mut Tx, servers: Vec<Server>) -> Result<Vec<Whole>> {
     let ids: Vec<ServerId> = servers.iter().map(|server| server.id).collect();

@@ -35,7 +35,7 @@ mod view;
 pub use fields::{Field, check_keys, object_schema, take_field};
 pub use invalid::{Invalid, Path, python_repr};
 pub use parse::{Base64Text, Between, FlexibleBool, FlexibleInt, Maybe, OneOf, Parse, Text, Words, from_slice};
-pub use view::{At, View, to_vec};
+pub use view::{At, InTurn, View, to_vec};
 
 pub type Map = serde_json::Map<String, serde_json::Value>;
 

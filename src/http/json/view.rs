@@ -1,9 +1,11 @@
 //! Writing types as JSON at a version, straight into bytes.
 
 use crate::http::microversion::Microversion;
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use parking_lot::Mutex;
+use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A type that can be shown at a version.
 pub trait View {
@@ -91,6 +93,46 @@ impl<V: View> View for Option<V> {
 
     fn schema(version: Microversion) -> Value {
         json!({"anyOf": [V::schema(version), {"type": "null"}]})
+    }
+
+    fn boundaries(into: &mut Vec<u16>) {
+        V::boundaries(into);
+    }
+}
+
+/// A list whose items are made one by one as they are written, so that a long one is never held whole. Written once.
+pub struct InTurn<V>(Arc<Mutex<Option<Box<dyn Iterator<Item = V> + Send>>>>);
+
+impl<V> InTurn<V> {
+    pub fn new(items: impl Iterator<Item = V> + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(items)))))
+    }
+}
+
+impl<V> Clone for InTurn<V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<V> std::fmt::Debug for InTurn<V> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("items in turn")
+    }
+}
+
+impl<V: View> View for InTurn<V> {
+    fn view<S: Serializer>(&self, version: Microversion, serializer: S) -> Result<S::Ok, S::Error> {
+        let items = self.0.lock().take().ok_or_else(|| S::Error::custom("a list is written once"))?;
+        let mut seq = serializer.serialize_seq(None)?;
+        for item in items {
+            seq.serialize_element(&At(&item, version))?;
+        }
+        seq.end()
+    }
+
+    fn schema(version: Microversion) -> Value {
+        Vec::<V>::schema(version)
     }
 
     fn boundaries(into: &mut Vec<u16>) {

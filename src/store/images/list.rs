@@ -70,7 +70,7 @@ pub fn list(
         statement.conditions.push(condition);
     }
     let sql = page(&statement, &kinds, listing);
-    let images = tx.query(&sql, &statement.args)?.into_iter().map(from_row).collect::<Result<_>>()?;
+    let images = tx.query_map(&sql, &statement.args, from_row)?;
     let images = complete(tx, images)?;
     with_memberships(tx, images, mine, now)
 }
