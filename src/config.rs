@@ -42,6 +42,7 @@ pub struct Config {
     pub identity: IdentitySettings,
     pub images: Images,
     pub compute: Compute,
+    pub simulated: SimulatedHosts,
     pub network: Network,
     pub quota: Quota,
     pub audit: AuditSettings,
@@ -66,6 +67,7 @@ impl Default for Config {
             identity: IdentitySettings::default(),
             images: Images::default(),
             compute: Compute::default(),
+            simulated: SimulatedHosts::default(),
             network: Network::default(),
             quota: Quota::default(),
             audit: AuditSettings::default(),
@@ -150,6 +152,22 @@ impl Compute {
             confirm: unless_zero(self.resize_confirm_window),
             offload,
         }
+    }
+}
+
+/// What `hypervisor = "simulated"` pretends to have. Several hosts are called `sim-1`, `sim-2`, …, and all are alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimulatedHosts {
+    pub hosts: u32,
+    pub vcpus: u32,
+    pub memory_mb: u64,
+    pub disk_gb: u64,
+}
+
+impl Default for SimulatedHosts {
+    fn default() -> Self {
+        Self { hosts: 1, vcpus: 64, memory_mb: 256 * 1024, disk_gb: 1024 }
     }
 }
 
@@ -242,6 +260,9 @@ impl Config {
         }
         self.public_url = self.public_url.trim_end_matches('/').to_owned();
         self.identity.check()?;
+        if self.simulated.hosts == 0 {
+            return Err(Error::bad_request("simulated.hosts = 0: a cloud has a host"));
+        }
         if self.state_dir.is_relative() {
             let here =
                 std::env::current_dir().map_err(|error| Error::internal("the working directory is gone", error))?;

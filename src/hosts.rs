@@ -1,7 +1,8 @@
 //! The hosts this process gives orders to, connected as the settings say.
 //!
-//! Today that is one: the machine whose libvirt `hypervisor` names. Its id follows from the cloud and its name, so that a
-//! restart, or a second process, speaks of the same host without asking anybody.
+//! That is the machine whose libvirt `hypervisor` names, or as many simulated ones as somebody wants to try things with. A
+//! host's id follows from the cloud and its name, so that a restart, or a second process, speaks of the same host without
+//! asking anybody.
 
 use crate::config::Config;
 use crate::disks::Disks;
@@ -24,30 +25,59 @@ use std::sync::Arc;
 /// # Errors
 /// `BadRequest` for a setting that can't be understood. A hypervisor that is away is no error: it is waited for.
 pub fn connect(config: &Config, cloud: &str) -> Result<Hosts> {
+    if config.hypervisor == "simulated" {
+        return simulated(config, cloud);
+    }
     let name = if config.compute.host.is_empty() { own_name() } else { config.compute.host.clone() };
-    let hypervisor = hypervisor(config, cloud)?;
-    let is_simulated = config.hypervisor == "simulated";
-    let disks: Arc<dyn Disks> =
-        if is_simulated { SimulatedDisks::new() } else { Arc::new(LocalDisks::open(&config.compute.disks)?) };
-    let fabric: Arc<dyn Fabric> = match config.network.fabric.as_str() {
-        "simulated" => Arc::new(SimulatedFabric::new()),
-        "linux" => Arc::new(LinuxFabric::new(Settings { cloud: cloud.to_owned() })?),
-        other => {
-            return Err(Error::bad_request(format!(
-                "network.fabric = {other:?} is neither \"linux\" nor \"simulated\""
-            )));
-        }
-    };
+    let disks: Arc<dyn Disks> = Arc::new(LocalDisks::open(&config.compute.disks)?);
+    let (hypervisor, fabric) = (hypervisor(config, cloud)?, fabric(config, cloud)?);
     Ok(Hosts::new([Host { id: id_of(cloud, &name), name, hypervisor, disks, fabric }]))
 }
 
-/// What runs machines, as the settings name it. Connects with the first call.
+/// As many hosts as the settings pretend, in one process. What they carry is gone with it.
+fn simulated(config: &Config, cloud: &str) -> Result<Hosts> {
+    let size = &config.simulated;
+    let mut hosts = Vec::new();
+    for name in simulated_names(&config.compute.host, size.hosts) {
+        hosts.push(Host {
+            id: id_of(cloud, &name),
+            hypervisor: Simulated::named(&name, size.vcpus, size.memory_mb),
+            disks: SimulatedDisks::of_size(size.disk_gb << 30),
+            fabric: fabric(config, cloud)?,
+            name,
+        });
+    }
+    Ok(Hosts::new(hosts))
+}
+
+/// One host is called as the setting, or this machine, is; of several each has a number.
+fn simulated_names(setting: &str, count: u32) -> Vec<String> {
+    match (setting, count) {
+        ("", 1) => vec![own_name()],
+        (name, 1) => vec![name.to_owned()],
+        (name, count) => {
+            let name = if name.is_empty() { "sim" } else { name };
+            (1..=count).map(|number| format!("{name}-{number}")).collect()
+        }
+    }
+}
+
+fn fabric(config: &Config, cloud: &str) -> Result<Arc<dyn Fabric>> {
+    match config.network.fabric.as_str() {
+        "simulated" => Ok(Arc::new(SimulatedFabric::new())),
+        "linux" => Ok(Arc::new(LinuxFabric::new(Settings { cloud: cloud.to_owned() })?)),
+        other => Err(Error::bad_request(format!("network.fabric = {other:?} is neither \"linux\" nor \"simulated\""))),
+    }
+}
+
+/// What runs machines, as the settings name it; of simulated hosts the first. Connects with the first call.
 ///
 /// # Errors
 /// `BadRequest` for a setting that can't be understood.
 pub fn hypervisor(config: &Config, cloud: &str) -> Result<Arc<dyn Hypervisor>> {
     if config.hypervisor == "simulated" {
-        return Ok(Simulated::new(64, 256 * 1024));
+        let size = &config.simulated;
+        return Ok(Simulated::new(size.vcpus, size.memory_mb));
     }
     Ok(Arc::new(Libvirt::connect(&config.hypervisor, cloud, accelerator(&config.compute.accelerator)?)))
 }
@@ -83,11 +113,31 @@ fn id_of(cloud: &str, name: &str) -> HostId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SimulatedHosts;
 
     #[test]
     fn a_host_keeps_its_id_and_two_clouds_give_it_two() {
         assert_eq!(id_of("c1", "a"), id_of("c1", "a"));
         assert_ne!(id_of("c1", "a"), id_of("c2", "a"));
         assert_ne!(id_of("c1", "a"), id_of("c1", "b"));
+    }
+
+    #[tokio::test]
+    async fn as_many_hosts_are_simulated_as_the_settings_say_each_of_that_size() {
+        let mut config = Config { hypervisor: "simulated".to_owned(), ..Config::default() };
+        config.network.fabric = "simulated".to_owned();
+        config.simulated = SimulatedHosts { hosts: 3, vcpus: 8, memory_mb: 16_384, disk_gb: 100 };
+        let hosts = connect(&config, "c1").unwrap();
+        let mut names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["sim-1", "sim-2", "sim-3"]);
+        for host in hosts.iter() {
+            let (facts, space) = (host.hypervisor.facts().await.unwrap(), host.disks.space().await.unwrap());
+            assert_eq!((facts.hostname.as_str(), facts.vcpus, facts.memory_mib), (host.name.as_str(), 8, 16_384));
+            assert_eq!(space.total >> 30, 100);
+        }
+        config.compute.host = "rack".to_owned();
+        config.simulated.hosts = 1;
+        assert_eq!(connect(&config, "c1").unwrap().iter().next().unwrap().name, "rack");
     }
 }

@@ -45,6 +45,35 @@ pub const RECIPE: Recipe = Recipe { memory: 64, passes: 1, lanes: 1 };
 /// When a test's clock begins.
 pub const START: Timestamp = Timestamp(1_795_315_269_000_000);
 
+/// A simulated host's parts, to look at and to make fail.
+#[derive(Clone)]
+pub struct SimulatedHost {
+    pub id: HostId,
+    pub name: String,
+    pub hypervisor: Arc<Simulated>,
+    pub disks: Arc<SimulatedDisks>,
+    pub fabric: Arc<SimulatedFabric>,
+}
+
+impl SimulatedHost {
+    /// `host-1`, `host-2`, …: of so many CPUs and so much memory (MiB).
+    fn new(number: usize, (vcpus, memory_mib): (u32, u64)) -> Self {
+        let name = format!("host-{number}");
+        Self {
+            id: HostId::parse(&format!("0a0a0a0a-0000-4000-8000-{number:012}")).unwrap(),
+            hypervisor: Simulated::named(&name, vcpus, memory_mib),
+            disks: SimulatedDisks::new(),
+            fabric: Arc::new(SimulatedFabric::new()),
+            name,
+        }
+    }
+
+    fn connected(&self) -> Host {
+        let Self { id, name, hypervisor, disks, fabric } = self.clone();
+        Host { id, name, hypervisor, disks, fabric }
+    }
+}
+
 /// What few tests want otherwise.
 #[derive(Default)]
 struct Own {
@@ -54,12 +83,16 @@ struct Own {
     /// Names of image stores.
     stores: Vec<String>,
     images: ImageSettings,
+    /// CPUs and memory of each host; none: one large host.
+    hosts: Vec<(u32, u64)>,
 }
 
 pub struct Cloud {
     pub router: Arc<Router<GateKeeper>>,
     pub state: Arc<State>,
-    /// The one host's parts, to look at and to make fail.
+    /// `host-1` and those after it.
+    pub hosts: Vec<SimulatedHost>,
+    /// The first host's parts; in most tests there is no other.
     pub hypervisor: Arc<Simulated>,
     pub disks: Arc<SimulatedDisks>,
     pub fabric: Arc<SimulatedFabric>,
@@ -91,6 +124,17 @@ impl Cloud {
     pub async fn with_waits(waits: Waits) -> Self {
         let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
         Self::made(Db::memory().await, settings, HashMap::new(), Own { waits, ..Own::default() }).await
+    }
+
+    /// A cloud of several hosts, each with so many CPUs and so much memory (MiB).
+    pub async fn with_hosts(sizes: &[(u32, u64)]) -> Self {
+        Self::with_hosts_over(Db::memory().await, sizes).await
+    }
+
+    /// As [`with_hosts`](Self::with_hosts), over any database.
+    pub async fn with_hosts_over(db: Db, sizes: &[(u32, u64)]) -> Self {
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        Self::made(db, settings, HashMap::new(), Own { hosts: sizes.to_vec(), ..Own::default() }).await
     }
 
     /// A cloud that tells its events.
@@ -126,16 +170,10 @@ impl Cloud {
         let passwords = FirstPasswords { admin: PASSWORD.to_owned(), demo: PASSWORD.to_owned() };
         seed(&db, RECIPE, "RegionOne", &passwords, START).await.unwrap();
         let clock = Clock::manual(START);
-        let (hypervisor, disks) = (Simulated::new(64, 256 * 1024), SimulatedDisks::new());
-        let fabric = Arc::new(SimulatedFabric::new());
-        let host = Host {
-            id: HostId::parse("0a0a0a0a-0000-4000-8000-000000000001").unwrap(),
-            name: "host-1".to_owned(),
-            hypervisor: hypervisor.clone(),
-            disks: disks.clone(),
-            fabric: fabric.clone(),
-        };
-        let hosts = Hosts::new([host]);
+        let sizes = if own.hosts.is_empty() { vec![(64, 256 * 1024)] } else { own.hosts };
+        let simulated: Vec<SimulatedHost> =
+            sizes.into_iter().enumerate().map(|(index, size)| SimulatedHost::new(index + 1, size)).collect();
+        let hosts = Hosts::new(simulated.iter().map(SimulatedHost::connected));
         let vault = Arc::new(Vault::ephemeral().unwrap());
         let importing = Importing {
             rules: images.imports(own.unified_limits.then(|| "RegionOne".to_owned())),
@@ -160,7 +198,9 @@ impl Cloud {
             unified_limits: own.unified_limits,
             waits: own.waits,
         });
-        let cloud = Self { router: Arc::new(router(state.clone())), state, hypervisor, disks, fabric };
+        let SimulatedHost { hypervisor, disks, fabric, .. } = simulated[0].clone();
+        let cloud =
+            Self { router: Arc::new(router(state.clone())), state, hosts: simulated, hypervisor, disks, fabric };
         cloud.reconcile().await;
         cloud
     }

@@ -32,8 +32,9 @@ pub enum Call {
     Remove,
 }
 
-#[derive(Default)]
 pub struct SimulatedDisks {
+    /// Of which half is free, whatever is on it.
+    size: u64,
     state: Mutex<State>,
 }
 
@@ -77,8 +78,14 @@ impl Packed {
 }
 
 impl SimulatedDisks {
+    /// A TiB.
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        Self::of_size(1 << 40)
+    }
+
+    /// So many bytes.
+    pub fn of_size(size: u64) -> Arc<Self> {
+        Arc::new(Self { size, state: Mutex::default() })
     }
 
     /// The next `times` calls of this method answer `Unavailable`, and do nothing.
@@ -266,6 +273,6 @@ impl Disks for SimulatedDisks {
     }
 
     async fn space(&self) -> Result<DiskSpace> {
-        Ok(DiskSpace { total: 1 << 40, free: 1 << 39 })
+        Ok(DiskSpace { total: self.size, free: self.size / 2 })
     }
 }

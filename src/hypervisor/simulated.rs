@@ -85,17 +85,22 @@ struct Simulation {
 impl Simulated {
     /// A host of so many CPUs and so much memory, whose orders take effect at once.
     pub fn new(vcpus: u32, memory_mib: u64) -> Arc<Self> {
-        Arc::new(Self::build(vcpus, memory_mib, None))
+        Self::named("simulated", vcpus, memory_mib)
+    }
+
+    /// The same, that calls itself so.
+    pub fn named(name: &str, vcpus: u32, memory_mib: u64) -> Arc<Self> {
+        Arc::new(Self::build(name, vcpus, memory_mib, None))
     }
 
     /// A host whose every order waits for a [`step`](Self::step). Questions are answered at once.
     pub fn stepped(vcpus: u32, memory_mib: u64) -> Arc<Self> {
-        Arc::new(Self::build(vcpus, memory_mib, Some(Semaphore::new(0))))
+        Arc::new(Self::build("simulated", vcpus, memory_mib, Some(Semaphore::new(0))))
     }
 
-    fn build(vcpus: u32, memory_mib: u64, steps: Option<Semaphore>) -> Self {
+    fn build(name: &str, vcpus: u32, memory_mib: u64, steps: Option<Semaphore>) -> Self {
         let facts = HostFacts {
-            hostname: "simulated".to_owned(),
+            hostname: name.to_owned(),
             hypervisor_type: "simulated".to_owned(),
             hypervisor_version: 1_000_000,
             vcpus,

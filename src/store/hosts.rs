@@ -2,16 +2,20 @@
 
 use super::{Json, OrNotFound, Row, Tx, args};
 use crate::clock::Timestamp;
+use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::{Candidate, Demand};
+use crate::cloud::server::State;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ProjectId, ServerId};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A host as rows keep it, with what is claimed of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostRow {
     pub id: HostId,
+    /// What it is called by before it has a UUID in the API. Given once.
+    pub number: i64,
     pub name: String,
     pub zone: String,
     /// What the host said of itself when last asked: the driver's `HostFacts`.
@@ -26,12 +30,30 @@ pub struct HostRow {
     pub updated_at: Timestamp,
 }
 
+/// Whether a host may be counted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    pub enabled: bool,
+    pub forced_down: bool,
+    pub last_seen_at: Option<Timestamp>,
+}
+
 /// A host that said nothing for so long counts as down: upstream's `service_down_time`.
 const DOWN_AFTER_SECONDS: i64 = 150;
 
-impl HostRow {
+impl Health {
     pub fn is_up(&self, now: Timestamp) -> bool {
         !self.forced_down && self.last_seen_at.is_some_and(|seen| seen.plus_seconds(DOWN_AFTER_SECONDS) >= now)
+    }
+}
+
+impl HostRow {
+    pub const fn health(&self) -> Health {
+        Health { enabled: self.enabled, forced_down: self.forced_down, last_seen_at: self.last_seen_at }
+    }
+
+    pub fn is_up(&self, now: Timestamp) -> bool {
+        self.health().is_up(now)
     }
 
     /// What may still be claimed.
@@ -54,15 +76,19 @@ impl HostRow {
     }
 }
 
-const COLUMNS: &str = "h.id, h.name, h.zone, h.facts, h.vcpus, h.memory_mib, h.disk_gib,
-    (SELECT CAST(COALESCE(SUM(c.vcpus), 0) AS BIGINT) FROM claims c WHERE c.host_id = h.id),
-    (SELECT CAST(COALESCE(SUM(c.memory_mib), 0) AS BIGINT) FROM claims c WHERE c.host_id = h.id),
-    (SELECT CAST(COALESCE(SUM(c.disk_gib), 0) AS BIGINT) FROM claims c WHERE c.host_id = h.id),
+const COLUMNS: &str = "h.id, h.number, h.name, h.zone, h.facts, h.vcpus, h.memory_mib, h.disk_gib,
+    COALESCE(c.vcpus, 0), COALESCE(c.memory_mib, 0), COALESCE(c.disk_gib, 0),
     h.enabled, h.disabled_reason, h.forced_down, h.last_seen_at, h.created_at, h.updated_at";
+
+/// What is claimed of each host, in one go through the claims.
+const CLAIMED: &str = "LEFT JOIN (SELECT host_id, CAST(SUM(vcpus) AS BIGINT) AS vcpus,
+                      CAST(SUM(memory_mib) AS BIGINT) AS memory_mib, CAST(SUM(disk_gib) AS BIGINT) AS disk_gib
+                 FROM claims GROUP BY host_id) c ON c.host_id = h.id";
 
 fn from_row(mut row: Row) -> Result<HostRow> {
     Ok(HostRow {
         id: row.next()?,
+        number: row.next()?,
         name: row.next()?,
         zone: row.next()?,
         facts: row.next::<Json<Value>>()?.0,
@@ -77,23 +103,78 @@ fn from_row(mut row: Row) -> Result<HostRow> {
     })
 }
 
+/// Every host, by number.
 pub fn list(tx: &mut Tx) -> Result<Vec<HostRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM hosts h ORDER BY h.created_at, h.id");
+    let sql = format!("SELECT {COLUMNS} FROM hosts h {CLAIMED} ORDER BY h.number, h.id");
     tx.query(&sql, args![])?.into_iter().map(from_row).collect()
 }
 
+/// The one host of which a condition on `h` holds; what is claimed of others is not looked at.
+fn one(tx: &mut Tx, condition: &str, value: impl Into<super::Value>) -> Result<Option<HostRow>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM hosts h
+           LEFT JOIN (SELECT host_id, CAST(SUM(vcpus) AS BIGINT) AS vcpus, CAST(SUM(memory_mib) AS BIGINT) AS memory_mib,
+                             CAST(SUM(disk_gib) AS BIGINT) AS disk_gib
+                        FROM claims WHERE host_id = (SELECT h.id FROM hosts h WHERE {condition}) GROUP BY host_id) c
+             ON c.host_id = h.id
+          WHERE {condition}"
+    );
+    tx.query_one(&sql, &[value.into()])?.map(from_row).transpose()
+}
+
 pub fn get(tx: &mut Tx, id: HostId) -> Result<HostRow> {
-    let sql = format!("SELECT {COLUMNS} FROM hosts h WHERE h.id = ?1");
-    tx.query_one(&sql, args![id])?.or_not_found(Kind::Hypervisor, id).and_then(from_row)
+    one(tx, "h.id = ?1", id)?.or_not_found(Kind::Hypervisor, id)
+}
+
+/// The host of a number.
+pub fn numbered(tx: &mut Tx, number: i64) -> Result<Option<HostRow>> {
+    one(tx, "h.number = ?1", number)
+}
+
+/// How each host is, without what it has and carries.
+pub fn health(tx: &mut Tx) -> Result<HashMap<HostId, Health>> {
+    let rows = tx.query("SELECT id, enabled, forced_down, last_seen_at FROM hosts", args![])?;
+    let health = |mut row: Row| {
+        Ok((row.next()?, Health { enabled: row.next()?, forced_down: row.next()?, last_seen_at: row.next()? }))
+    };
+    rows.into_iter().map(health).collect()
+}
+
+/// The zones of hosts, and whether a host of each takes new servers.
+pub fn zones(tx: &mut Tx) -> Result<BTreeMap<String, bool>> {
+    let rows = tx.query("SELECT zone, MAX(enabled) FROM hosts GROUP BY zone", args![])?;
+    rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+}
+
+/// The zone of the host of a name.
+pub fn zone_of(tx: &mut Tx, name: &str) -> Result<Option<String>> {
+    let row = tx.query_one("SELECT zone FROM hosts WHERE name = ?1", args![name])?;
+    row.map(|mut row| row.next()).transpose()
+}
+
+/// Makes the hosts known that are not, and numbers them in this order.
+pub fn ensure_all(tx: &mut Tx, hosts: &[(HostId, String)], zone: &str, now: Timestamp) -> Result<()> {
+    let known: HashSet<HostId> =
+        tx.query("SELECT id FROM hosts", args![])?.into_iter().map(|mut row| row.next()).collect::<Result<_>>()?;
+    for (id, name) in hosts.iter().filter(|(id, _)| !known.contains(id)) {
+        ensure(tx, *id, name, zone, now)?;
+    }
+    Ok(())
 }
 
 /// Makes the host known, unless it is.
 pub fn ensure(tx: &mut Tx, id: HostId, name: &str, zone: &str, now: Timestamp) -> Result<()> {
+    let sql = "SELECT 1 FROM hosts WHERE id = ?1 OR name = ?2";
+    if tx.query_one(sql, args![id, name])?.is_some() {
+        return Ok(());
+    }
+    let row = tx.query_one("UPDATE host_numbers SET last = last + 1 WHERE id = 1 RETURNING last", args![])?;
+    let number: i64 = row.or_not_found(Kind::Part, "The counter of hosts is gone.").and_then(|mut row| row.next())?;
     tx.execute(
-        "INSERT INTO hosts (id, name, zone, own_zone, facts, vcpus, memory_mib, disk_gib, enabled, forced_down, created_at,
-                            updated_at)
-         VALUES (?1, ?2, ?3, ?3, '{}', 0, 0, 0, 1, 0, ?4, ?4) ON CONFLICT DO NOTHING",
-        args![id, name, zone, now],
+        "INSERT INTO hosts (id, number, name, zone, own_zone, facts, vcpus, memory_mib, disk_gib, enabled, forced_down,
+                            created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?4, '{}', 0, 0, 0, 1, 0, ?5, ?5)",
+        args![id, number, name, zone, now],
     )?;
     Ok(())
 }
@@ -206,10 +287,54 @@ pub fn servers_on(tx: &mut Tx, host: HostId) -> Result<Vec<(ServerId, String)>> 
 
 /// The host of a name.
 pub fn named(tx: &mut Tx, name: &str) -> Result<HostRow> {
-    let sql = format!("SELECT {COLUMNS} FROM hosts h WHERE h.name = ?1");
-    let row = tx.query_one(&sql, args![name])?;
-    row.ok_or_else(|| Error::not_found(Kind::Part, format!("Compute host {name} could not be found.")))
-        .and_then(from_row)
+    let missing = || Error::not_found(Kind::Part, format!("Compute host {name} could not be found."));
+    one(tx, "h.name = ?1", name)?.ok_or_else(missing)
+}
+
+/// A server as its host's lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupant {
+    pub id: ServerId,
+    pub name: String,
+    pub project_id: ProjectId,
+    pub has_failed: bool,
+    /// Is work on it under way?
+    pub is_busy: bool,
+    pub size: Demand,
+}
+
+const OCCUPANT: &str = "s.host_id, s.id, s.name, s.project_id, s.state, s.task, s.flavor FROM servers s";
+
+fn occupant(mut row: Row) -> Result<(HostId, Occupant)> {
+    let host = row.next()?;
+    let (id, name, project_id) = (row.next()?, row.next()?, row.next()?);
+    let (state, task) = (row.next::<String>()?, row.next::<Option<String>>()?);
+    let flavor = row.next::<Json<Flavor>>()?.0;
+    let size = Demand {
+        vcpus: flavor.vcpus.into(),
+        memory_mib: flavor.ram_mib,
+        disk_gib: flavor.disk_gib + flavor.ephemeral_gib,
+    };
+    let has_failed = state == State::Error.word();
+    Ok((host, Occupant { id, name, project_id, has_failed, is_busy: task.is_some(), size }))
+}
+
+/// What is on each host and not deleted, in the order in which it was made.
+pub fn occupants(tx: &mut Tx) -> Result<HashMap<HostId, Vec<Occupant>>> {
+    let sql =
+        format!("SELECT {OCCUPANT} WHERE s.host_id IS NOT NULL AND s.deleted_at IS NULL ORDER BY s.created_at, s.id");
+    let mut found: HashMap<HostId, Vec<Occupant>> = HashMap::new();
+    for row in tx.query(&sql, args![])? {
+        let (host, occupant) = occupant(row)?;
+        found.entry(host).or_default().push(occupant);
+    }
+    Ok(found)
+}
+
+/// The same, of one host.
+pub fn occupants_of(tx: &mut Tx, host: HostId) -> Result<Vec<Occupant>> {
+    let sql = format!("SELECT {OCCUPANT} WHERE s.host_id = ?1 AND s.deleted_at IS NULL ORDER BY s.created_at, s.id");
+    tx.query(&sql, args![host])?.into_iter().map(|row| occupant(row).map(|(_, occupant)| occupant)).collect()
 }
 
 /// Servers on each host that are not deleted, counted.

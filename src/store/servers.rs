@@ -458,12 +458,6 @@ pub fn ran_between(tx: &mut Tx, project: Option<&ProjectId>, from: Timestamp, un
     tx.query_map(&sql, args![project, from, until], from_row)
 }
 
-/// Every server that is on a host.
-pub fn on_host(tx: &mut Tx, host: HostId) -> Result<Vec<Server>> {
-    let sql = format!("SELECT {COLUMNS} FROM servers s WHERE s.host_id = ?1 AND s.deleted_at IS NULL");
-    tx.query_map(&sql, args![host], from_row)
-}
-
 /// A server that a host should have: as much of it as is held against what the host has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {

@@ -1,5 +1,5 @@
-//! Compares what hosts run with what rows say, each minute and whenever a host signals a change. A host that is away is
-//! asked each second, and when it is back, work that waits for a retry goes on at once.
+//! Compares what hosts run with what rows say: all of them each minute, one whenever it signals a change. A host that is
+//! away is asked each second, and when it is back, work that waits for a retry goes on at once.
 //!
 //! Rows follow hosts in one thing only: power. A guest that switched itself off becomes `Stopped`, one that somebody
 //! paused by hand becomes `Paused`. While work on a server goes on, its task speaks for it, and this stays silent. A host
@@ -24,6 +24,7 @@ use futures::stream::FuturesUnordered;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 /// What of a host may be claimed.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +49,48 @@ const WHILE_AWAY: Duration = Duration::from_secs(1);
 /// Events come in bursts; one look serves a burst.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// Hosts that are looked at together.
+const AT_ONCE: usize = 16;
+
+/// Which hosts are to be looked at.
+enum Due {
+    All,
+    Some(HashSet<HostId>),
+}
+
+impl Due {
+    fn covers(&self, host: HostId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(hosts) => hosts.contains(&host),
+        }
+    }
+}
+
+/// The next host that signals; never, where none can.
+async fn next_signal(signals: &mut [(HostId, watch::Receiver<u64>)]) -> HostId {
+    let changes = signals.iter_mut().map(|(host, signal)| async { signal.changed().await.map(|()| *host) });
+    let mut changes: FuturesUnordered<_> = changes.collect();
+    while let Some(change) = changes.next().await {
+        // An error means that its host is gone from this process.
+        if let Ok(host) = change {
+            return host;
+        }
+    }
+    std::future::pending().await
+}
+
+/// The hosts that have signalled since they were last asked.
+fn seen(signals: &mut [(HostId, watch::Receiver<u64>)]) -> HashSet<HostId> {
+    let changed = signals.iter_mut().filter(|(_, signal)| signal.has_changed().unwrap_or(false));
+    changed
+        .map(|(host, signal)| {
+            signal.mark_unchanged();
+            *host
+        })
+        .collect()
+}
+
 #[derive(Clone)]
 pub struct Reconciler {
     pub db: Db,
@@ -65,46 +108,80 @@ impl Reconciler {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         // Listened to from before the first look on: what changes during a look is a reason for the next.
-        let mut signals: Vec<watch::Receiver<u64>> =
-            self.hosts.iter().filter_map(|host| host.hypervisor.events()).collect();
+        let mut signals: Vec<(HostId, watch::Receiver<u64>)> =
+            self.hosts.iter().filter_map(|host| Some((host.id, host.hypervisor.events()?))).collect();
         let mut away = HashMap::new();
+        let mut rounds = tokio::time::interval(EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = Due::All;
+        rounds.tick().await;
         loop {
-            let found_away = self.once().await;
-            for (host, why) in found_away.iter().filter(|(host, _)| !away.contains_key(*host)) {
+            let found = self.look_at(&due).await;
+            self.see_to_overdue().await;
+            for (host, why) in found.iter().filter(|(host, _)| !away.contains_key(*host)) {
                 tracing::warn!(%host, why, "could not look at a host");
             }
-            if away.keys().any(|host| !found_away.contains_key(host)) {
+            let before = away.len();
+            away.retain(|host, _| !due.covers(*host));
+            away.extend(found);
+            if away.len() < before {
                 tracing::info!("a host is back");
                 self.runner.retry_now().await;
             }
-            away = found_away;
-            let pause = if away.is_empty() { EVERY } else { WHILE_AWAY };
-            let mut changed: FuturesUnordered<_> = signals.iter_mut().map(|signal| signal.changed()).collect();
-            tokio::select! {
-                Some(Ok(())) = changed.next() => tokio::time::sleep(SETTLE).await,
-                () = tokio::time::sleep(pause) => {}
+            due = tokio::select! {
+                host = next_signal(&mut signals) => {
+                    tokio::time::sleep(SETTLE).await;
+                    let mut hosts: HashSet<HostId> = seen(&mut signals);
+                    hosts.insert(host);
+                    Due::Some(hosts)
+                }
+                () = tokio::time::sleep(WHILE_AWAY), if !away.is_empty() => Due::Some(away.keys().copied().collect()),
+                _ = rounds.tick() => Due::All,
                 () = &mut stop => return,
-            }
+            };
         }
     }
 
     /// Looks at every host once. Answers those that could not be looked at, with the reason.
     pub async fn once(&self) -> HashMap<HostId, String> {
+        let away = self.look_at(&Due::All).await;
+        self.see_to_overdue().await;
+        away
+    }
+
+    /// Looks at some hosts, several at a time: one that is slow to answer holds up few others.
+    async fn look_at(&self, due: &Due) -> HashMap<HostId, String> {
+        let mut hosts: Vec<Host> = self.hosts.iter().filter(|host| due.covers(host.id)).cloned().collect();
+        // Those that are new get their numbers in this order, in which `sim-2` stands before `sim-10`.
+        hosts.sort_by_key(|host| (host.name.len(), host.name.clone()));
+        let known: Vec<(HostId, String)> = hosts.iter().map(|host| (host.id, host.name.clone())).collect();
+        let now = self.clock.now();
+        if let Err(error) = self.db.write(move |tx| hosts::ensure_all(tx, &known, ZONE, now)).await {
+            let why = with_causes(&error);
+            return hosts.iter().map(|host| (host.id, why.clone())).collect();
+        }
+        let looks = hosts.into_iter().map(|host| async move {
+            let outcome = self.look(&host).await;
+            (host, outcome)
+        });
+        let mut looks = futures::stream::iter(looks).buffer_unordered(AT_ONCE);
         let mut away = HashMap::new();
-        for host in self.hosts.iter() {
-            if let Err(error) = self.look(host).await {
+        while let Some((host, outcome)) = looks.next().await {
+            if let Err(error) = outcome {
                 away.insert(host.id, format!("{}: {}", host.name, with_causes(&error)));
             }
-        }
-        if let Err(error) = overdue::once(&self.db, &self.clock, &self.runner, self.waits).await {
-            tracing::warn!(error = with_causes(&error), "could not look for servers that have waited long enough");
         }
         away
     }
 
+    async fn see_to_overdue(&self) {
+        if let Err(error) = overdue::once(&self.db, &self.clock, &self.runner, self.waits).await {
+            tracing::warn!(error = with_causes(&error), "could not look for servers that have waited long enough");
+        }
+    }
+
     async fn look(&self, host: &Host) -> Result<()> {
-        let (id, name, now) = (host.id, host.name.clone(), self.clock.now());
-        self.db.write(move |tx| hosts::ensure(tx, id, &name, ZONE, now)).await?;
+        let id = host.id;
         let facts = host.hypervisor.facts().await?;
         let space = host.disks.space().await?;
         let capacity = capacity(&facts, space.total, &self.ratios);
@@ -186,3 +263,6 @@ fn capacity(facts: &HostFacts, disk_bytes: u64, ratios: &Ratios) -> Demand {
         disk_gib: times(disk_bytes >> 30, ratios.disk),
     }
 }
+
+#[cfg(test)]
+mod tests;

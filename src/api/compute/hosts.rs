@@ -4,14 +4,12 @@
 
 use super::versions;
 use crate::api::Call;
-use crate::cloud::server::State;
 use crate::error::{Error, Kind, Result};
 use crate::http::json::View;
 use crate::http::microversion::Microversion;
 use crate::ids::{HostId, ServerId};
-use crate::store::hosts::{self, HostRow};
-use crate::store::servers::Server;
-use crate::store::{Tx, servers};
+use crate::store::Tx;
+use crate::store::hosts::{self, HostRow, Occupant};
 use crate::versioned;
 use serde_json::{Value, json};
 
@@ -50,36 +48,36 @@ impl View for NumberOrUuid {
 versioned! {
     response ServerOnHost { "uuid" => uuid: ServerId, "name" => name: String }
 }
-/// A host with its number and what runs there.
+/// A host, and what is on it where that is asked for.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    pub number: i64,
     pub host: HostRow,
-    pub on_it: Vec<Server>,
+    pub on_it: Vec<Occupant>,
     pub is_up: bool,
 }
 
-/// Every host, in the order of their numbers.
+/// Every host, in the order of their numbers, without what is on them.
 pub async fn all<B>(call: &Call<B>) -> Result<Vec<Seen>> {
     let now = call.cx.state.clock.now();
+    let seen = |host: HostRow| Seen { is_up: host.is_up(now), host, on_it: Vec::new() };
+    Ok(call.cx.state.db.read(hosts::list).await?.into_iter().map(seen).collect())
+}
+
+/// The same, with what is on them.
+pub async fn all_with_servers<B>(call: &Call<B>) -> Result<Vec<Seen>> {
+    let now = call.cx.state.clock.now();
     let read = move |tx: &mut Tx| {
-        let mut seen = Vec::new();
-        for (index, host) in hosts::list(tx)?.into_iter().enumerate() {
-            seen.push(Seen {
-                number: i64::try_from(index).unwrap_or(0) + 1,
-                is_up: host.is_up(now),
-                on_it: servers::on_host(tx, host.id)?,
-                host,
-            });
-        }
-        Ok(seen)
+        let mut on = hosts::occupants(tx)?;
+        let seen =
+            |host: HostRow| Seen { is_up: host.is_up(now), on_it: on.remove(&host.id).unwrap_or_default(), host };
+        Ok(hosts::list(tx)?.into_iter().map(seen).collect())
     };
     call.cx.state.db.read(read).await
 }
 
 impl Seen {
     pub fn id(&self) -> NumberOrUuid {
-        NumberOrUuid { number: self.number, uuid: self.host.id }
+        NumberOrUuid { number: self.host.number, uuid: self.host.id }
     }
 
     pub const fn state(&self) -> &'static str {
@@ -95,25 +93,45 @@ impl Seen {
     }
 
     pub fn running(&self) -> i64 {
-        self.count(|server| server.state != State::Error)
+        self.count(|server| !server.has_failed)
     }
 
     pub fn working(&self) -> i64 {
-        self.count(|server| server.task.is_some())
+        self.count(|server| server.is_busy)
     }
 
-    fn count(&self, is_meant: impl Fn(&Server) -> bool) -> i64 {
+    fn count(&self, is_meant: impl Fn(&Occupant) -> bool) -> i64 {
         self.on_it.iter().filter(|server| is_meant(server)).count().try_into().unwrap_or(0)
     }
 }
 
-/// The host that a path names: by its UUID, or by its number as long as that was its id.
+/// The host that a path names, with what is on it: by its UUID, or by its number as long as that was its id.
 pub async fn named<B>(call: &Call<B>, text: &str, kind: Kind) -> Result<Seen> {
     let has_uuids = call.version() >= versions::HOSTS_HAVE_UUIDS;
-    if has_uuids && HostId::parse(text).is_none() {
+    let (id, number) = (HostId::parse(text).filter(|_| has_uuids), text.parse::<i64>().ok().filter(|_| !has_uuids));
+    if has_uuids && id.is_none() {
         return Err(Error::bad_request(format!("Invalid uuid {text}")));
     }
-    let is_it =
-        |seen: &Seen| if has_uuids { seen.host.id.to_string() == text } else { seen.number.to_string() == text };
-    all(call).await?.into_iter().find(is_it).ok_or_else(|| Error::not_found(kind, text))
+    let find = move |tx: &mut Tx| match (id, number) {
+        (Some(id), _) => {
+            hosts::get(tx, id).map(Some).or_else(|error| if error.is_not_found() { Ok(None) } else { Err(error) })
+        }
+        (None, Some(number)) => hosts::numbered(tx, number),
+        (None, None) => Ok(None),
+    };
+    look(call, find).await?.ok_or_else(|| Error::not_found(kind, text))
+}
+
+/// The host that is found so, with what is on it.
+pub async fn look<B>(
+    call: &Call<B>,
+    find: impl Fn(&mut Tx) -> Result<Option<HostRow>> + Send + 'static,
+) -> Result<Option<Seen>> {
+    let now = call.cx.state.clock.now();
+    let read = move |tx: &mut Tx| {
+        let Some(host) = find(tx)? else { return Ok(None) };
+        let on_it = hosts::occupants_of(tx, host.id)?;
+        Ok(Some(Seen { is_up: host.is_up(now), host, on_it }))
+    };
+    call.cx.state.db.read(read).await
 }

@@ -1,7 +1,7 @@
 //! Hypervisors: what hosts have, how much of it is taken, and by which servers.
 
 use super::common::{Link, check_query, cut, next_link, page, truth};
-use super::hosts::{NumberOrUuid, Seen, ServerOnHost, all, named};
+use super::hosts::{NumberOrUuid, Seen, ServerOnHost, all_with_servers, named};
 use super::versions;
 use crate::api::{Call, Row};
 use crate::error::{Error, Kind, Result};
@@ -10,10 +10,13 @@ use crate::http::microversion::Microversion;
 use crate::http::reply::Reply;
 use crate::http::table::get;
 use crate::versioned;
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 const QUERY: &[&str] = &["limit", "marker", "hypervisor_hostname_pattern", "with_servers"];
 const ONE: &str = "/os-hypervisors/{hypervisor_id}";
+/// Hosts that are asked for their uptime together.
+const AT_ONCE: usize = 16;
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -187,7 +190,7 @@ fn cpu_info(cpu: &Value) -> Value {
 /// What a list asks: which hosts, with their servers or without, and the page.
 async fn list(call: &Call) -> Result<(Vec<Seen>, bool, Vec<Link>)> {
     check_query(call, QUERY)?;
-    let found = all(call).await?;
+    let found = all_with_servers(call).await?;
     let has_uuids = call.version() >= versions::HOSTS_HAVE_UUIDS;
     let with_servers = has_uuids && with_servers(call)?;
     let pattern = call.query().get("hypervisor_hostname_pattern").filter(|_| has_uuids);
@@ -202,7 +205,7 @@ async fn list(call: &Call) -> Result<(Vec<Seen>, bool, Vec<Link>)> {
     if call.version() < versions::HYPERVISOR_PAGES {
         return Ok((found, with_servers, Vec::new()));
     }
-    let id = |seen: &Seen| if has_uuids { seen.host.id.to_string() } else { seen.number.to_string() };
+    let id = |seen: &Seen| if has_uuids { seen.host.id.to_string() } else { seen.host.number.to_string() };
     let (found, next) = cut(found, &page(call)?, id)?;
     Ok((found, with_servers, next_link(call, next.as_deref())))
 }
@@ -242,10 +245,9 @@ async fn hypervisors(call: Call) -> Result<Reply<BriefList>> {
 /// `GET /os-hypervisors/detail`.
 async fn hypervisors_in_detail(call: Call) -> Result<Reply<DetailedList>> {
     let (found, with_servers, links) = list(&call).await?;
-    let mut hypervisors = Vec::new();
-    for seen in found {
-        hypervisors.push(in_detail(&call, seen, with_servers).await);
-    }
+    // Each host may be asked for its uptime: some at once, or a cloud of many would be long in answering.
+    let details = found.into_iter().map(|seen| in_detail(&call, seen, with_servers));
+    let hypervisors = futures::stream::iter(details).buffered(AT_ONCE).collect().await;
     Ok(Reply::ok(DetailedList { hypervisors, links }))
 }
 
@@ -285,14 +287,14 @@ fn matching(mut found: Vec<Seen>, pattern: &str) -> Result<Vec<Seen>> {
 
 /// `GET /os-hypervisors/{pattern}/search`, until a parameter of the list took its place.
 async fn search(call: Call) -> Result<Reply<BriefList>> {
-    let found = matching(all(&call).await?, call.path("hypervisor_id"))?;
+    let found = matching(all_with_servers(&call).await?, call.path("hypervisor_id"))?;
     let hypervisors = found.into_iter().map(|seen| seen.brief(Servers::Unasked)).collect();
     Ok(Reply::ok(BriefList { hypervisors, links: Vec::new() }))
 }
 
 /// `GET /os-hypervisors/{pattern}/servers`, likewise.
 async fn search_with_servers(call: Call) -> Result<Reply<BriefList>> {
-    let found = matching(all(&call).await?, call.path("hypervisor_id"))?;
+    let found = matching(all_with_servers(&call).await?, call.path("hypervisor_id"))?;
     let brief = |seen: Seen| {
         let servers = servers_of(&call, &seen, true);
         seen.brief(servers)
@@ -322,7 +324,7 @@ versioned! {
 
 /// `GET /os-hypervisors/statistics`: the sums over enabled hosts.
 async fn statistics(call: Call) -> Result<Reply<StatisticsShown>> {
-    let enabled = all(&call).await?.into_iter().filter(|seen| seen.host.enabled);
+    let enabled = all_with_servers(&call).await?.into_iter().filter(|seen| seen.host.enabled);
     let each: Vec<Detailed> = enabled.map(|seen| seen.detailed(Servers::Unasked, None)).collect();
     let sum = |of: fn(&Detailed) -> u64| each.iter().map(of).sum();
     let signed = |of: fn(&Detailed) -> i64| each.iter().map(of).sum();

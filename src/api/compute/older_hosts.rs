@@ -1,13 +1,13 @@
 //! `os-hosts`: hosts by name, as operators asked for them until hypervisors and services took its place.
 
-use super::hosts::{Seen, all};
+use super::hosts::{Seen, all, look};
 use crate::api::{Call, Row};
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{Maybe, OneOf, Words};
 use crate::http::reply::Reply;
 use crate::http::table::{get, put};
-use crate::store::hosts;
-use crate::store::servers::Server;
+use crate::store::Tx;
+use crate::store::hosts::{self, Occupant};
 use crate::versioned;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -59,18 +59,22 @@ versioned! {
 }
 
 async fn named<B>(call: &Call<B>) -> Result<Seen> {
-    let name = call.path("host_name");
-    let found = all(call).await?.into_iter().find(|seen| seen.host.name == name);
-    found.ok_or_else(|| Error::not_found(Kind::Part, format!("Host '{name}' is not mapped to any cell")))
+    let name = call.path("host_name").to_owned();
+    let missing = Error::not_found(Kind::Part, format!("Host '{name}' is not mapped to any cell"));
+    let find = move |tx: &mut Tx| match hosts::named(tx, &name) {
+        Err(error) if error.is_not_found() => Ok(None),
+        found => found.map(Some),
+    };
+    look(call, find).await?.ok_or(missing)
 }
 
 /// What servers hold together.
-fn sum<'s>(host: &str, project: &str, servers: impl Iterator<Item = &'s Server>) -> Share {
+fn sum<'s>(host: &str, project: &str, servers: impl Iterator<Item = &'s Occupant>) -> Share {
     let mut sum = Resource { host: host.to_owned(), project: project.to_owned(), cpu: 0, memory_mb: 0, disk_gb: 0 };
     for server in servers {
-        sum.cpu += u64::from(server.flavor.vcpus);
-        sum.memory_mb += server.flavor.ram_mib;
-        sum.disk_gb += server.flavor.disk_gib + server.flavor.ephemeral_gib;
+        sum.cpu += server.size.vcpus;
+        sum.memory_mb += server.size.memory_mib;
+        sum.disk_gb += server.size.disk_gib;
     }
     Share { resource: sum }
 }
@@ -89,7 +93,7 @@ async fn show(call: Call) -> Result<Reply<HostShown>> {
         share("(used_now)", used.vcpus, used.memory_mib, used.disk_gib),
         sum(name, "(used_max)", seen.on_it.iter()),
     ];
-    let mut by_project: BTreeMap<&str, Vec<&Server>> = BTreeMap::new();
+    let mut by_project: BTreeMap<&str, Vec<&Occupant>> = BTreeMap::new();
     for server in &seen.on_it {
         by_project.entry(server.project_id.as_str()).or_default().push(server);
     }

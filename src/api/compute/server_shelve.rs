@@ -182,9 +182,8 @@ fn refuse_target(server: &Server, target: &Target) -> Result<()> {
 
 /// Where placement shall look. The zone is the one that binds the server from now on.
 fn resolve(tx: &mut Tx, server: &Server, target: &Target, may_choose_host: bool) -> Result<Wish> {
-    let known = hosts::list(tx)?;
     if let Some(Some(zone)) = &target.zone
-        && !known.iter().any(|host| host.zone == *zone && host.enabled)
+        && hosts::zones(tx)?.get(zone) != Some(&true)
     {
         return Err(Error::bad_request("The requested availability zone is not available"));
     }
@@ -193,10 +192,11 @@ fn resolve(tx: &mut Tx, server: &Server, target: &Target, may_choose_host: bool)
         if !may_choose_host {
             return Err(Error::Forbidden(TO_HOST.to_owned()));
         }
-        let host = known.iter().find(|host| host.name == *name);
-        let host = host.ok_or_else(|| Error::bad_request(format!("Compute host {name} could not be found.")))?;
+        let its_zone = hosts::zone_of(tx, name)?;
+        let its_zone =
+            its_zone.ok_or_else(|| Error::bad_request(format!("Compute host {name} could not be found.")))?;
         if let Some(zone) = &zone
-            && host.zone != *zone
+            && its_zone != *zone
         {
             let text = format!("Host \"{name}\" is not in the availability zone \"{zone}\".");
             return Err(Error::conflict(text));

@@ -12,7 +12,7 @@ use crate::http::json::View;
 use crate::http::microversion::Microversion;
 use crate::ids::{HostId, ImageId, ProjectId, ServerGroupId, ServerId, UserId};
 use crate::store::Tx;
-use crate::store::hosts::{self, HostRow};
+use crate::store::hosts::{self, Health};
 use crate::store::ports::Port;
 use crate::store::servers::{self, Server, Texts};
 use crate::store::{server_groups, server_ports};
@@ -191,20 +191,22 @@ pub struct Sight {
     extra_specs: bool,
     host_status: bool,
     host_status_unknown: bool,
-    hosts: HashMap<HostId, HostRow>,
+    hosts: HashMap<HostId, Health>,
 }
 
 impl Sight {
     pub async fn of<B>(call: &Call<B>) -> Result<Self> {
-        let hosts = call.cx.state.db.read(hosts::list).await?;
         let may = |rule: &str| call.cx.may(rule);
+        let sees_hosts = may("os_compute_api:servers:show:host_status")
+            || may("os_compute_api:servers:show:host_status:unknown-only");
+        let hosts = if sees_hosts { call.cx.state.db.read(hosts::health).await? } else { HashMap::new() };
         Ok(Self {
             is_admin: may("context_is_admin"),
             attributes: may("os_compute_api:os-extended-server-attributes"),
             extra_specs: may("os_compute_api:servers:show:flavor-extra-specs"),
             host_status: may("os_compute_api:servers:show:host_status"),
             host_status_unknown: may("os_compute_api:servers:show:host_status:unknown-only"),
-            hosts: hosts.into_iter().map(|host| (host.id, host)).collect(),
+            hosts,
         })
     }
 

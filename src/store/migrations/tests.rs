@@ -230,6 +230,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ),
     ("0070_trusted_certificates", &["UPDATE servers SET trusted_certificates = '[\"certificate\"]' WHERE id = 's2'"]),
     ("0075_image_upload_leftovers", &["INSERT INTO image_upload_leftovers (file) VALUES ('gone')"]),
+    ("0084_host_numbers", &["UPDATE host_numbers SET last = last + 1"]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

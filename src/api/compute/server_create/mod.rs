@@ -367,14 +367,13 @@ fn row(
 
 /// A zone or host that is asked for must be one.
 fn check_place(tx: &mut Tx, order: &Order) -> Result<()> {
-    let hosts = hosts::list(tx)?;
     if let Some(zone) = &order.place.zone
-        && !hosts.iter().any(|host| host.zone == *zone)
+        && !hosts::zones(tx)?.contains_key(zone)
     {
         return Err(Error::bad_request("The requested availability zone is not available"));
     }
     if let Some(name) = &order.place.host
-        && !hosts.iter().any(|host| host.name == *name)
+        && hosts::zone_of(tx, name)?.is_none()
     {
         return Err(Error::bad_request(format!("Compute host {name} could not be found.")));
     }

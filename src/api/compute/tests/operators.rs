@@ -243,3 +243,101 @@ async fn work_asked_for_while_a_server_is_being_deleted_ends_with_it() {
     assert!(!site.cloud.state.db.read(is_open).await.unwrap(), "nothing is tried for ever");
     assert_nothing_left(&site, id).await;
 }
+
+/// Two hosts and a server on each, which an administrator asked for by the host's name.
+async fn two_hosts() -> (Site, Client, [ServerId; 2]) {
+    let site = Site::over(Cloud::with_hosts(&[(8, 16 * 1024), (4, 8 * 1024)]).await).await;
+    let admin = site.cloud.admin().await;
+    let mut made = Vec::new();
+    for name in ["host-1", "host-2"] {
+        let mut wish = site.wish(name);
+        wish["server"]["availability_zone"] = json!(format!("nova:{name}"));
+        let reply = admin.post(&format!("{PATH}/servers"), wish).await;
+        assert_eq!(reply.status, 202, "{}", reply.json());
+        made.push(ServerId::parse(reply.json()["server"]["id"].as_str().unwrap()).unwrap());
+    }
+    site.cloud.work().await;
+    let servers = [made[0], made[1]];
+    (site, admin, servers)
+}
+
+#[tokio::test]
+async fn a_server_goes_to_the_host_that_an_administrator_names_in_each_of_the_ways_there_are() {
+    let (site, admin, [one, two]) = two_hosts().await;
+    let [first, second] = [&site.cloud.hosts[0], &site.cloud.hosts[1]];
+    assert!(first.hypervisor.spec(one).is_some() && second.hypervisor.spec(two).is_some());
+    assert!(first.hypervisor.spec(two).is_none() && second.hypervisor.spec(one).is_none());
+    for at_it in [
+        json!({"availability_zone": "nova:host-2:host-2"}),
+        json!({"availability_zone": "nova::host-2"}),
+        json!({"host": "host-2"}),
+        json!({"hypervisor_hostname": "host-2"}),
+    ] {
+        let mut wish = site.wish("named");
+        wish["server"].as_object_mut().unwrap().extend(at_it.as_object().unwrap().clone());
+        let reply = at(&admin, "2.74", Method::POST, &format!("{PATH}/servers"), &wish).await;
+        assert_eq!(reply.status, 202, "{at_it}: {}", reply.json());
+        site.cloud.work().await;
+        let id = ServerId::parse(reply.json()["server"]["id"].as_str().unwrap()).unwrap();
+        let shown = show(&admin, id).await;
+        assert_eq!(shown["OS-EXT-SRV-ATTR:host"], "host-2", "{at_it}");
+        assert_eq!(shown["OS-EXT-SRV-ATTR:hypervisor_hostname"], "host-2", "{at_it}");
+    }
+}
+
+#[tokio::test]
+async fn each_of_several_hosts_is_listed_with_what_is_on_it_and_none_with_what_is_on_another() {
+    let (_site, admin, [one, two]) = two_hosts().await;
+    let services = admin.get(&format!("{PATH}/os-services")).await.json();
+    let listed: Vec<_> = services["services"].as_array().unwrap().iter().map(|s| (&s["id"], &s["host"])).collect();
+    assert_eq!(listed, [(&json!(1), &json!("host-1")), (&json!(2), &json!("host-2"))]);
+    let path = format!("{PATH}/os-hypervisors/detail?with_servers=true");
+    let found = at(&admin, "2.53", Method::GET, &path, &Value::Null).await.json()["hypervisors"].clone();
+    for (index, (vcpus, server)) in [(8, one), (4, two)].into_iter().enumerate() {
+        assert_eq!((&found[index]["vcpus"], &found[index]["vcpus_used"]), (&json!(vcpus), &json!(1)));
+        assert_eq!((&found[index]["running_vms"], &found[index]["memory_mb_used"]), (&json!(1), &json!(192)));
+        let named: Vec<&Value> = found[index]["servers"].as_array().unwrap().iter().map(|s| &s["uuid"]).collect();
+        assert_eq!(named, [&json!(server.to_string())]);
+    }
+    let sums = admin.get(&format!("{PATH}/os-hypervisors/statistics")).await.json()["hypervisor_statistics"].clone();
+    assert_eq!((&sums["count"], &sums["vcpus"], &sums["running_vms"]), (&json!(2), &json!(12), &json!(2)));
+    let older = admin.get(&format!("{PATH}/os-hosts/host-2")).await.json();
+    assert_eq!(older["host"][0]["resource"]["cpu"], 4);
+    assert_eq!(older["host"][2]["resource"]["memory_mb"], 192);
+    let second = admin.get(&format!("{PATH}/os-hypervisors/2")).await.json();
+    assert_eq!(second["hypervisor"]["hypervisor_hostname"], "host-2");
+    assert_eq!(admin.get(&format!("{PATH}/os-hypervisors/3")).await.status, 404);
+    assert_eq!(admin.get(&format!("{PATH}/os-hypervisors/two")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_host_keeps_its_number_when_one_before_it_is_forgotten() {
+    let site = Site::over(Cloud::with_hosts(&[(4, 4096), (4, 4096), (4, 4096)]).await).await;
+    let admin = site.cloud.admin().await;
+    assert_eq!(admin.delete(&format!("{PATH}/os-services/2")).await.status, 204);
+    let numbers = |reply: Value| -> Vec<(Value, Value)> {
+        let services = reply["services"].as_array().unwrap().iter();
+        services.map(|service| (service["id"].clone(), service["host"].clone())).collect()
+    };
+    let listed = numbers(admin.get(&format!("{PATH}/os-services")).await.json());
+    assert_eq!(listed, [(json!(1), json!("host-1")), (json!(3), json!("host-3"))]);
+    site.cloud.reconcile().await;
+    let listed = numbers(admin.get(&format!("{PATH}/os-services")).await.json());
+    assert_eq!(listed[2], (json!(4), json!("host-2")), "found again as new");
+}
+
+#[tokio::test]
+async fn a_host_that_is_away_is_down_and_the_others_are_not() {
+    let (site, admin, [one, two]) = two_hosts().await;
+    site.cloud.hosts[0].hypervisor.set_away(true);
+    site.cloud.pass_seconds(200);
+    site.cloud.reconcile().await;
+    let services = admin.get(&format!("{PATH}/os-services")).await.json();
+    assert_eq!((&services["services"][0]["state"], &services["services"][1]["state"]), (&json!("down"), &json!("up")));
+    let reply = at(&admin, "2.16", Method::GET, &format!("{PATH}/servers/{one}"), &Value::Null).await.json();
+    assert_eq!(reply["server"]["host_status"], "UNKNOWN");
+    let reply = at(&admin, "2.16", Method::GET, &format!("{PATH}/servers/{two}"), &Value::Null).await.json();
+    assert_eq!(reply["server"]["host_status"], "UP");
+    let next = site.boot(&admin, "next").await;
+    assert_eq!(show(&admin, next).await["OS-EXT-SRV-ATTR:host"], "host-2");
+}

@@ -1,0 +1,61 @@
+//! Which hosts are looked at, and when.
+
+use super::{Ratios, Reconciler};
+use crate::api::testing::Cloud;
+use crate::hypervisor::simulated::Call;
+use crate::ids::ServerId;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+fn reconciler(cloud: &Cloud) -> Reconciler {
+    let state = &cloud.state;
+    Reconciler {
+        db: state.db.clone(),
+        clock: state.clock.clone(),
+        hosts: state.hosts.clone(),
+        ratios: Ratios::default(),
+        runner: state.runner.clone(),
+        waits: state.waits,
+    }
+}
+
+fn looks(cloud: &Cloud, host: usize) -> usize {
+    cloud.hosts[host].hypervisor.calls().iter().filter(|(call, _)| *call == Call::List).count()
+}
+
+/// Returns once it is so; how long that takes is not what is tested.
+async fn until(is_so: impl Fn() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it happens");
+}
+
+#[tokio::test]
+async fn a_host_that_signals_is_looked_at_and_the_others_are_left_alone() {
+    let cloud = Cloud::with_hosts(&[(4, 4096), (4, 4096)]).await;
+    let before = [looks(&cloud, 0), looks(&cloud, 1)];
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(reconciler(&cloud).run(async move { drop(stopped.await) }));
+    until(|| looks(&cloud, 0) == before[0] + 1 && looks(&cloud, 1) == before[1] + 1).await;
+    for more in [2, 3] {
+        cloud.hosts[1].hypervisor.lose(ServerId::random());
+        until(|| looks(&cloud, 1) == before[1] + more).await;
+    }
+    assert_eq!(looks(&cloud, 0), before[0] + 1);
+    stop.send(()).unwrap();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_is_away_is_told_and_keeps_nobody_from_the_others() {
+    let cloud = Cloud::with_hosts(&[(4, 4096), (4, 4096), (4, 4096)]).await;
+    cloud.hosts[1].hypervisor.set_away(true);
+    let before = looks(&cloud, 2);
+    let away = reconciler(&cloud).once().await;
+    assert_eq!(away.keys().copied().collect::<Vec<_>>(), [cloud.hosts[1].id]);
+    assert!(away[&cloud.hosts[1].id].starts_with("host-2: "));
+    assert_eq!(looks(&cloud, 2), before + 1);
+}
