@@ -5,7 +5,7 @@
 
 use futures::StreamExt;
 use gapura::disks::local::LocalDisks;
-use gapura::disks::{BaseImage, ConfigDrive, Disks, Part, RootDisk};
+use gapura::disks::{BaseImage, BlankDisk, ConfigDrive, Content, Disks, Part, RootDisk};
 use gapura::hypervisor::accelerator::AcceleratorChoice;
 use gapura::hypervisor::libvirt::Libvirt;
 use gapura::hypervisor::{
@@ -42,6 +42,18 @@ impl Lab {
         self.disks.fetch_base(&base, stream).await.unwrap();
         let root = RootDisk { server: id, epoch, part: Part::Root { layer: 0 }, base, virtual_size: 1 << 30 };
         let disk = self.disks.make_root(&root).await.unwrap();
+        let blank = [
+            (
+                Part::Ephemeral { index: 0, layer: 0 },
+                Content::FileSystem { kind: "ext4".into(), label: "ephemeral0".into() },
+            ),
+            (Part::Swap { layer: 0 }, Content::Swap),
+        ];
+        let mut extra = Vec::new();
+        for (part, content) in blank {
+            let wish = BlankDisk { server: id, epoch, part, size: 64 << 20, content };
+            extra.push(self.disks.make_blank(&wish).await.unwrap());
+        }
         let metadata =
             format!(r#"{{"uuid": "{id}", "name": "web", "hostname": "web.novalocal", "heartbeat_ms": "200"}}"#);
         let files = vec![("openstack/latest/meta_data.json".to_owned(), metadata.into_bytes())];
@@ -53,6 +65,8 @@ impl Lab {
             device: DiskDevice::Disk,
             read_only: false,
         };
+        let raw = |path| DiskSpec { path, format: DiskFormat::Raw, ..qcow2.clone() };
+        let extra: Vec<DiskSpec> = extra.into_iter().map(raw).collect();
         let cdrom = DiskSpec {
             path: config,
             format: DiskFormat::Raw,
@@ -66,7 +80,7 @@ impl Lab {
             name: format!("instance-{id}"),
             vcpus: 1,
             memory_mib: 256,
-            disks: vec![qcow2, cdrom],
+            disks: [vec![qcow2], extra, vec![cdrom]].concat(),
             interfaces: Vec::new(),
             console_log: self.disks.console_log(id).await.unwrap(),
             about: About::default(),
@@ -152,6 +166,9 @@ async fn a_guest_boots_from_our_disks_reboots_and_shuts_down_when_asked() {
     lab.host.start(&spec).await.unwrap();
     lab.hears(spec.id, &format!("hostname=web.novalocal uuid={}", spec.id), 1).await;
     lab.hears(spec.id, "GUEST: ready", 1).await;
+    // 64 MiB each, where a guest looks for them, and as it recognises them.
+    lab.hears(spec.id, "GUEST: disk vdb sectors=131072 label=ephemeral0", 1).await;
+    lab.hears(spec.id, "GUEST: disk vdc sectors=131072 label= mark=SWAPSPACE2", 1).await;
     let machine = lab.host.find(spec.id).await.unwrap().unwrap();
     assert!(machine.vnc_port.is_some_and(|port| port >= 5900));
 

@@ -6,6 +6,8 @@
 //!     disk.qcow2                the overlay that the guest writes
 //!     disk.1.qcow2, …           overlays on it, one for each resize
 //!     rescue.qcow2              what it is rescued from
+//!     ephemeral0.0, swap.0, …   disks that began empty             (blank.rs)
+//!     ephemeral0.1, …           overlays on them, one for each resize
 //!     copy.qcow2                a whole copy of its disk, on its way to be an image
 //!     config.iso                its config drive
 //!     console.log               what it says on its serial port
@@ -14,7 +16,10 @@
 //! A file gets its name only when it is whole and on the disk, so whatever has the name can be used after a crash.
 
 use super::base_cache::{BaseCache, sync_folder};
-use super::{BaseImage, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Part, RootDisk, config_drive, copy, qcow2};
+use super::{
+    BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Part, RootDisk, blank, config_drive, copy,
+    qcow2,
+};
 use crate::error::{Error, Result};
 use crate::hypervisor::{DiskFormat, Epoch};
 use crate::ids::ServerId;
@@ -38,7 +43,7 @@ pub struct LocalDisks {
     /// Epochs of machines removed since the process started.
     removed: Arc<Mutex<BTreeMap<ServerId, Epoch>>>,
     /// Orders about machines' folders are short; one at a time keeps epoch and files together.
-    one_at_a_time: Arc<Mutex<()>>,
+    pub(super) one_at_a_time: Arc<Mutex<()>>,
 }
 
 impl LocalDisks {
@@ -80,7 +85,7 @@ impl LocalDisks {
     }
 
     /// Admits an order about a machine and makes its folder; remembers the order's epoch.
-    fn admit(&self, server: ServerId, epoch: Epoch) -> Result<PathBuf, Failure> {
+    pub(super) fn admit(&self, server: ServerId, epoch: Epoch) -> Result<PathBuf, Failure> {
         let folder = self.folder(server);
         let seen = self.seen(server, &folder)?;
         epoch.admit(seen.unwrap_or(epoch))?;
@@ -101,7 +106,7 @@ impl LocalDisks {
     }
 }
 
-enum Failure {
+pub(super) enum Failure {
     Ours(Error),
     Disk(std::io::Error),
 }
@@ -146,6 +151,9 @@ fn make_root(this: &LocalDisks, wish: &RootDisk) -> Result<PathBuf, Failure> {
         Part::Root { .. } | Part::Rescue => {
             let (base, size) = this.base.inspect(&wish.base)?;
             (base, wish.base.format, size)
+        }
+        Part::Ephemeral { .. } | Part::Swap { .. } => {
+            return Err(Error::internal("making a machine's disk", "this one holds nothing of an image").into());
         }
     };
     if wish.virtual_size < base_size {
@@ -270,6 +278,11 @@ impl Disks for LocalDisks {
     async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf> {
         let wish = wish.clone();
         self.blocking("making a machine's disk", move |this| make_root(this, &wish)).await
+    }
+
+    async fn make_blank(&self, wish: &BlankDisk) -> Result<PathBuf> {
+        let wish = wish.clone();
+        self.blocking("making an empty disk", move |this| blank::make(this, &wish)).await
     }
 
     async fn remove_part(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()> {

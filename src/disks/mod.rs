@@ -5,6 +5,7 @@
 //! Wishes are whole, serialisable and idempotent, as `hypervisor` explains.
 
 mod base_cache;
+mod blank;
 mod config_drive;
 mod copy;
 pub mod local;
@@ -12,6 +13,8 @@ mod qcow2;
 pub mod simulated;
 #[cfg(test)]
 mod tests;
+
+pub use blank::try_out as try_out_blank_disks;
 
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -49,6 +52,10 @@ pub enum Part {
     Root { layer: u32 },
     /// The one that it is rescued from.
     Rescue,
+    /// One that began empty. Its first layer has the file system, each other one lies over the layer before it.
+    Ephemeral { index: u32, layer: u32 },
+    /// Each layer is one of its own: nothing in it outlives a machine's memory.
+    Swap { layer: u32 },
 }
 
 impl Part {
@@ -57,6 +64,8 @@ impl Part {
             Self::Root { layer: 0 } => "disk.qcow2".to_owned(),
             Self::Root { layer } => format!("disk.{layer}.qcow2"),
             Self::Rescue => "rescue.qcow2".to_owned(),
+            Self::Ephemeral { index, layer } => format!("ephemeral{index}.{layer}"),
+            Self::Swap { layer } => format!("swap.{layer}"),
         }
     }
 }
@@ -70,6 +79,29 @@ pub struct RootDisk {
     pub base: BaseImage,
     /// The guest sees a disk of so many bytes; never smaller than the base's own.
     pub virtual_size: u64,
+}
+
+/// A disk of a machine that holds nothing of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlankDisk {
+    pub server: ServerId,
+    pub epoch: Epoch,
+    pub part: Part,
+    /// In bytes.
+    pub size: u64,
+    pub content: Content,
+}
+
+/// What a blank disk begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// A raw file with an empty file system of this kind and label.
+    FileSystem { kind: String, label: String },
+    /// A raw file with the mark of swap.
+    Swap,
+    /// A layer: an overlay over another of the machine's files. Its format is stated, since a guest wrote it.
+    Over { below: Part, format: DiskFormat },
 }
 
 /// The files of a config drive (label `config-2`), path inside the drive to content.
@@ -123,6 +155,9 @@ pub trait Disks: Send + Sync {
 
     /// Makes the overlay unless it is there. Answers its path.
     async fn make_root(&self, wish: &RootDisk) -> Result<PathBuf>;
+
+    /// Makes a disk that began empty, unless it is there. Answers its path.
+    async fn make_blank(&self, wish: &BlankDisk) -> Result<PathBuf>;
 
     /// Takes a disk away. Gone already is done.
     async fn remove_part(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()>;

@@ -2,7 +2,9 @@
 //!
 //! Images are still counted and hashed as they come, so a test sees a wrong byte as a host would; nothing is written.
 
-use super::{BaseImage, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Part, RootDisk, last_lines, qcow2};
+use super::{
+    BaseImage, BlankDisk, CachedBase, ConfigDrive, Content, Copied, DiskSpace, Disks, Part, RootDisk, last_lines, qcow2,
+};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
@@ -25,6 +27,7 @@ pub enum Call {
     FetchBase,
     DropBase,
     MakeRoot,
+    MakeBlank,
     RemovePart,
     PlaceForCopy,
     CopyAtRest,
@@ -50,6 +53,7 @@ struct State {
 struct Files {
     epoch: Option<Epoch>,
     parts: BTreeMap<Part, RootDisk>,
+    blanks: BTreeMap<Part, BlankDisk>,
     /// As large as the disk that was copied.
     copy: Option<u64>,
     config: Option<Packed>,
@@ -108,6 +112,12 @@ impl SimulatedDisks {
     /// The wish behind the disk that a machine is rescued from.
     pub fn rescue(&self, server: ServerId) -> Option<RootDisk> {
         self.state.lock().servers.get(&server)?.parts.get(&Part::Rescue).cloned()
+    }
+
+    /// The wishes behind a machine's disks that began empty.
+    pub fn blanks(&self, server: ServerId) -> Vec<BlankDisk> {
+        let state = self.state.lock();
+        state.servers.get(&server).map(|files| files.blanks.values().cloned().collect()).unwrap_or_default()
     }
 
     /// Is there a copy of the machine's disk?
@@ -205,9 +215,25 @@ impl Disks for SimulatedDisks {
         Ok(path(wish.server, &wish.part.file()))
     }
 
+    async fn make_blank(&self, wish: &BlankDisk) -> Result<PathBuf> {
+        self.arrive(Call::MakeBlank)?;
+        let mut state = self.state.lock();
+        let blanks = &mut state.admit(wish.server, wish.epoch)?.blanks;
+        if let Content::Over { below, .. } = &wish.content
+            && !blanks.contains_key(below)
+        {
+            return Err(Error::internal("making a layer of a disk", "there is nothing below it"));
+        }
+        blanks.entry(wish.part).or_insert_with(|| wish.clone());
+        Ok(path(wish.server, &wish.part.file()))
+    }
+
     async fn remove_part(&self, server: ServerId, epoch: Epoch, part: Part) -> Result<()> {
         self.arrive(Call::RemovePart)?;
-        self.state.lock().admit(server, epoch)?.parts.remove(&part);
+        let mut state = self.state.lock();
+        let files = state.admit(server, epoch)?;
+        files.parts.remove(&part);
+        files.blanks.remove(&part);
         Ok(())
     }
 

@@ -107,7 +107,28 @@ async fn wrong_bytes_make_no_base(disks: &dyn Disks) {
     }
 }
 
+fn blank(epoch: u64, part: Part, content: Content) -> BlankDisk {
+    let server = ServerId::parse("11111111-2222-4333-8444-555555555555").unwrap();
+    BlankDisk { server, epoch: Epoch(epoch), part, size: 32 << 20, content }
+}
+
+async fn a_blank_disk_is_made_once_and_goes_for_good(disks: &dyn Disks) {
+    let swap = blank(4, Part::Swap { layer: 0 }, Content::Swap);
+    let path = disks.make_blank(&swap).await.unwrap();
+    assert_eq!(disks.make_blank(&swap).await.unwrap(), path);
+    assert!(disks.make_blank(&BlankDisk { epoch: Epoch(3), ..swap.clone() }).await.is_err(), "an older order");
+    for _ in 0..2 {
+        disks.remove_part(swap.server, Epoch(4), swap.part).await.unwrap();
+    }
+    disks.remove(swap.server, Epoch(4)).await.unwrap();
+    assert!(
+        disks.make_blank(&BlankDisk { epoch: Epoch(3), ..swap }).await.is_err(),
+        "a removed disk does not come back"
+    );
+}
+
 async fn whole_contract(disks: &dyn Disks) {
+    a_blank_disk_is_made_once_and_goes_for_good(disks).await;
     making_twice_is_making_once_and_so_is_removing(disks).await;
     an_order_older_than_the_newest_is_refused(disks).await;
     a_base_goes_unless_a_machine_lies_over_it(disks).await;
@@ -273,4 +294,43 @@ async fn a_layer_lies_on_the_one_before_it_and_a_copy_holds_what_all_of_them_hol
     }
     assert!(!path.exists() && !rescue.exists() && folder.path().exists());
     assert!(disks.remove_part(server, Epoch(0), wish.part).await.is_err(), "an older order is refused");
+}
+
+/// The mark of swap stands at the end of the first page; ext's magic and label in the block after the first.
+#[tokio::test]
+async fn blank_disks_are_sparse_and_have_the_file_system_the_label_and_the_mark_that_guests_look_for() {
+    let (_folder, disks) = local();
+    let swap = disks.make_blank(&blank(1, Part::Swap { layer: 0 }, Content::Swap)).await.unwrap();
+    let bytes = std::fs::read(&swap).unwrap();
+    assert_eq!((bytes.len(), &bytes[4086..4096]), (32 << 20, &b"SWAPSPACE2"[..]));
+    let ext4 = Content::FileSystem { kind: "ext4".to_owned(), label: "ephemeral1".to_owned() };
+    let first = Part::Ephemeral { index: 1, layer: 0 };
+    let ephemeral = disks.make_blank(&blank(1, first, ext4)).await.unwrap();
+    let bytes = std::fs::read(&ephemeral).unwrap();
+    assert_eq!(
+        (bytes.len(), &bytes[1080..1082], &bytes[1144..1154]),
+        (32 << 20, &[0x53, 0xef][..], &b"ephemeral1"[..])
+    );
+    for file in [&swap, &ephemeral] {
+        let metadata = file.metadata().unwrap();
+        assert!(metadata.blocks() * 512 < metadata.len() / 2, "{} bytes are taken", metadata.blocks() * 512);
+    }
+    let over = Content::Over { below: first, format: DiskFormat::Raw };
+    let layer = BlankDisk { size: 64 << 20, ..blank(1, Part::Ephemeral { index: 1, layer: 1 }, over) };
+    let path = disks.make_blank(&layer).await.unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(qcow2::virtual_size(&bytes).unwrap(), 64 << 20);
+    assert_eq!(qcow2::backing(&bytes).unwrap(), ephemeral.to_str().unwrap());
+    let folder = ephemeral.parent().unwrap();
+    assert_eq!(names(folder), ["ephemeral1.0", "ephemeral1.1", "epoch", "swap.0"], "nothing half made is left");
+}
+
+#[tokio::test]
+async fn a_file_system_that_cannot_be_made_leaves_no_file() {
+    let (folder, disks) = local();
+    let content = Content::FileSystem { kind: "nosuch; touch here".to_owned(), label: "x".to_owned() };
+    let wish = blank(1, Part::Ephemeral { index: 0, layer: 0 }, content);
+    disks.make_blank(&wish).await.unwrap_err();
+    let server = folder.path().join("instances").join(wish.server.to_string());
+    assert_eq!(names(&server), ["epoch"]);
 }
