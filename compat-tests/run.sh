@@ -9,7 +9,7 @@ checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
 in_test="format lints licences unit compat object_stores journey machine_life cloud_init image_sharing tempest_identity fuzz"
-in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life cloud_init identity_commands image_commands compute_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life machine_disks cloud_init identity_commands image_commands compute_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
 case ${1:-test} in
   test) parts=$in_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
@@ -149,6 +149,11 @@ part_machine_life() {
   is_root && has libvirtd || { skip "real machines need root and libvirtd"; return; }
   ( cloud machine_life qemu && IMAGE=$(guest) "$here/clients/machine_life/run.sh" )
   stop_cloud machine_life $?
+}
+part_machine_disks() {
+  is_root && has libvirtd || { skip "real machines need root and libvirtd"; return; }
+  ( cloud machine_disks qemu && IMAGE=$(guest) "$here/clients/machine_life/run.sh" --only "ephemeral disks" )
+  stop_cloud machine_disks $?
 }
 part_fresh() { "$here/fresh.sh"; }
 part_cloud_init() {

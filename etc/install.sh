@@ -16,11 +16,12 @@ hypervisor="libvirt-daemon-system>=11.3 libvirt-clients>=11.3 libvirt-dev>=11.3 
 building="build-essential pkg-config mold cmake"
 guest="cpio dosfstools mtools syslinux syslinux-common"
 conversion="bubblewrap util-linux"
+empty_disks="e2fsprogs util-linux"
 networking="iproute2 nftables dnsmasq-base conntrack procps iputils-ping"
 client="python3 python3-venv"
 testing="debootstrap slirp4netns postgresql postgresql-contrib genisoimage wrk curl openssl"
 object_storage="ceph-mon ceph-osd ceph-common radosgw"
-wanted="$hypervisor $building $guest $conversion $networking $client"
+wanted="$hypervisor $building $guest $conversion $empty_disks $networking $client"
 [ "$purpose" = run ] || wanted="$wanted $testing $object_storage"
 
 [ -e /etc/debian_version ] && command -v apt-get > /dev/null ||

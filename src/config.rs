@@ -10,6 +10,7 @@ mod images;
 pub use images::{Images, StoreSetting};
 
 use crate::api::IdentitySettings;
+use crate::cloud::blank_disks::{FORMATS, Rules};
 use crate::error::{Error, Result};
 use crate::tasks::overdue::Waits;
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,10 @@ pub struct Compute {
     pub resize_confirm_window: u32,
     /// After so many seconds a shelved server leaves its host; 0: at once; less: never.
     pub shelved_offload_time: i64,
+    /// The file system of an ephemeral disk for which none is asked: `ext2`, `ext3`, `ext4` or `xfs`.
+    pub default_ephemeral_format: String,
+    /// How many local disks a server may have, its own included; less than 0: any number.
+    pub max_local_block_devices: i64,
 }
 
 impl Default for Compute {
@@ -137,6 +142,8 @@ impl Default for Compute {
             reclaim_instance_interval: 0,
             resize_confirm_window: 0,
             shelved_offload_time: 0,
+            default_ephemeral_format: "ext4".to_owned(),
+            max_local_block_devices: 3,
         }
     }
 }
@@ -152,6 +159,20 @@ impl Compute {
             confirm: unless_zero(self.resize_confirm_window),
             offload,
         }
+    }
+
+    /// What servers may have of disks besides their own.
+    pub fn local_disks(&self) -> Rules {
+        Rules { default_format: self.default_ephemeral_format.clone(), most_disks: self.max_local_block_devices }
+    }
+
+    fn check(&self) -> Result<()> {
+        let format = self.default_ephemeral_format.as_str();
+        if FORMATS.contains(&format) {
+            return Ok(());
+        }
+        let known = FORMATS.join(", ");
+        Err(Error::bad_request(format!("compute.default_ephemeral_format = {format} is none of {known}")))
     }
 }
 
@@ -263,6 +284,7 @@ impl Config {
         if self.simulated.hosts == 0 {
             return Err(Error::bad_request("simulated.hosts = 0: a cloud has a host"));
         }
+        self.compute.check()?;
         if self.state_dir.is_relative() {
             let here =
                 std::env::current_dir().map_err(|error| Error::internal("the working directory is gone", error))?;
@@ -423,5 +445,12 @@ mod tests {
         assert!(load(&[("GAPURA_LISTEN", "0.0.0.0:5000")]).unwrap_err().contains("insecure_listen"));
         assert!(load(&[("GAPURA_LISTEN", "0.0.0.0:5000"), ("GAPURA_INSECURE_LISTEN", "true")]).is_ok());
         assert!(load(&[("GAPURA_TLS__KEY", "/k.pem")]).unwrap_err().contains("together"));
+    }
+
+    #[test]
+    fn ephemeral_disks_are_made_with_a_file_system_that_is_known() {
+        assert!(load(&[("GAPURA_COMPUTE__DEFAULT_EPHEMERAL_FORMAT", "xfs")]).is_ok());
+        let refused = load(&[("GAPURA_COMPUTE__DEFAULT_EPHEMERAL_FORMAT", "ext4; reboot")]).unwrap_err();
+        assert!(refused.ends_with("is none of ext2, ext3, ext4, xfs"), "{refused}");
     }
 }

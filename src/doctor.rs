@@ -2,6 +2,7 @@
 
 use crate::cloud::image::plugins::Plugin;
 use crate::config::Config;
+use crate::disks::try_out_blank_disks;
 use crate::error::with_causes;
 use crate::fabric::linux;
 use crate::hypervisor::Accelerator;
@@ -84,6 +85,7 @@ pub async fn examine(config: &Config) -> Report {
     conversion(config, &mut report);
     hypervisor(config, cloud.as_deref().unwrap_or("doctor"), &mut report).await;
     disks(config, &mut report);
+    blank_disks(config, &mut report);
     networks(config, &mut report);
     report
 }
@@ -273,6 +275,20 @@ fn disks(config: &Config, report: &mut Report) {
         Err(error) => {
             report.broken(format!("{} can't be measured: {error}", folder.display()), "Mend `compute.disks`.")
         }
+    }
+}
+
+/// Ephemeral disks and swap are made by programs of the system.
+fn blank_disks(config: &Config, report: &mut Report) {
+    if config.hypervisor == "simulated" {
+        return;
+    }
+    match try_out_blank_disks(&config.compute.default_ephemeral_format) {
+        Ok(()) => report.well("ephemeral disks and swap can be made"),
+        Err(error) => report.note(
+            format!("servers with ephemeral disks or swap can't be made: {error}"),
+            "Install util-linux and e2fsprogs (xfsprogs for XFS).",
+        ),
     }
 }
 

@@ -85,6 +85,7 @@ impl Program {
             audit: open_audit(&config, &cloud)?,
             unified_limits: config.quota.unified_limits,
             waits: config.compute.waits(),
+            local_disks: config.compute.local_disks(),
         });
         Ok(Self { config, state, runner })
     }

@@ -5,6 +5,7 @@ use super::image::ImageSettings;
 use crate::audit::Audit;
 use crate::blobs::Stores;
 use crate::clock::Clock;
+use crate::cloud::blank_disks::Rules;
 use crate::cloud::policy::Policy;
 use crate::metrics::Metrics;
 use crate::store::Db;
@@ -33,6 +34,8 @@ pub struct State {
     pub unified_limits: bool,
     /// After how long what nobody decides about a server is decided.
     pub waits: Waits,
+    /// What servers may have of disks besides their own.
+    pub local_disks: Rules,
     /// Token keys, password hashing, what is remembered of tokens.
     pub identity: Identity,
 }

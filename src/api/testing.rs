@@ -197,6 +197,7 @@ impl Cloud {
             audit: own.audit.map_or_else(Audit::off, |path| Audit::to(&path, "cloud").unwrap()),
             unified_limits: own.unified_limits,
             waits: own.waits,
+            local_disks: crate::cloud::blank_disks::Rules::default(),
         });
         let SimulatedHost { hypervisor, disks, fabric, .. } = simulated[0].clone();
         let cloud =

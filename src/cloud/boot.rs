@@ -3,7 +3,7 @@
 //! An image or flavor that asks for something which nothing carries out yet is refused when the server is asked for,
 //! with the reason: a guest that silently differs from what was ordered is worse than none.
 
-use super::flavor::{Flavor, unfulfilled_disk, unfulfilled_spec};
+use super::flavor::{Flavor, unfulfilled_spec};
 use crate::error::{Error, Result};
 use crate::ids::{BlobId, ImageId};
 use serde::{Deserialize, Serialize};
@@ -47,9 +47,6 @@ pub fn base(flavor: &Flavor, image: &BootImage, may_have_no_disk: bool) -> Resul
     }
     if let Some(name) = unfulfilled_spec(flavor) {
         return Err(Error::NotImplemented(format!("The flavor's extra spec {name} is not carried out yet.")));
-    }
-    if let Some(disk) = unfulfilled_disk(flavor) {
-        return Err(Error::NotImplemented(format!("The flavor asks for a {disk} disk, which is not built yet.")));
     }
     if let Some(name) = unfulfilled_property(&image.properties) {
         return Err(Error::NotImplemented(format!("The image's property {name} is not carried out yet.")));
@@ -222,8 +219,6 @@ mod tests {
     fn what_would_shape_the_guest_and_does_not_yet_is_refused_and_never_ignored() {
         let uefi = BootImage { properties: BTreeMap::from([("hw_firmware_type".into(), "uefi".into())]), ..image() };
         assert!(matches!(base(&flavor(), &uefi, false), Err(Error::NotImplemented(_))));
-        let swap = Flavor { swap_mib: 64, ..flavor() };
-        assert!(matches!(base(&swap, &image(), false), Err(Error::NotImplemented(_))));
         let virtio = BootImage { properties: BTreeMap::from([("hw_disk_bus".into(), "virtio".into())]), ..image() };
         assert!(base(&flavor(), &virtio, false).is_ok());
     }

@@ -33,6 +33,17 @@ pub struct Told {
     /// Path in the guest, and content.
     pub personality: Vec<(String, Vec<u8>)>,
     pub interfaces: Vec<Interface>,
+    /// Besides its own.
+    pub disks: Vec<Disk>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// `ephemeral0`, …, `swap`.
+    pub label: String,
+    /// `/dev/vdb`, …
+    pub device: String,
+    pub tag: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,9 +152,16 @@ fn meta_data(told: &Told) -> Value {
     data.insert("launch_index".into(), json!(told.launch_index));
     data.insert("availability_zone".into(), json!(told.availability_zone));
     data.insert("project_id".into(), json!(told.project_id.to_string()));
-    data.insert("devices".into(), json!([]));
+    data.insert("devices".into(), told.disks.iter().filter_map(tagged).collect());
     data.insert("dedicated_cpus".into(), json!([]));
     Value::Object(data)
+}
+
+/// A disk by the tag that its owner knows it by. Where it is on a bus is the machine's own choice when it starts, so the
+/// guest is told where it finds the disk.
+fn tagged(disk: &Disk) -> Option<Value> {
+    let tag = disk.tag.as_ref()?;
+    Some(json!({"type": "disk", "bus": "none", "address": "none", "path": disk.device, "tags": [tag]}))
 }
 
 /// Which of cloud-init's network types an address is.
@@ -203,11 +221,15 @@ fn network_data(told: &Told) -> Value {
 
 fn ec2_data(told: &Told) -> Value {
     let first_v4 = told.interfaces.iter().flat_map(|i| &i.addresses).map(|a| a.ip).find(IpAddr::is_ipv4);
+    let mut devices = json!({"ami": "vda", "root": "/dev/vda"});
+    for disk in &told.disks {
+        devices[disk.label.as_str()] = json!(disk.device);
+    }
     let mut data = json!({
         "ami-id": told.image_id,
         "ami-launch-index": told.launch_index,
         "ami-manifest-path": "unknown",
-        "block-device-mapping": {"ami": "vda", "root": "/dev/vda"},
+        "block-device-mapping": devices,
         "hostname": told.hostname,
         "instance-action": "none",
         "instance-id": told.id.to_string(),
@@ -261,6 +283,7 @@ mod tests {
                     routes: Vec::new(),
                 }],
             }],
+            disks: Vec::new(),
         }
     }
 
@@ -280,6 +303,19 @@ mod tests {
         let told = Told { admin_pass: Some("s3cret".into()), ..told() };
         assert_eq!(json_at(&files(&told), "openstack/latest/meta_data.json")["admin_pass"], "s3cret");
         assert_eq!(meta["files"][0], json!({"path": "/etc/motd", "content_path": "/content/0000"}));
+    }
+
+    #[test]
+    fn a_guest_is_told_where_its_ephemeral_disks_and_its_swap_are() {
+        let disk = |label: &str, device: &str| Disk { label: label.into(), device: device.into(), tag: None };
+        let scratch = Disk { tag: Some("scratch".into()), ..disk("ephemeral0", "/dev/vdb") };
+        let files = files(&Told { disks: vec![scratch, disk("swap", "/dev/vdc")], ..told() });
+        let ec2 = json_at(&files, "ec2/latest/meta-data.json");
+        let devices = json!({"ami": "vda", "root": "/dev/vda", "ephemeral0": "/dev/vdb", "swap": "/dev/vdc"});
+        assert_eq!(ec2["block-device-mapping"], devices);
+        let tagged =
+            json!([{"type": "disk", "bus": "none", "address": "none", "path": "/dev/vdb", "tags": ["scratch"]}]);
+        assert_eq!(json_at(&files, "openstack/latest/meta_data.json")["devices"], tagged);
     }
 
     #[test]

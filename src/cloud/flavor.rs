@@ -63,15 +63,6 @@ pub fn unfulfilled_spec(flavor: &Flavor) -> Option<&str> {
         .find(|name| !harmless(name) && SHAPING.iter().any(|prefix| name.starts_with(prefix)))
 }
 
-/// Disks that a flavor asks for besides the root disk, and that nothing makes yet.
-pub fn unfulfilled_disk(flavor: &Flavor) -> Option<&'static str> {
-    match (flavor.ephemeral_gib, flavor.swap_mib) {
-        (0, 0) => None,
-        (0, _) => Some("swap"),
-        _ => Some("ephemeral"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,9 +86,6 @@ mod tests {
         assert_eq!(unfulfilled_spec(&flavor), None);
         flavor.extra_specs.insert("hw:cpu_policy".to_owned(), "dedicated".to_owned());
         assert_eq!(unfulfilled_spec(&flavor), Some("hw:cpu_policy"));
-        assert_eq!(unfulfilled_disk(&flavor), None);
-        flavor.swap_mib = 64;
-        assert_eq!(unfulfilled_disk(&flavor), Some("swap"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod access_rules;
 pub mod address;
 pub mod aggregate;
 pub mod audit_period;
+pub mod blank_disks;
 pub mod boot;
 pub mod compliance;
 pub mod config_drive;

@@ -2,10 +2,11 @@
 
 mod aside;
 
-pub use aside::{Aside, Rescue, Resized, Shelved};
+pub use aside::{Aside, BlankChange, Rescue, Resized, Shelved};
 
 use super::{Json, OrNotFound, Row, Tx, Value, args};
 use crate::clock::Timestamp;
+use crate::cloud::blank_disks::BlankDisk;
 use crate::cloud::boot::Base;
 use crate::cloud::flavor::Flavor;
 use crate::cloud::policy::Reach;
@@ -67,6 +68,8 @@ pub struct Server {
     /// Ids of the certificates that may have signed its image.
     pub trusted_certificates: Option<Vec<String>>,
     pub aside: Aside,
+    /// Ephemeral disks and swap, in the order in which the guest finds them.
+    pub blank_disks: Vec<BlankDisk>,
 }
 
 impl Server {
@@ -96,7 +99,7 @@ const COLUMNS: &str = "s.id, s.project_id, s.user_id, s.name, s.hostname, s.desc
     s.public_key, s.metadata, s.user_data, s.personality, s.config_drive, s.availability_zone, s.reservation_id,
     s.launch_index, s.scheduler_hints, s.access_ip_v4, s.access_ip_v6, s.disk_config, s.locked_by, s.locked_reason,
     s.progress, s.fault, s.launched_at, s.terminated_at, s.created_at, s.updated_at, s.deleted_at,
-    s.trusted_certificates, s.aside";
+    s.trusted_certificates, s.aside, s.blank_disks";
 
 fn word<T>(parse: fn(&str) -> Option<T>, text: &str) -> Result<T> {
     parse(text).ok_or_else(|| Error::internal("a server's row holds a word of another program", text.to_owned()))
@@ -144,7 +147,13 @@ fn from_row(mut row: Row) -> Result<Server> {
         deleted_at: row.next()?,
         trusted_certificates: row.next::<Option<Json<Vec<String>>>>()?.map(|json| json.0),
         aside: row.next::<Option<Json<Aside>>>()?.map(|json| json.0).unwrap_or_default(),
+        blank_disks: row.next::<Option<Json<Vec<BlankDisk>>>>()?.map(|json| json.0).unwrap_or_default(),
     })
+}
+
+/// As the row keeps them: none are no text.
+fn kept(disks: &[BlankDisk]) -> Option<Json<Vec<BlankDisk>>> {
+    (!disks.is_empty()).then(|| Json(disks.to_vec()))
 }
 
 pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
@@ -153,9 +162,9 @@ pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
         "INSERT INTO servers (id, project_id, user_id, name, hostname, description, state, task, power, flavor, flavor_id,
                 image_id, image_properties, base, key_name, public_key, metadata, user_data, personality, config_drive,
                 availability_zone, reservation_id, launch_index, scheduler_hints, access_ip_v4, access_ip_v6, disk_config,
-                trusted_certificates, progress, created_at, updated_at)
+                trusted_certificates, blank_disks, progress, created_at, updated_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-                 ?24, ?25, ?26, ?27, ?28, 0, ?29, ?29)",
+                 ?24, ?25, ?26, ?27, ?28, ?29, 0, ?30, ?30)",
         args![
             server.id,
             &server.project_id,
@@ -185,6 +194,7 @@ pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
             &server.access_ip_v6,
             &server.disk_config,
             server.trusted_certificates.as_ref().map(Json),
+            kept(&server.blank_disks),
             server.created_at
         ],
     )?;
@@ -384,6 +394,10 @@ impl Change {
 
     pub fn aside(self, aside: &Aside) -> Self {
         self.with("aside", Json(aside))
+    }
+
+    pub fn blank_disks(self, disks: &[BlankDisk]) -> Self {
+        self.with("blank_disks", kept(disks))
     }
 
     pub fn locked(self, by: Option<&str>, reason: Option<&str>) -> Self {

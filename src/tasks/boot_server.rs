@@ -10,6 +10,7 @@
 use super::password::Password;
 use super::{Cx, Next, Record, Why, Workflow, machine, network_wish};
 use crate::blobs::Stores;
+use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::{self, Demand, Neighbours, Wish};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
@@ -63,8 +64,13 @@ pub enum Step {
 
 /// What a server takes of its host.
 pub fn demand(server: &Server) -> Demand {
-    let flavor = &server.flavor;
-    Demand { vcpus: flavor.vcpus.into(), memory_mib: flavor.ram_mib, disk_gib: flavor.disk_gib + flavor.ephemeral_gib }
+    demand_of(&server.flavor)
+}
+
+/// What a server of this flavor takes; swap counts by the GiB begun, as upstream counts.
+pub fn demand_of(flavor: &Flavor) -> Demand {
+    let disk_gib = flavor.disk_gib.saturating_add(flavor.ephemeral_gib).saturating_add(flavor.swap_mib.div_ceil(1024));
+    Demand { vcpus: flavor.vcpus.into(), memory_mib: flavor.ram_mib, disk_gib }
 }
 
 #[async_trait]

@@ -3,12 +3,13 @@
 //! Boot, start and reboot all come here. Everything follows from rows and is idempotent, so what a crash left half done is
 //! made whole by doing it again.
 
-use super::{Cx, Host, network_wish};
+use super::{Cx, Host, machine_disks, network_wish};
 use crate::blobs::Stores;
+use crate::cloud::blank_disks::BlankDisk;
 use crate::cloud::boot::Base;
 use crate::cloud::config_drive::{self, Told};
 use crate::cloud::policy::Reach;
-use crate::cloud::{boot, server};
+use crate::cloud::{blank_disks, boot, server};
 use crate::disks::{BaseImage, ConfigDrive, Part, RootDisk};
 use crate::error::{Error, Result};
 use crate::fabric::tap_name;
@@ -175,6 +176,9 @@ pub async fn prepare_telling(cx: &Cx, host: &Host, server: &Server, password: Op
     };
     // Who is rescued boots from another disk and finds its own as the second.
     let mut disks: Vec<DiskSpec> = disks(cx, host, server).await?.into_iter().map(writable).collect();
+    if server.aside.rescue.is_none() {
+        disks.extend(machine_disks::blank(cx, host, server).await?);
+    }
     let mut told = told(server, &nics);
     told.admin_pass = password.map(str::to_owned);
     let drive = write_drive(cx, host, &told).await?;
@@ -215,6 +219,15 @@ async fn disks(cx: &Cx, host: &Host, server: &Server) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// The newest layer of the server's disks goes, so that they are what they were before it was laid.
+pub async fn remove_layer(cx: &Cx, host: &Host, server: &Server) -> Result<()> {
+    let layer = server.aside.layer;
+    for part in std::iter::once(Part::Root { layer }).chain(machine_disks::parts_of_layer(server, layer)) {
+        host.disks.remove_part(server.id, cx.epoch, part).await?;
+    }
+    Ok(())
+}
+
 /// The disk that the server writes on, when it is not rescued.
 pub fn own_disk(server: &Server) -> Part {
     Part::Root { layer: server.aside.layer }
@@ -251,7 +264,13 @@ fn told(server: &Server, nics: &[Nic]) -> Told {
         admin_pass: None,
         personality: server.personality.clone(),
         interfaces: nics.iter().map(told_of).collect(),
+        disks: told_disks(&server.blank_disks),
     }
+}
+
+fn told_disks(disks: &[BlankDisk]) -> Vec<config_drive::Disk> {
+    let named = blank_disks::labels(disks).into_iter().zip(blank_disks::device_names(disks)).zip(disks);
+    named.map(|((label, device), disk)| config_drive::Disk { label, device, tag: disk.tag.clone() }).collect()
 }
 
 fn told_of(nic: &Nic) -> config_drive::Interface {

@@ -42,6 +42,7 @@ pub mod image_server;
 pub mod import_image;
 mod import_plugins;
 mod machine;
+mod machine_disks;
 pub mod network_change;
 pub mod network_wish;
 pub mod overdue;

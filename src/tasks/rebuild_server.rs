@@ -14,6 +14,7 @@ use super::password::Password;
 use super::{Cx, Next, Record, Why, Workflow, machine, resize_server};
 use crate::blobs::Stores;
 use crate::clock::Timestamp;
+use crate::cloud::blank_disks;
 use crate::cloud::boot::Base;
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
@@ -122,7 +123,7 @@ impl Workflow for RebuildServer {
 fn take_image(tx: &mut Tx, id: ServerId, image: Option<&NewImage>, now: Timestamp) -> Result<()> {
     let server = servers::get(tx, &Reach::Cloud, id)?;
     resize_server::forget(tx, &server, now)?;
-    let change = Change::new().aside(&Aside::default());
+    let change = Change::new().aside(&Aside::default()).blank_disks(&blank_disks::anew(&server.blank_disks));
     let change = match image {
         Some(image) => change.image(image.id, &image.properties, &image.base),
         None => change,

@@ -10,7 +10,7 @@
 //! layer of its own over the old, so going back is taking the layer away, and finds the disk as it was. A confirmed layer
 //! stays, so there may be [`MOST_LAYERS`] of them; a rebuild begins anew with none.
 
-use super::boot_server::demand;
+use super::boot_server::{demand, demand_of};
 use super::ending::{Ending, now_doing};
 use super::power_server::state_after;
 use super::{Cx, Next, Record, Why, Workflow, machine};
@@ -19,7 +19,6 @@ use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::Demand;
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
-use crate::disks::Part;
 use crate::error::{Error, Result};
 use crate::hypervisor::Power;
 use crate::ids::ServerId;
@@ -107,7 +106,7 @@ impl Workflow for ResizeServer {
             Step::Revert => {
                 let starts = !resized(&server)?.was_stopped;
                 host.hypervisor.stop(id, cx.epoch, Some(self.grace)).await?;
-                host.disks.remove_part(id, cx.epoch, Part::Root { layer: server.aside.layer }).await?;
+                machine::remove_layer(cx, host, &server).await?;
                 Ok(Next::step(Step::Return { starts }).recording(move |tx| {
                     give_back(tx, id, "reverted", now)?;
                     now_doing(tx, id, Task::ResizeReverting, Change::new(), now)
@@ -164,7 +163,7 @@ impl ResizeServer {
         let host = cx.hosts.get(machine::on(server)?)?;
         if server.flavor != from.flavor || from.has_layer {
             host.hypervisor.stop(id, cx.epoch, None).await?;
-            host.disks.remove_part(id, cx.epoch, Part::Root { layer: server.aside.layer }).await?;
+            machine::remove_layer(cx, host, server).await?;
         }
         // The row goes back first: the machine is made from it.
         let before = cx
@@ -176,10 +175,6 @@ impl ResizeServer {
             .await?;
         start(cx, &before, !from.was_stopped).await
     }
-}
-
-pub fn demand_of(flavor: &Flavor) -> Demand {
-    Demand { vcpus: flavor.vcpus.into(), memory_mib: flavor.ram_mib, disk_gib: flavor.disk_gib + flavor.ephemeral_gib }
 }
 
 /// Makes the machine as rows say it is; a machine that was off stays so.
@@ -199,15 +194,19 @@ async fn start(cx: &Cx, server: &Server, starts: bool) -> Result<Power> {
 fn take_flavor(tx: &mut Tx, id: ServerId, flavor: &Flavor, now: Timestamp) -> Result<()> {
     let server = servers::get(tx, &Reach::Cloud, id)?;
     let mut aside = server.aside.clone();
+    let mut change = Change::new().flavor(flavor);
     if let Some(from) = &mut aside.resized {
         if from.has_layer {
             return Ok(());
         }
         from.has_layer = true;
         aside.layer += 1;
+        if let Some(disks) = &from.blank_disks {
+            change = change.blank_disks(&disks.after);
+        }
         server_moves::set_status(tx, from.migration, "post-migrating", now)?;
     }
-    now_doing(tx, id, Task::ResizeFinish, Change::new().flavor(flavor).aside(&aside), now)
+    now_doing(tx, id, Task::ResizeFinish, change.aside(&aside), now)
 }
 
 /// The server is on its way to no other flavor any more.
@@ -225,11 +224,14 @@ fn go_back(tx: &mut Tx, id: ServerId, now: Timestamp) -> Result<()> {
     let server = servers::get(tx, &Reach::Cloud, id)?;
     let mut aside = server.aside.clone();
     let Some(from) = &mut aside.resized else { return Ok(()) };
-    let flavor = from.flavor.clone();
+    let mut change = Change::new().flavor(&from.flavor);
     if std::mem::take(&mut from.has_layer) {
         aside.layer = aside.layer.saturating_sub(1);
+        if let Some(disks) = &from.blank_disks {
+            change = change.blank_disks(&disks.before);
+        }
     }
-    servers::update(tx, id, Change::new().flavor(&flavor).aside(&aside), now)
+    servers::update(tx, id, change.aside(&aside), now)
 }
 
 /// The old flavor is the only one again, in the row and in what is claimed.

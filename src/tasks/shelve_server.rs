@@ -15,6 +15,7 @@ use super::image_server::{self, ImageServer};
 use super::power_server::state_after;
 use super::{Cx, Next, Record, Why, Workflow, boot_server, machine, network_wish, resize_server};
 use crate::clock::Timestamp;
+use crate::cloud::blank_disks;
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
 use crate::error::Result;
@@ -156,9 +157,11 @@ async fn leave_networks(cx: &Cx, server: &Server) -> Result<()> {
 
 /// Nothing of it is on a host.
 fn has_left(tx: &mut Tx, id: ServerId, ending: &Ending) -> Result<()> {
-    let mut aside = servers::get(tx, &Reach::Cloud, id)?.aside;
+    let server = servers::get(tx, &Reach::Cloud, id)?;
+    // Its image holds its own disk alone: the others were lost with the host, and are made anew with the machine.
+    let (blank, mut aside) = (blank_disks::anew(&server.blank_disks), server.aside);
     aside.layer = 0;
-    let change = Change::new().state(State::ShelvedOffloaded).aside(&aside);
+    let change = Change::new().state(State::ShelvedOffloaded).aside(&aside).blank_disks(&blank);
     ending.record(tx, change, Power::Shutdown, None, None)?;
     nowhere(tx, id, ending.now)
 }

@@ -17,6 +17,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "main_job")]
 
 import copies  # noqa: E402
 import memory  # noqa: E402
+import more_disks  # noqa: E402
 import reality  # noqa: E402
 import shape  # noqa: E402
 import within  # noqa: E402
@@ -25,7 +26,7 @@ from journey import Journey  # noqa: E402
 from tenant import Tenant  # noqa: E402
 
 NAMES = ("memory", "reality", "by hand", "resize", "rebuild", "rescue", "renamed", "copied", "copy", "from copy", "backup",
-         "within", "without agent", "shelved", "flavor", "image")
+         "within", "without agent", "shelved", "flavor", "image", "more disks", "cut disks", "larger")
 
 
 def main():
@@ -54,9 +55,12 @@ def main():
         "images and backups": (copies.walk, names, folder),
         "into the guest": (within.walk, names),
     }
+    # Asked for alone: each of its servers is one more guest to be emulated.
+    apart = {"ephemeral disks and swap": (more_disks.walk, names)}
     try:
         journey.chapter("an image whose guests have an agent", upload, tenant, names["image"], options.image)
-        for title, (steps, *arguments) in chapters.items():
+        chosen = {**chapters, **apart} if options.only else chapters
+        for title, (steps, *arguments) in chosen.items():
             if not options.only or options.only in title:
                 journey.chapter(title, steps, tenant, *arguments)
         journey.chapter("cleaning up", lambda journey: tenant.order("image", "delete", names["image"]))

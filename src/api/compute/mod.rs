@@ -3,6 +3,7 @@
 mod aggregates;
 mod allowance;
 mod attachments;
+mod block_devices;
 mod common;
 mod extensions;
 mod external_events;

@@ -43,7 +43,6 @@ versioned! {
         "name" => name: Maybe<Name>,
         "adminPass" => admin_pass: Maybe<String>,
         "metadata" => metadata: Maybe<Metadata>,
-        #[expect(dead_code, reason = "there are no ephemeral disks to preserve")]
         "preserve_ephemeral" => preserve_ephemeral: Maybe<FlexibleBool>,
         "OS-DCF:diskConfig" => disk_config: Maybe<OneOf<DiskConfigs>>,
         "accessIPv4" => access_ip_v4: Maybe<AddressText>,
@@ -110,6 +109,10 @@ async fn rebuild(call: Call<RebuildWish>) -> Result<Reply<RebuiltShown>> {
     let (reach, id) = (call.cx.reach.clone(), server_id(&call)?);
     let asker = Asker::of(&call)?;
     let body = call.body.rebuild.clone();
+    // Upstream's libvirt driver finds this out on the host, and leaves the server in Error.
+    if body.preserve_ephemeral.as_ref().is_some_and(|truth| truth.0) {
+        return Err(Error::bad_request("The current driver does not support preserving ephemeral partitions."));
+    }
     if body.trusted_image_certificates.as_ref().is_some() {
         call.cx.allow("os_compute_api:servers:rebuild:trusted_certs")?;
     }

@@ -1,12 +1,12 @@
 //! What `POST /servers` takes, at every version.
 
+use super::block_devices::Drive;
 use super::common::{Metadata, Name};
-use crate::error::{Error, Result};
 use crate::http::json::{
     Base64Text, Between, FlexibleBool, Invalid, Map, Maybe, OneOf, Parse, Path, Text, Words, python_repr,
 };
 use crate::http::microversion::Microversion;
-use crate::ids::{ImageId, NetworkId, PortId};
+use crate::ids::{NetworkId, PortId};
 use crate::versioned;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -240,81 +240,5 @@ impl Parse for NetworkChoice {
     fn boundaries(into: &mut Vec<u16>) {
         into.push(NETWORKS_MAY_BE_A_WORD.0);
         Nic::boundaries(into);
-    }
-}
-
-versioned! {
-    /// A device of `block_device_mapping_v2`. One form is built: the image on the local disk, which clients always send.
-    request Drive strict {
-        "virtual_name" => virtual_name: Maybe<String>,
-        "volume_id" => volume_id: Maybe<Option<String>>,
-        "snapshot_id" => snapshot_id: Maybe<Option<String>>,
-        "volume_size" => volume_size: Maybe<Value>,
-        "device_name" => device_name: Maybe<Text<1, 255>>,
-        #[expect(dead_code, reason = "a local disk always goes with its server")]
-        "delete_on_termination" => delete_on_termination: Maybe<FlexibleBool>,
-        "no_device" => no_device: Maybe<Value>,
-        "connection_info" => connection_info: Maybe<String>,
-        "source_type" => source_type: Maybe<OneOf<Sources>>,
-        "uuid" => uuid: Maybe<Text<1, 255>>,
-        "image_id" => image_id: Maybe<String>,
-        "destination_type" => destination_type: Maybe<OneOf<Destinations>>,
-        "guest_format" => guest_format: Maybe<Text<0, 255>>,
-        "device_type" => device_type: Maybe<Text<0, 255>>,
-        "disk_bus" => disk_bus: Maybe<Text<0, 255>>,
-        "boot_index" => boot_index: Maybe<Value>,
-        "tag" since(42) => tag: Maybe<Tag>,
-        "volume_type" since(67) => volume_type: Maybe<Option<String>>,
-    }
-}
-
-#[derive(Debug, Clone)]
-pub struct Sources;
-
-impl Words for Sources {
-    const WORDS: &'static [&'static str] = &["volume", "image", "snapshot", "blank"];
-}
-
-#[derive(Debug, Clone)]
-pub struct Destinations;
-
-impl Words for Destinations {
-    const WORDS: &'static [&'static str] = &["local", "volume"];
-}
-
-impl Drive {
-    pub fn not_built() -> Error {
-        Error::NotImplemented(
-            "Of block devices, only the image on the local disk is built: volumes, blank disks and swap are not."
-                .to_owned(),
-        )
-    }
-
-    /// The image, if the device is the one that is built.
-    pub fn image_on_local_disk(&self) -> Result<ImageId> {
-        let word = |word: Option<&str>, expected: &str| word.is_none_or(|word| word == expected);
-        let source = self.source_type.as_ref().map(|word| word.0.as_str());
-        let destination = self.destination_type.as_ref().map(|word| word.0.as_str());
-        let is_first = self.boot_index.as_ref().is_some_and(|index| *index == json!(0) || *index == json!("0"));
-        let on_vda = self.device_name.as_ref().is_none_or(|name| matches!(name.0.as_str(), "vda" | "/dev/vda"));
-        let none = |value: &Maybe<Option<String>>| matches!(value, Maybe::Absent | Maybe::Given(None));
-        let plain = none(&self.volume_id)
-            && none(&self.snapshot_id)
-            && none(&self.volume_type)
-            && matches!(self.virtual_name, Maybe::Absent)
-            && matches!(self.guest_format, Maybe::Absent)
-            && matches!(self.volume_size, Maybe::Absent)
-            && matches!(self.tag, Maybe::Absent)
-            && matches!(self.no_device, Maybe::Absent)
-            && matches!(self.connection_info, Maybe::Absent)
-            && word(self.disk_bus.as_ref().map(|text| text.0.as_str()), "virtio")
-            && word(self.device_type.as_ref().map(|text| text.0.as_str()), "disk");
-        let image = self.uuid.as_ref().map(|text| text.0.as_str()).or(self.image_id.as_ref().map(String::as_str));
-        if source != Some("image") || !word(destination, "local") || !is_first || !on_vda || !plain {
-            return Err(Self::not_built());
-        }
-        image
-            .and_then(ImageId::parse)
-            .ok_or_else(|| Error::bad_request("Block Device Mapping is Invalid: failed to get image."))
     }
 }

@@ -7,8 +7,9 @@ use super::server_deed::{Asker, Deed};
 use super::server_request::{DiskConfigs, FlavorRef};
 
 use crate::api::{Call, Row};
+use crate::cloud::blank_disks;
 use crate::cloud::boot;
-use crate::cloud::flavor::{Flavor, unfulfilled_disk, unfulfilled_spec};
+use crate::cloud::flavor::{Flavor, unfulfilled_spec};
 use crate::cloud::quota::Usage;
 use crate::cloud::server::{Action, State, Task, may};
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::http::reply::Empty;
 use crate::http::table::action;
 use crate::ids::{FlavorId, ProjectId};
 use crate::store::flavors::{self, Visible};
-use crate::store::servers::{self, Change, Resized, Server};
+use crate::store::servers::{self, BlankChange, Change, Resized, Server};
 use crate::store::{Tx, hosts, server_moves};
 use crate::tasks::resize_server::{self, MOST_LAYERS, ResizeServer, Step};
 use crate::versioned;
@@ -47,6 +48,7 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
     let wish = call.body.resize.clone();
     let is_admin = call.cx.may("context_is_admin");
     let region = call.cx.state.limits_region();
+    let rules = call.cx.state.local_disks.clone();
     let (user, project) = (call.cx.user_id()?.clone(), call.cx.project_id()?.clone());
     let write = move |tx: &mut Tx| {
         let server = servers::get(tx, &reach, id)?;
@@ -55,6 +57,8 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
         check_layers(&server)?;
         let flavor = named(tx, &wish.flavor_ref.0, is_admin, &server.project_id)?;
         check_flavor(&server, &flavor)?;
+        let layer = server.aside.layer + 1;
+        let blank = blank_disks::resized(&server.blank_disks, &server.flavor, &flavor, layer, &rules)?;
         allow(tx, region.as_deref(), &server, &flavor)?;
         let source = server.host.as_deref();
         let asked = server_moves::Asked { server: id, source, project_id: &project, user_id: &user, now: asker.now };
@@ -66,6 +70,8 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
             migration: server_moves::insert_resize(tx, &asked)?,
             finished_at: None,
             has_layer: false,
+            blank_disks: (blank != server.blank_disks)
+                .then(|| BlankChange { before: server.blank_disks.clone(), after: blank }),
         });
         let mut change = Change::new().task(Some(Task::ResizePrep)).aside(&aside);
         if let Some(word) = wish.disk_config.as_ref() {
@@ -119,9 +125,6 @@ fn check_flavor(server: &Server, flavor: &Flavor) -> Result<()> {
     }
     if let Some(name) = unfulfilled_spec(flavor) {
         return Err(Error::NotImplemented(format!("The flavor's extra spec {name} is not carried out yet.")));
-    }
-    if let Some(disk) = unfulfilled_disk(flavor) {
-        return Err(Error::NotImplemented(format!("The flavor asks for a {disk} disk, which is not built yet.")));
     }
     // Upstream finds this out on the host, and takes the resize back with a fault.
     let smaller = server

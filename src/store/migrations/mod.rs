@@ -42,6 +42,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0066_server_moves", include_str!("../schema/0066_server_moves.sql")),
     ("0070_trusted_certificates", include_str!("../schema/0070_trusted_certificates.sql")),
     ("0075_image_upload_leftovers", include_str!("../schema/0075_image_upload_leftovers.sql")),
+    ("0076_server_blank_disks", include_str!("../schema/0076_server_blank_disks.sql")),
     ("0084_host_numbers", include_str!("../schema/0084_host_numbers.sql")),
 ];
 

@@ -2,6 +2,7 @@
 //! the image it was shelved into, since when it is deleted.
 
 use crate::clock::Timestamp;
+use crate::cloud::blank_disks::BlankDisk;
 use crate::cloud::boot::Base;
 use crate::cloud::flavor::Flavor;
 use crate::ids::ImageId;
@@ -44,6 +45,15 @@ pub struct Resized {
     pub finished_at: Option<Timestamp>,
     /// Does the row have the new flavor, and the disk a layer for it?
     pub has_layer: bool,
+    /// How ephemeral disks and swap change with the flavor; `None`: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank_disks: Option<BlankChange>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlankChange {
+    pub before: Vec<BlankDisk>,
+    pub after: Vec<BlankDisk>,
 }
 
 /// What a server was shelved into.

@@ -7,11 +7,13 @@
 mod hints;
 mod networks;
 
+use super::block_devices::{self, Devices};
 use super::common::{Link, Metadata, links};
 use super::server_checks::{check_hostname, check_personality};
-use super::server_request::{Drive, NetworkChoice, NewServer, ServerCreate};
+use super::server_request::{NetworkChoice, NewServer, ServerCreate};
 use super::versions;
 use crate::api::{Call, Context, Row};
+use crate::cloud::blank_disks;
 use crate::cloud::boot::{self, kept_properties};
 use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::Wish;
@@ -21,7 +23,7 @@ use crate::cloud::server::{State, Task, hostname};
 use crate::error::{Error, Result};
 use crate::http::reply::{IntoReply, RawReply, Reply};
 use crate::http::table::post;
-use crate::ids::{FlavorId, ImageId, ProjectId, ServerGroupId, ServerId, UserId};
+use crate::ids::{FlavorId, ProjectId, ServerGroupId, ServerId, UserId};
 use crate::store::flavors::{self, Visible};
 use crate::store::instance_actions::{self, Asked};
 use crate::store::quotas::{self, Wanted};
@@ -67,7 +69,7 @@ struct Order {
     request_id: String,
     new: NewServer,
     flavor: FlavorId,
-    image: ImageId,
+    devices: Devices,
     networks: NetworkChoice,
     place: Wish,
     pinned_zone: Option<String>,
@@ -113,11 +115,14 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
     if min > max {
         return Err(Error::bad_request("min_count must be <= max_count"));
     }
-    refuse_unbuilt(&new)?;
+    refuse_groups(&new)?;
     if new.trusted_image_certificates.as_ref().is_some() {
         cx.allow("os_compute_api:servers:create:trusted_certs")?;
     }
-    let image = image_of(&new)?;
+    let devices = block_devices::read(&new)?;
+    if new.block_devices.as_ref().is_some_and(|drives| !drives.is_empty()) {
+        cx.allow("os_compute_api:servers:create:attach_volume")?;
+    }
     let (zone, host) = zone_and_host(call, &new)?;
     let networks = new.networks.as_ref().cloned().unwrap_or(NetworkChoice::Unsaid);
     if !matches!(networks, NetworkChoice::Unsaid | NetworkChoice::None) {
@@ -142,7 +147,7 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
         may_have_no_disk: cx.may("os_compute_api:servers:create:zero_disk_flavor"),
         request_id: call.head.request_id.clone(),
         flavor: FlavorId(new.flavor_ref.0.clone()),
-        image,
+        devices,
         networks,
         place: Wish { zone: zone.clone(), host },
         pinned_zone: zone,
@@ -156,45 +161,13 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
     })
 }
 
-/// What upstream has and nothing here carries out is refused with its name.
-fn refuse_unbuilt(new: &NewServer) -> Result<()> {
-    let unbuilt = |what: &str| Err(Error::NotImplemented(format!("{what} is not built yet.")));
-    let devices = new.block_device_mapping.as_ref().is_some_and(|list| !list.is_empty());
-    if devices {
-        return unbuilt("Booting with block_device_mapping");
-    }
-    // There are no security groups yet, and the one called default is only how clients say "none in particular".
+/// There are no security groups yet, and the one called default is only how clients say "none in particular".
+fn refuse_groups(new: &NewServer) -> Result<()> {
     let groups = new.security_groups.as_ref().map(Vec::as_slice).unwrap_or_default();
     if let Some(group) = groups.iter().find(|group| group.name.0 != "default") {
         return Err(Error::bad_request(format!("Security group {} not found.", group.name.0)));
     }
     Ok(())
-}
-
-/// The image, said once or twice: as `imageRef`, and as the device that newer clients add.
-fn image_of(new: &NewServer) -> Result<ImageId> {
-    let said = new.image_ref.as_ref().map(|text| text.as_str()).filter(|text| !text.is_empty());
-    let named = match said {
-        // Older clients send the image's whole address.
-        Some(text) => Some(
-            ImageId::parse(text.rsplit('/').next().unwrap_or(text))
-                .ok_or_else(|| Error::bad_request("Invalid imageRef provided."))?,
-        ),
-        None => None,
-    };
-    let drives = new.block_devices.as_ref().map(Vec::as_slice).unwrap_or_default();
-    let drive = match drives {
-        [] => None,
-        [one] => Some(one.image_on_local_disk()?),
-        _ => return Err(Drive::not_built()),
-    };
-    match (named, drive) {
-        (Some(named), Some(drive)) if named != drive => Err(Error::bad_request(
-            "Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.",
-        )),
-        (Some(image), _) | (None, Some(image)) => Ok(image),
-        (None, None) => Err(Error::bad_request("Missing imageRef attribute")),
-    }
 }
 
 /// `zone`, or an operator's `zone:host` or `zone:host:node`, or the fields that took its place.
@@ -239,10 +212,11 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
         .filter(|flavor| !flavor.disabled)
         .ok_or_else(|| Error::bad_request(format!("Flavor {} could not be found.", order.flavor)))?;
     let looker = (!order.is_admin).then_some(&order.project);
-    let image = boot_images::get(tx, looker, order.image, now).map_err(|error| {
+    let image = boot_images::get(tx, looker, order.devices.image, now).map_err(|error| {
         if error.is_not_found() { Error::bad_request("Can not find requested image") } else { error }
     })?;
     let base = boot::base(&flavor, &image, order.may_have_no_disk)?;
+    let blank = blank_disks::plan(&flavor, &order.devices.blank, &order.cx.state.local_disks)?;
     check_place(tx, order)?;
     let limits = quotas::limits_in(tx, order.limits_region.as_deref(), &order.project)?;
     let metadata = order.new.metadata.as_ref().cloned().unwrap_or_default();
@@ -276,6 +250,7 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
     for index in 0..count {
         let mut server = row(order, &flavor, &metadata, &reservation_id, index, count, now);
         server.base = Some(base.clone());
+        server.blank_disks = blank.clone();
         server.image_properties = kept_properties(&image.properties);
         server.key_name = key.as_ref().map(|key| key.name.clone());
         server.public_key = key.as_ref().map(|key| key.public_key.clone());
@@ -330,7 +305,7 @@ fn row(
         host: None,
         host_zone: None,
         flavor: flavor.clone(),
-        image_id: Some(order.image),
+        image_id: Some(order.devices.image),
         image_properties: servers::Texts::new(),
         base: None,
         key_name: None,
@@ -362,6 +337,7 @@ fn row(
         deleted_at: None,
         trusted_certificates: new.trusted_image_certificates.as_ref().and_then(Clone::clone).map(|list| list.0),
         aside: servers::Aside::default(),
+        blank_disks: Vec::new(),
     }
 }
 

@@ -69,7 +69,7 @@ async fn a_body_of_the_wrong_shape_is_a_bad_request_that_names_the_field() {
         (
             with("block_device_mapping_v2", json!([{"boot_index": 0, "source_type": "volume", "uuid": "v"}])),
             501,
-            "is built",
+            "are built",
         ),
         (with("adminPass", json!(5)), 400, "is not of type 'string'"),
     ] {

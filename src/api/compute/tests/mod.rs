@@ -3,6 +3,7 @@
 mod actions;
 mod around;
 mod bad_input;
+mod blank_disks;
 mod boot;
 mod deferred;
 mod groups;

@@ -2,6 +2,7 @@
 //!
 //! The list is the program's own: whoever adds a workflow adds its cases here, or the first test fails.
 
+use super::blank_disks::give_blank_disks;
 use super::resize::{LARGER, claimed, make_flavor, resize};
 use super::*;
 use crate::api::State;
@@ -121,6 +122,7 @@ impl Work {
         let offload = (!stays).then_some(0);
         let waits = Waits { reclaim: deletes_softly.then_some(1_000_000), offload, ..Waits::default() };
         let site = Site::over(Cloud::with_waits(waits).await).await;
+        give_blank_disks(&site, "42", 1, 64).await;
         let alice = site.cloud.member("alice").await;
         let subject = match *self {
             Self::Boot => Subject::Boot(ask_for_a_server(&site, &alice).await),
@@ -173,6 +175,7 @@ impl Work {
             }
             Self::Resize | Self::Revert => {
                 make_flavor(&site, LARGER, 384, 2).await;
+                give_blank_disks(&site, LARGER, 2, 128).await;
                 let id = site.boot(&alice, "web").await;
                 resize(&alice, id, LARGER).await;
                 if matches!(self, Self::Resize) {
@@ -333,6 +336,7 @@ impl World for Place {
             Subject::Resize(id) => {
                 assert_eq!(self.is_as_its_host_says(id).await["status"], "VERIFY_RESIZE");
                 assert_eq!((self.memory(id), claimed(&self.site, id).await), (384, 192 + 384));
+                self.has_the_disks_of_its_flavor(id).await;
             }
             Subject::Revert(id) => {
                 self.runs_once(id).await;

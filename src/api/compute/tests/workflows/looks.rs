@@ -1,6 +1,7 @@
 //! What a server, its machine and its rows are looked over for, once work on it is over.
 
 use super::*;
+use crate::disks::Part;
 
 impl Place {
     pub(super) async fn observed(&self, id: ServerId) -> Observed {
@@ -24,9 +25,27 @@ impl Place {
         let machines = self.site.cloud.hypervisor.list().await.unwrap();
         assert_eq!(machines.iter().filter(|machine| machine.id == id).count(), 1);
         let spec = self.site.cloud.hypervisor.spec(id).unwrap();
-        assert_eq!((spec.interfaces.len(), spec.disks.len()), (1, 2));
+        assert_eq!((spec.interfaces.len(), spec.disks.len()), (1, 4), "its own, ephemeral, swap, config drive");
+        self.has_the_disks_of_its_flavor(id).await;
         let wish = self.site.cloud.fabric.wish(self.site.network).unwrap();
         assert_eq!(wish.ports.len(), 1, "the network carries its one port");
+    }
+
+    /// Ephemeral disk and swap are as large as the server's flavor says, and nothing of another flavor's is there.
+    pub(super) async fn has_the_disks_of_its_flavor(&self, id: ServerId) {
+        let row = move |tx: &mut crate::store::Tx| servers::get(tx, &crate::cloud::policy::Reach::Cloud, id);
+        let row = self.site.cloud.state.db.read(row).await.unwrap();
+        let sizes: Vec<u64> = row.blank_disks.iter().map(|disk| disk.size).collect();
+        assert_eq!(sizes, [row.flavor.ephemeral_gib << 30, row.flavor.swap_mib << 20]);
+        let blanks = self.site.cloud.disks.blanks(id);
+        let ephemeral = |layer| blanks.iter().find(|wish| wish.part == Part::Ephemeral { index: 0, layer });
+        let top = row.aside.layer;
+        assert_eq!(ephemeral(top).map(|wish| wish.size), Some(sizes[0]), "{blanks:?}");
+        assert_eq!(ephemeral(top + 1), None);
+        let swap = row.blank_disks[1].first_layer;
+        let found = blanks.iter().find(|wish| wish.part == Part::Swap { layer: swap });
+        assert_eq!(found.map(|wish| wish.size), Some(sizes[1]), "{blanks:?}");
+        assert!(!blanks.iter().any(|wish| wish.part == Part::Swap { layer: top + 1 }));
     }
 
     pub(super) fn memory(&self, id: ServerId) -> u64 {
