@@ -119,7 +119,8 @@ part_object_stores() {
 gapura() { echo "${CARGO_TARGET_DIR:-$checkout/target}/$profile/gapura"; }
 guest() {
   local image=$checkout/target/gapura-test.qcow2
-  [ -e "$image" ] || etc/guest/build.sh "$image" >&2 || return
+  # Made anew when what it is made of has changed.
+  [ -e "$image" ] && [ -z "$(find etc/guest -newer "$image")" ] || etc/guest/build.sh "$image" >&2 || return
   echo "$image"
 }
 # cloud NAME HYPERVISOR: starts one, with the guest image in it, and takes its variables.
