@@ -30,7 +30,7 @@ test: ## what CI runs: under twenty minutes on two cores
 verify: ## everything there is: every client suite as well
 	@compat-tests/run.sh verify
 
-tempest: ## Tempest's core of compute on real machines; keeps the result in compat-tests/results
+tempest: ## all of Tempest's compute on real machines; keeps the result in compat-tests/results
 	@compat-tests/run.sh tempest_libvirt
 
 fuzz: ## every fuzz target for a minute

@@ -3,7 +3,8 @@
 # with two workers; ends with `N passed, N failed`.
 #
 # A LIST is a file of include/ without its ending: what must pass. left_out/ holds, under the same name, what it does not
-# run and why. --left-out turns that about and runs only what is left out, to see what may now be taken in; --list runs
+# run and why; a list may also be in left_out/ alone, like `simulated`, which takes from the others what simulated machines
+# can't do. --left-out turns that about and runs only what is left out, to see what may now be taken in; --list runs
 # nothing. A regular expression may pass or not. TEMPEST_WEB_PORT is a port of this machine that the cloud may fetch images
 # from; it is served here meanwhile.
 set -euo pipefail
@@ -12,7 +13,7 @@ here=$(dirname "$(readlink -f "$0")")
 environment=$("$here/../venv.sh" tempest tempest==47.0.0 keystone-tempest-plugin==0.22.0 glance-tempest-plugin==0.17.0 openstacksdk PyYAML)
 mode=run
 case ${1:-} in --list|--left-out) mode=${1#--}; shift ;; esac
-lists=$(cd "$here/include" && ls | sed 's/\.txt$//' | xargs)
+lists=$(cd "$here" && ls include left_out | sed -n 's/\.txt$//p' | sort -u | xargs)
 [ $# -ge 1 ] || { echo "usage: $0 [--list|--left-out] LIST…|REGEX; lists: $lists" >&2; exit 2; }
 while read -r name; do unset "$name"; done < <(compgen -e OS_)
 
@@ -27,11 +28,11 @@ if [ -n "${TEMPEST_WEB_PORT:-}" ] && [ "$mode" != list ]; then
   trap 'kill '$! EXIT
 fi
 
-if [ -e "$here/include/$1.txt" ]; then
+if [[ " $lists " == *" $1 "* ]]; then
   : > "$work/include" > "$work/left-out"
   for list in "$@"; do
-    [ -e "$here/include/$list.txt" ] || { echo "$0: there is no list $list; there are: $lists" >&2; exit 2; }
-    cat "$here/include/$list.txt" >> "$work/include"
+    [[ " $lists " == *" $list "* ]] || { echo "$0: there is no list $list; there are: $lists" >&2; exit 2; }
+    if [ -e "$here/include/$list.txt" ]; then cat "$here/include/$list.txt" >> "$work/include"; fi
     if [ -e "$here/left_out/$list.txt" ]; then cat "$here/left_out/$list.txt" >> "$work/left-out"; fi
   done
   if [ "$mode" = left-out ]; then
