@@ -3,15 +3,20 @@
 #
 # `test` is what CI runs and stays under twenty minutes on two cores; `verify` is everything there is. A part that fails
 # does not keep later ones from running. A part whose tools are missing is skipped, and says so where nobody overlooks it.
+#
+# Parts that mostly wait for guests run one after the other in a lane of their own, beside the rest, once `build` has made
+# what they start; what they said is printed at the end.
 set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 checkout=$(dirname "$here")
 cd "$checkout" || exit 1
 
-in_test="format lints licences unit compat object_stores journey machine_life cloud_init image_sharing tempest_identity fuzz"
+in_test="format licences build lints fuzz unit compat object_stores image_sharing tempest_identity tempest_compute"
+beside_test="journey machine_life cloud_init tempest_core"
 in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life machine_disks cloud_init identity_commands image_commands compute_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
+beside=""
 case ${1:-test} in
-  test) parts=$in_test fuzz_seconds=20 profile=debug ;;
+  test) parts=$in_test beside=$beside_test fuzz_seconds=20 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
   *) parts=$* fuzz_seconds=${FUZZ_SECONDS:-20} profile=${PROFILE:-debug} ;;
 esac
@@ -19,14 +24,15 @@ esac
 cargo=${CARGO:-$(etc/cargo.sh)} || { echo "no cargo that is new enough: run etc/install.sh test" >&2; exit 1; }
 work=$(mktemp -d /tmp/gapura-test.XXXXXX)
 chmod 755 "$work" # PostgreSQL runs as a user of its own and must pass
-passed=0 failed=0 table=()
+lane=""
 clean_up() {
+  if [ -n "$lane" ]; then kill -TERM -- "-$lane" 2> /dev/null; wait "$lane"; fi
   for cloud in "$work"/cloud-*; do [ -d "$cloud" ] && "$here/harness/cloud.sh" stop "$cloud"; done
   [ -d "$work/libvirtd" ] && "$here/harness/libvirtd.sh" stop "$work/libvirtd"
   [ -d "$work/s3" ] && "$here/harness/s3.sh" stop "$work/s3"
   [ -d "$work/azurite" ] && "$here/harness/azurite.sh" stop "$work/azurite"
   [ -d "$work/postgres" ] && "$here/harness/postgres.sh" stop "$work/postgres"
-  [ "$failed" = 0 ] && rm -rf "$work"
+  grep -qs ' FAILED ' "$work"/*.row || rm -rf "$work"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
@@ -40,7 +46,7 @@ part() {
   "part_$name" 2>&1 | tee "$log"
   status=${PIPESTATUS[0]}
   if [ "$status" = 77 ]; then
-    table+=("$(printf '%-18s %-8s %5d s' "$name" SKIPPED $((SECONDS - began)))")
+    printf '%-18s %-8s %5d s\n' "$name" SKIPPED $((SECONDS - began)) > "$work/$name.row"
     return
   fi
   read -r ok bad < <(sed -n 's/^test result: .* \([0-9]\+\) passed; \([0-9]\+\) failed;.* 0 filtered out.*/\1 \2/p; s/^\([0-9]\+\) passed, \([0-9]\+\) failed$/\1 \2/p' "$log" |
@@ -48,8 +54,7 @@ part() {
   if [ "$status" = 0 ]; then word=ok; else word=FAILED; fi
   if [ $((ok + bad)) = 0 ]; then ok=$((status == 0)); bad=$((status != 0)); fi
   if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
-  passed=$((passed + ok)) failed=$((failed + bad))
-  table+=("$(printf '%-18s %-8s %5d s  %d passed, %d failed' "$name" "$word" $((SECONDS - began)) "$ok" "$bad")")
+  printf '%-18s %-8s %5d s  %d passed, %d failed\n' "$name" "$word" $((SECONDS - began)) "$ok" "$bad" > "$work/$name.row"
 }
 skip() { echo "SKIPPED: $*"; return 77; }
 has() { command -v "$1" > /dev/null; }
@@ -59,6 +64,12 @@ part_format() {
   python3 "$here/served.py" --check || return
   "$cargo" fmt --version > /dev/null 2>&1 || { skip "rustfmt is missing, so the format is not checked"; return; }
   "$cargo" fmt --check
+}
+# Everything at once and for all parts: a `cargo build` by itself would make a second set of some crates, without what the
+# tests' own dependencies switch on in them.
+part_build() {
+  "$cargo" test --quiet --locked --lib --bins --test compat --no-run || return
+  guest > /dev/null && touch "$work/built"
 }
 part_lints() {
   "$cargo" clippy --version > /dev/null 2>&1 || { skip "clippy is missing, so nothing is linted"; return; }
@@ -126,7 +137,7 @@ guest() {
 # cloud NAME HYPERVISOR: starts one, with the guest image in it, and takes its variables.
 cloud() {
   local image environment
-  "$cargo" build --quiet --locked $([ "$profile" = release ] && echo --release) || return
+  [ -e "$work/built" ] || "$cargo" build --quiet --locked $([ "$profile" = release ] && echo --release) || return
   image=$(guest) || return
   environment=$(PROGRAM=$(gapura) GAPURA_INIT__IMAGE=$image GAPURA_HYPERVISOR=$2 "$here/harness/cloud.sh" start "$work/cloud-$1") || return
   . "$environment"
@@ -269,14 +280,27 @@ part_fuzz() {
   fuzz/run.sh "$fuzz_seconds"
 }
 
-for name in $parts; do
-  declare -F "part_$name" > /dev/null || { echo "there is no part $name; there are: $in_verify image_sharing tempest_identity tempest_compute tempest_core tempest_libvirt" >&2; exit 2; }
-  part "$name"
+for name in $parts $beside; do
+  declare -F "part_$name" > /dev/null || { echo "there is no part $name; there are: $in_verify build image_sharing tempest_identity tempest_compute tempest_core tempest_libvirt" >&2; exit 2; }
 done
-summary() {
-  printf '%s\n' "${table[@]}"
-  echo "$passed passed, $failed failed"
-}
+for name in $parts; do
+  part "$name"
+  if [ "$name" = build ] && [ -n "$beside" ]; then
+    printf '\n=== beside what follows: %s\n' "$beside"
+    set -m # a process group of its own, which can be ended whole
+    { set +m; for name in $beside; do part "$name"; done; } > "$work/beside.out" 2>&1 &
+    lane=$!
+    set +m
+  fi
+done
+if [ -n "$lane" ]; then
+  wait "$lane"
+  lane=""
+  cat "$work/beside.out"
+fi
+for name in $parts $beside; do cat "$work/$name.row"; done > "$work/table"
+read -r passed failed < <(sed -n 's/.* s  \([0-9]\+\) passed, \([0-9]\+\) failed$/\1 \2/p' "$work/table" | awk '{ ok += $1; bad += $2 } END { print ok + 0, bad + 0 }')
+{ cat "$work/table"; echo "$passed passed, $failed failed"; } > "$work/summary"
 printf '\n=== summary: %d s in all\n' "$SECONDS"
 [ "$failed" = 0 ] || echo "logs are in $work"
 # record NAME [LINE…]: checked in, so that everybody sees what was last true.
@@ -287,12 +311,12 @@ record() {
   tree="$(git rev-parse HEAD)$(git diff --quiet HEAD || echo ' and changes')" # before the file changes by being written
   { echo "commit $tree, $(date -u '+%F %H:%M') UTC, $(nproc) cores: compat-tests/run.sh $name, $SECONDS s"
     echo
-    summary
+    cat "$work/summary"
     [ $# = 0 ] || printf '%s\n' "" "$@"; } > "$here/results/$name.txt"
 }
 case ${1:-} in
   verify) record verify ;;
   tempest_libvirt) record tempest_libvirt "$(grep -E ' (FAILED|SKIPPED)|skipped; ' "$work/tempest_libvirt.log" | sed 's/; details in .*//')" ;;
 esac
-summary
+cat "$work/summary"
 [ "$failed" = 0 ]

@@ -14,6 +14,8 @@ command -v cargo-fuzz >/dev/null || RUSTC_BOOTSTRAP=0 cargo install --locked car
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list --fuzz-dir .)
 
+# All at once: one by one they would wait for each other's linking.
+if [ $# = 0 ]; then cargo fuzz build --fuzz-dir . --sanitizer "${SANITIZER:-none}" 2>&1 | grep -E '^(error|warning: unused)' || true; fi
 failed=0
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
