@@ -3,6 +3,7 @@
 //! Each version of OpenStack's metadata has a folder of its own, and holds what that version knew; `latest` holds the
 //! newest. The content follows from rows alone, so writing the drive again writes the same.
 
+use super::certificate_key;
 use crate::ids::{NetworkId, PortId, ProjectId, ServerId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -142,7 +143,7 @@ fn meta_data(told: &Told) -> Value {
         let mut public_keys = Map::new();
         public_keys.insert(name.clone(), json!(key));
         data.insert("public_keys".into(), Value::Object(public_keys));
-        data.insert("keys".into(), json!([{"name": name, "type": "ssh", "data": key}]));
+        data.insert("keys".into(), json!([{"name": name, "type": certificate_key::kind_of(key), "data": key}]));
     }
     if let Some(password) = &told.admin_pass {
         data.insert("admin_pass".into(), json!(password));

@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod audit_period;
 pub mod blank_disks;
 pub mod boot;
+pub mod certificate_key;
 pub mod compliance;
 pub mod config_drive;
 pub mod domain_config;

@@ -2,8 +2,10 @@
 
 use super::common::{Link, Name, check_query, cut, next_link, page};
 use super::versions;
+use super::x509_key::{self, Generated};
 use crate::api::{Call, Row};
-use crate::cloud::ssh_key;
+use crate::clock::Timestamp;
+use crate::cloud::{certificate_key, ssh_key};
 use crate::error::{Error, Result};
 use crate::http::json::{Maybe, OneOf, Words};
 use crate::http::reply::{Empty, Reply};
@@ -163,23 +165,23 @@ async fn create(call: Call<KeypairCreate>) -> Result<Reply<CreatedKeypair>> {
     let user = whose(&call, new.user_id.as_ref().map(String::as_str))?;
     check_name(&new.name.0, call.version() >= versions::KEYPAIRS_ARE_IMPORTED)?;
     let kind = new.kind.given().map_or_else(|| "ssh".to_owned(), |word| word.0);
-    if kind == "x509" {
-        return Err(Error::NotImplemented(
-            "Key pairs of type x509 are not built: Windows guests are not served.".into(),
-        ));
-    }
     let (public_key, private_key) = match new.public_key.given() {
         Some(public_key) => (public_key, None),
+        None if kind == "x509" => {
+            let made = certificate(user.to_string(), call.cx.state.clock.now()).await?;
+            (made.certificate, Some(made.private_key))
+        }
         None => {
             let written = generate()?;
             (written.public_key, Some(written.private_key))
         }
     };
+    let print = if kind == "x509" { certificate_key::fingerprint } else { ssh_key::fingerprint };
     let keypair = Keypair {
         user_id: user.clone(),
         name: new.name.0,
         kind,
-        fingerprint: ssh_key::fingerprint(&public_key)?,
+        fingerprint: print(&public_key)?,
         public_key,
         number: 0,
         created_at: call.cx.state.clock.now(),
@@ -220,6 +222,12 @@ fn generate() -> Result<ssh_key::Written> {
     let seed: &[u8; 32] = seed.as_ref().try_into().map_err(wrong_size)?;
     let public: &[u8; 32] = pair.public_key().as_ref().try_into().map_err(wrong_size)?;
     Ok(ssh_key::write_ed25519(seed, public, rand::random(), "Generated-by-Gapura"))
+}
+
+/// A new key with its certificate, made where nobody else waits.
+async fn certificate(user: String, now: Timestamp) -> Result<Generated> {
+    let made = tokio::task::spawn_blocking(move || x509_key::generate(&user, now)).await;
+    made.map_err(|error| Error::internal("a certificate could not be generated", error))?
 }
 
 /// `DELETE /os-keypairs/{keypair_name}`.

@@ -50,6 +50,7 @@ mod usage;
 mod usage_audit;
 pub mod versions;
 mod volumes_boot;
+mod x509_key;
 mod zones;
 
 use super::Row;

@@ -11,6 +11,7 @@ mod guest;
 mod hints;
 mod images;
 mod interfaces;
+mod key_pairs;
 mod operators;
 mod passed_on;
 mod power;
