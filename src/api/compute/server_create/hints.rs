@@ -1,4 +1,10 @@
-//! Hints to the scheduler: the server group, and what is refused because nothing would heed it.
+//! Hints to the scheduler: the server group, the servers to be with or apart from, and a refusal of all others.
+//!
+//! Why a list of what is allowed: Nova takes any hint, since an operator may have added a filter that reads it, and those
+//! that it names itself (`query`, `build_near_host_ip` with `cidr`, the cells') fall on deaf ears too unless the operator
+//! enabled their filters, which by default are off; cells' hints have none. Its answer is 202, and the server lands
+//! anywhere. Here nothing can be added and an answer has its effect, so a hint that nothing heeds is refused: who asked for
+//! a near host should not believe that there is one. A hint without content asks for nothing, and passes.
 
 use super::Order;
 use crate::cloud::policy::Reach;
@@ -9,18 +15,32 @@ use crate::ids::{ServerGroupId, ServerId};
 use crate::store::{Tx, server_groups};
 use serde_json::Value;
 
-/// Hints that no scheduler of ours reads change nothing; those that would have to are refused.
+/// The hints that a server's place follows.
+const HEEDED: &[&str] = &["group", "same_host", "different_host"];
+
+/// # Errors
+/// `BadRequest` for hints of the wrong form and for names that are Nova's own (CVE-2026-46448), `NotImplemented` for hints
+/// that nothing heeds.
 pub(super) fn check(hints: &Map) -> Result<()> {
     for name in ["different_host", "same_host"] {
         check_servers(hints, name)?;
     }
-    let known = ["query", "target_cell", "different_cell", "build_near_host_ip", "cidr"];
-    match hints.keys().find(|name| known.contains(&name.as_str())) {
-        Some(name) => Err(Error::NotImplemented(format!("The scheduler hint {name} is not built yet."))),
-        None if hints.keys().any(|name| name.starts_with('_')) => {
-            Err(Error::bad_request("Scheduler hints must not begin with an underscore."))
-        }
+    if hints.keys().any(|name| name.starts_with('_')) {
+        return Err(Error::bad_request("Scheduler hints must not begin with an underscore."));
+    }
+    match hints.iter().find(|(name, value)| !HEEDED.contains(&name.as_str()) && asks(value)) {
+        Some((name, _)) => Err(Error::NotImplemented(format!("The scheduler hint {name} is not built yet."))),
         None => Ok(()),
+    }
+}
+
+fn asks(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
     }
 }
 

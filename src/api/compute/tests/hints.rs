@@ -58,10 +58,16 @@ async fn hints_of_the_wrong_form_and_hints_that_nothing_heeds_are_refused() {
         (json!({"build_near_host_ip": "192.0.2.1", "cidr": "/24"}), 501),
         (json!({"target_cell": "cell"}), 501),
         (json!({"different_cell": ["cell"]}), 501),
+        (json!({"price_class": "cheap"}), 501),
+        (json!({"price_class": false}), 501),
+        (json!({"_nova_check_type": ["rebuild"]}), 400),
     ] {
         let mut wish = site.wish("hinted");
         wish["os:scheduler_hints"] = hints.clone();
         let refused = alice.post(&format!("{PATH}/servers"), wish).await;
         assert_eq!(refused.status, status, "{hints}: {}", message(&refused));
     }
+    // As clients fill in what nobody said.
+    let empty = json!({"query": "", "different_cell": [], "target_cell": null, "price_class": {}});
+    assert_eq!(boot_with(&site, &alice, empty).await["status"], "ACTIVE");
 }
