@@ -26,6 +26,7 @@
 //! `api/compute/tests/workflows.rs`, by which the generic tests of [`testing`] prove "each step twice" and "a failure at
 //! each step" for it; without a case they fail.
 
+pub mod ask_guest;
 pub mod boot_server;
 mod byte_channel;
 pub mod cache_image;
@@ -37,7 +38,6 @@ mod cx;
 pub mod delete_server;
 mod ending;
 pub mod fetch;
-pub mod guest;
 pub mod image_server;
 pub mod import_image;
 mod import_plugins;

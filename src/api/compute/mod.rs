@@ -8,7 +8,6 @@ mod common;
 mod extensions;
 mod external_events;
 mod flavors;
-mod gone;
 mod host_name;
 mod hosts;
 mod hypervisors;
@@ -23,6 +22,7 @@ mod proxied_networks;
 mod quota_classes;
 mod quota_request;
 mod quota_sets;
+mod removed;
 mod root;
 mod server_actions;
 mod server_admin_actions;
@@ -76,7 +76,6 @@ pub fn rows() -> Vec<Row> {
         extensions::rows,
         external_events::rows,
         flavors::rows,
-        gone::rows,
         hypervisors::rows,
         instance_actions::rows,
         keypairs::rows,
@@ -88,6 +87,7 @@ pub fn rows() -> Vec<Row> {
         proxied_networks::rows,
         quota_classes::rows,
         quota_sets::rows,
+        removed::rows,
         server_actions::rows,
         server_admin_actions::rows,
         server_create::rows,

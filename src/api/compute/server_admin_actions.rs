@@ -13,7 +13,7 @@ use crate::http::reply::Empty;
 use crate::http::table::action;
 use crate::store::Tx;
 use crate::store::servers::{self, Change, Server};
-use crate::tasks::guest;
+use crate::tasks::ask_guest;
 use crate::tasks::power_server::{Power, PowerServer, Step};
 use crate::versioned;
 
@@ -94,7 +94,7 @@ async fn change_password(call: Call<ChangePassword>) -> Result<Empty> {
     let has_agent = server.image_properties.get("hw_qemu_guest_agent").and_then(|text| super::common::truth(text));
     let outcome = if has_agent == Some(true) {
         let user = server.image_properties.get("os_admin_user").map_or("root", String::as_str);
-        guest::set_password(&call.cx.state.hosts, &server, user, &call.body.change.password).await
+        ask_guest::set_password(&call.cx.state.hosts, &server, user, &call.body.change.password).await
     } else {
         Err(Error::conflict("QEMU guest agent is not enabled"))
     };
@@ -109,7 +109,7 @@ versioned! {
 /// Action `trigger_crash_dump`: an interrupt that can't be masked.
 async fn trigger_crash_dump(call: Call<CrashDump>) -> Result<Empty> {
     let (server, asker) = begin(&call, Action::TriggerCrashDump).await?;
-    let outcome = guest::interrupt(&call.cx.state.hosts, &server).await;
+    let outcome = ask_guest::interrupt(&call.cx.state.hosts, &server).await;
     end(&call, server, asker, "compute_trigger_crash_dump", outcome).await
 }
 
