@@ -60,7 +60,7 @@ impl Program {
         let hosts = crate::hosts::connect(&config, &cloud)?;
         // Who listens here again is who listened here before, and takes up its own tasks at once.
         let owner = format!("{} {}", crate::hosts::own_name(), config.listen);
-        let settings = RunnerSettings { owner, ..RunnerSettings::default() };
+        let settings = RunnerSettings { owner, turns: config.images.rewrites_at_once, ..RunnerSettings::default() };
         let grace = Duration::from_secs(config.compute.shutdown_timeout.into());
         let images = config.images.rules()?;
         let keys = Keys::load_or_create(&keys_folder(&config), now)?;

@@ -8,6 +8,7 @@ use crate::cloud::image::plugins::{Conversion, Decompression, Injection, Plugin,
 use crate::cloud::image::protection::Protections;
 use crate::cloud::web_source::Filter;
 use crate::error::{Error, Result};
+use crate::tasks::RunnerSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,6 +47,8 @@ pub struct Images {
     pub glance_download: GlanceDownload,
     /// `image_decompression`, `image_conversion`, `inject_image_metadata`, `no_op`, in the order in which they are done.
     pub image_import_plugins: Vec<String>,
+    /// How many images are converted or decompressed at once.
+    pub rewrites_at_once: usize,
     /// Where images are converted; empty: `import-work` in the state directory.
     pub work_dir: PathBuf,
     pub image_conversion: ImageConversion,
@@ -73,6 +76,7 @@ impl Default for Images {
             web_download: rules.import_filter,
             glance_download: GlanceDownload { extra_properties: rules.copied_properties },
             image_import_plugins: Vec::new(),
+            rewrites_at_once: RunnerSettings::default().turns,
             work_dir: PathBuf::new(),
             image_conversion: ImageConversion::default(),
             image_decompression: ImageDecompression::default(),
@@ -180,6 +184,9 @@ impl Images {
         // A relative path is below the state directory; an empty one becomes it.
         let uploads = if self.uploads.as_os_str().is_empty() { Path::new("uploads") } else { &self.uploads };
         self.uploads = state.join(uploads);
+        if self.rewrites_at_once < 1 {
+            return Err(Error::bad_request("images.rewrites_at_once is less than one"));
+        }
         if self.upload_seconds < 1 {
             return Err(Error::bad_request("images.upload_seconds is less than a second"));
         }
@@ -329,6 +336,7 @@ mod tests {
             "store = 'memory:///'\n[stores]\nfast = 'memory:///'",
             "[stores]\nfast = 'memory:///'\nslow = 'memory:///'",
             "default_store = 'fast'",
+            "rewrites_at_once = 0",
         ] {
             assert!(of(text).is_err(), "{text}");
         }

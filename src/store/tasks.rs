@@ -53,11 +53,22 @@ pub struct Claimed {
     pub request_id: Option<String>,
     /// Why it is being undone, if it is.
     pub undoing: Option<Why>,
+    /// It waited for a turn.
+    pub awaits_turn: bool,
     pub attempts: u32,
     pub epoch: i64,
 }
 
-const CLAIMED: &str = "id, kind, step, subject_id, request_id, state, was_cancelled, error, attempts, epoch";
+const CLAIMED: &str =
+    "id, kind, step, subject_id, request_id, state, was_cancelled, error, awaits_turn, attempts, epoch";
+
+/// Which work is left alone for now.
+#[derive(Debug, Clone, Default)]
+pub struct Leave {
+    pub kinds: Vec<&'static str>,
+    /// What waits for a turn, unless it is wanted no more.
+    pub turns: bool,
+}
 
 impl Claimed {
     fn from_row(mut row: Row) -> Result<Self> {
@@ -66,7 +77,8 @@ impl Claimed {
         let why =
             if was_cancelled { Why::Cancelled } else { Why::Failed(error.unwrap_or_else(|| "unknown".to_owned())) };
         let undoing = (state == "undoing").then_some(why);
-        Ok(Self { id, kind, step, subject, request_id, undoing, attempts: row.next()?, epoch: row.next()? })
+        let (awaits_turn, attempts, epoch) = (row.next()?, row.next()?, row.next()?);
+        Ok(Self { id, kind, step, subject, request_id, undoing, awaits_turn, attempts, epoch })
     }
 }
 
@@ -80,26 +92,28 @@ pub fn insert(tx: &mut Tx, kind: &str, step: &str, new: &NewTask<'_>) -> Result<
     Ok(id)
 }
 
-/// Takes the next task that is due, free or abandoned, and first in line of its subject; none of the kinds `but`. `None`
-/// when there is none.
+/// Takes the next task that is due, free or abandoned, and first in line of its subject; none that is left alone. `None` when
+/// there is none.
 pub fn claim(
     tx: &mut Tx,
     owner: &str,
     now: Timestamp,
     lease_until: Timestamp,
-    but: &[&'static str],
+    leave: &Leave,
 ) -> Result<Option<Claimed>> {
-    let marks: Vec<String> = (0..but.len()).map(|at| format!(" AND t.kind <> ?{}", at + 2)).collect();
+    let mut but: String = (0..leave.kinds.len()).map(|at| format!(" AND t.kind <> ?{}", at + 2)).collect();
+    if leave.turns {
+        but.push_str(" AND (t.awaits_turn = 0 OR t.cancel = 1)");
+    }
     let mut arguments: Vec<Value> = args![now].to_vec();
-    arguments.extend(but.iter().map(|kind| Value::from(*kind)));
+    arguments.extend(leave.kinds.iter().map(|kind| Value::from(*kind)));
     let sql = format!(
         "SELECT t.id FROM tasks t
-          WHERE t.state IN ('ready', 'undoing') AND t.run_after <= ?1 AND (t.owner IS NULL OR t.lease_until < ?1){}
+          WHERE t.state IN ('ready', 'undoing') AND t.run_after <= ?1 AND (t.owner IS NULL OR t.lease_until < ?1){but}
             AND NOT EXISTS (SELECT 1 FROM tasks e
                              WHERE e.subject_id = t.subject_id AND e.state IN ('ready', 'undoing')
                                AND (e.created_at, e.id) < (t.created_at, t.id))
-          ORDER BY t.run_after, t.id LIMIT 1",
-        marks.concat()
+          ORDER BY t.run_after, t.id LIMIT 1"
     );
     let Some(mut row) = tx.query(&sql, &arguments)?.into_iter().next() else {
         return Ok(None);
@@ -131,14 +145,14 @@ pub fn is_cancelled(tx: &mut Tx, id: TaskId) -> Result<bool> {
 
 /// Saves the step to take next; the claim goes on.
 pub fn save_step(tx: &mut Tx, id: TaskId, epoch: i64, step: &str, now: Timestamp) -> Result<()> {
-    let sql =
-        "UPDATE tasks SET step = ?3, attempts = 0, updated_at = ?4 WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
+    let sql = "UPDATE tasks SET step = ?3, awaits_turn = 0, attempts = 0, updated_at = ?4
+          WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
     held(tx.execute(sql, args![id, epoch, step, now])?)
 }
 
 /// From now on the task is undone, for this reason.
 pub fn turn_back(tx: &mut Tx, id: TaskId, epoch: i64, why: &Why, now: Timestamp) -> Result<()> {
-    let sql = "UPDATE tasks SET state = 'undoing', attempts = 0, was_cancelled = ?3, error = ?4, updated_at = ?5
+    let sql = "UPDATE tasks SET state = 'undoing', awaits_turn = 0, attempts = 0, was_cancelled = ?3, error = ?4, updated_at = ?5
                 WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
     let error = match why {
         Why::Cancelled => None,
@@ -153,6 +167,13 @@ pub fn postpone(tx: &mut Tx, id: TaskId, epoch: i64, until: Timestamp, now: Time
         "UPDATE tasks SET owner = NULL, lease_until = NULL, attempts = attempts + 1, run_after = ?3, updated_at = ?4
                 WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
     held(tx.execute(sql, args![id, epoch, until, now])?)
+}
+
+/// Gives the claim back, to be taken up again by whoever has a turn for it.
+pub fn line_up(tx: &mut Tx, id: TaskId, epoch: i64, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE tasks SET owner = NULL, lease_until = NULL, awaits_turn = 1, updated_at = ?3
+                WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";
+    held(tx.execute(sql, args![id, epoch, now])?)
 }
 
 /// What was postponed is due now.

@@ -9,7 +9,8 @@
 //! ```
 //! Bytes are written under a fresh id each time a step is tried, announced by a row first: a try that died is found by the
 //! next and cleared away. What a step has stored is recorded in a transaction of its own, so a step that is taken again
-//! finds it and goes on. What else the image is going to be, its formats and properties, travels with the steps and is
+//! finds it and goes on. A plugin that has work with the bytes, as unpacking and converting are, takes a step more for it,
+//! `Rewrite`, of which only so many are taken at once. What else the image is going to be, its formats and properties, travels with the steps and is
 //! written when it becomes active, so nothing of it has to be undone. An image becomes active with the last store, or with the first where not all must succeed. Backing
 //! out leaves a queued image without bytes, or the active one that is copied as it was; the client tries again.
 
@@ -82,8 +83,13 @@ pub enum Step {
     Begin(Order),
     Describe(Order),
     Fetch(Order),
-    /// The plugin of this number.
+    /// The plugin of this number looks at the image.
     Plugin {
+        order: Order,
+        at: usize,
+    },
+    /// And makes other bytes of its bytes.
+    Rewrite {
         order: Order,
         at: usize,
     },
@@ -106,7 +112,10 @@ impl Step {
     const fn order(&self) -> &Order {
         match self {
             Self::Begin(order) | Self::Describe(order) | Self::Fetch(order) | Self::Inspect(order) => order,
-            Self::Plugin { order, .. } | Self::Copy { order, .. } | Self::Finish { order, .. } => order,
+            Self::Plugin { order, .. }
+            | Self::Rewrite { order, .. }
+            | Self::Copy { order, .. }
+            | Self::Finish { order, .. } => order,
         }
     }
 }
@@ -141,6 +150,10 @@ impl Workflow for ImportImage {
     const PATIENCE: u32 = 3;
     const MAY_TAKE_LONG: bool = true;
 
+    fn takes_turn(step: &Step) -> bool {
+        matches!(step, Step::Rewrite { .. })
+    }
+
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
         let image = image_id(cx)?;
         match step {
@@ -165,7 +178,13 @@ impl Workflow for ImportImage {
                 Ok(Next::step(plugin_of(Order { source: None, ..order.clone() }, 0)))
             }
             Step::Plugin { order, at } => {
-                let becoming = self.run_plugin(cx, image, order, *at).await?;
+                let Some(becoming) = self.look(cx, image, order, *at).await? else {
+                    return Ok(Next::step(Step::Rewrite { order: order.clone(), at: *at }));
+                };
+                Ok(Next::step(plugin_of(Order { becoming, ..order.clone() }, at + 1)))
+            }
+            Step::Rewrite { order, at } => {
+                let becoming = self.rewrite(cx, image, order, *at).await?;
                 Ok(Next::step(plugin_of(Order { becoming, ..order.clone() }, at + 1)))
             }
             Step::Inspect(order) => {

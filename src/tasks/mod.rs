@@ -120,6 +120,13 @@ pub trait Workflow: Send + Sync + 'static {
     /// tenants drip in from afar never keeps machines from booting.
     const MAY_TAKE_LONG: bool = false;
 
+    /// Does this step take much of the machine, its processors and its disk? Of all such steps only so many are taken at once
+    /// ([`RunnerSettings::turns`]). Others wait in the table, where they keep nothing from running, and from where whoever
+    /// wants them stopped gets them at once.
+    fn takes_turn(_: &Self::Step) -> bool {
+        false
+    }
+
     /// Takes a step. May be called again for the same step, also after it has succeeded.
     async fn forward(&self, cx: &Cx, step: &Self::Step) -> Result<Next<Self::Step>>;
 
@@ -158,6 +165,7 @@ pub trait AnyWorkflow: Send + Sync {
     fn kind(&self) -> &'static str;
     fn patience(&self) -> u32;
     fn may_take_long(&self) -> bool;
+    fn takes_turn(&self, step: &str) -> Result<bool>;
     async fn forward(&self, cx: &Cx, step: &str) -> Result<Next<String>>;
     async fn back_out(&self, cx: &Cx, step: &str, why: &Why) -> Result<Option<Record>>;
 }
@@ -174,6 +182,10 @@ impl<W: Workflow> AnyWorkflow for W {
 
     fn may_take_long(&self) -> bool {
         W::MAY_TAKE_LONG
+    }
+
+    fn takes_turn(&self, step: &str) -> Result<bool> {
+        Ok(W::takes_turn(&serde_json::from_str(step).map_err(unreadable)?))
     }
 
     async fn forward(&self, cx: &Cx, step: &str) -> Result<Next<String>> {

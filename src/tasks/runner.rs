@@ -4,12 +4,12 @@ use super::{AnyWorkflow, Cx, Hosts, Next, Record, Why, crash_point};
 use crate::clock::Clock;
 use crate::error::{Error, Result, with_causes};
 use crate::hypervisor::Epoch;
-use crate::store::tasks::{self, Claimed};
+use crate::store::tasks::{self, Claimed, Leave};
 use crate::store::{Db, Tx};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// How long work that is over is remembered, and how often what is older is forgotten.
 const REMEMBERED_SECONDS: i64 = 24 * 3600;
@@ -21,6 +21,8 @@ pub struct RunnerSettings {
     pub owner: String,
     /// Tasks at once.
     pub at_once: usize,
+    /// Steps at once that take much of the machine.
+    pub turns: usize,
     /// How long a claim lasts without being renewed.
     pub lease_seconds: i64,
     /// How long the timer sleeps when nobody wakes it.
@@ -32,6 +34,7 @@ impl Default for RunnerSettings {
         Self {
             owner: format!("gapura-{}", uuid::Uuid::new_v4().simple()),
             at_once: 16,
+            turns: 2,
             lease_seconds: 30,
             idle: Duration::from_secs(1),
         }
@@ -54,6 +57,7 @@ struct Inner {
     /// Those of the slots that work may have which may take long.
     long: Arc<Semaphore>,
     long_kinds: Vec<&'static str>,
+    turns: Arc<Semaphore>,
     work: Notify,
 }
 
@@ -69,8 +73,8 @@ impl Runner {
         let workflows = workflows.into_iter().map(|workflow| (workflow.kind(), workflow)).collect();
         let slots = Arc::new(Semaphore::new(settings.at_once));
         let long = Arc::new(Semaphore::new(settings.at_once.div_ceil(2)));
-        let work = Notify::new();
-        Self { inner: Arc::new(Inner { db, clock, hosts, workflows, settings, slots, long, long_kinds, work }) }
+        let (turns, work) = (Arc::new(Semaphore::new(settings.turns)), Notify::new());
+        Self { inner: Arc::new(Inner { db, clock, hosts, workflows, settings, slots, long, long_kinds, turns, work }) }
     }
 
     /// Says that there may be work. Carries nothing; the rows say what.
@@ -111,8 +115,8 @@ impl Runner {
 
     /// Runs everything that is due, to its end; for tests, and for `gapura` commands that wait.
     pub async fn drain(&self) -> Result<()> {
-        while let Some(claimed) = self.claim(&[]).await? {
-            self.work_on(claimed).await;
+        while let Some((claimed, turn)) = self.claim(&[]).await? {
+            self.work_on(claimed, turn).await;
         }
         Ok(())
     }
@@ -131,11 +135,11 @@ impl Runner {
             let long = self.inner.long.clone().try_acquire_owned().ok();
             let but = if long.is_some() { &[] } else { self.inner.long_kinds.as_slice() };
             match self.claim(but).await {
-                Ok(Some(claimed)) => {
+                Ok(Some((claimed, turn))) => {
                     let runner = self.clone();
                     let long = long.filter(|_| self.inner.long_kinds.contains(&claimed.kind.as_str()));
                     tokio::spawn(async move {
-                        runner.work_on(claimed).await;
+                        runner.work_on(claimed, turn).await;
                         drop((slot, long));
                         runner.wake();
                     });
@@ -146,20 +150,26 @@ impl Runner {
         }
     }
 
-    /// The next task, but none of these kinds.
-    async fn claim(&self, but: &[&'static str]) -> Result<Option<Claimed>> {
+    /// The next task, but none of these kinds, and with the turn that it waited for, if it did.
+    async fn claim(&self, but: &[&'static str]) -> Result<Option<(Claimed, Option<Turn>)>> {
         let inner = &self.inner;
-        let (owner, now, but) = (inner.settings.owner.clone(), inner.clock.now(), but.to_vec());
+        let turn = inner.turns.clone().try_acquire_owned().ok();
+        let leave = Leave { kinds: but.to_vec(), turns: turn.is_none() };
+        let (owner, now) = (inner.settings.owner.clone(), inner.clock.now());
         let lease_until = now.plus_seconds(inner.settings.lease_seconds);
         // Looking costs nothing to others; claiming takes the writer.
-        inner.db.write(move |tx| tasks::claim(tx, &owner, now, lease_until, &but)).await
+        let claimed = inner.db.write(move |tx| tasks::claim(tx, &owner, now, lease_until, &leave)).await?;
+        Ok(claimed.map(|claimed| {
+            let turn = turn.filter(|_| claimed.awaits_turn);
+            (claimed, turn)
+        }))
     }
 
-    async fn work_on(&self, claimed: Claimed) {
+    async fn work_on(&self, claimed: Claimed, turn: Option<Turn>) {
         let (id, kind) = (claimed.id, claimed.kind.clone());
         let keep = self.keep_lease(&claimed);
         let outcome = tokio::select! {
-            outcome = self.advance(claimed) => outcome,
+            outcome = self.advance(claimed, turn) => outcome,
             () = keep => Err(Error::conflict("the task's lease was lost")),
         };
         if let Err(error) = outcome {
@@ -186,7 +196,7 @@ impl Runner {
     }
 
     /// Takes steps until the task is over or has to wait.
-    async fn advance(&self, mut claimed: Claimed) -> Result<()> {
+    async fn advance(&self, mut claimed: Claimed, mut turn: Option<Turn>) -> Result<()> {
         let inner = &self.inner;
         let Some(workflow) = inner.workflows.get(claimed.kind.as_str()) else {
             tracing::error!(task = %claimed.id, kind = claimed.kind, "this version of the program does not know this kind of task");
@@ -199,6 +209,14 @@ impl Runner {
             }
             if let Some(why) = &claimed.undoing {
                 return self.undo(&**workflow, &cx, &claimed, why).await;
+            }
+            if !workflow.takes_turn(&claimed.step)? {
+                self.end_turn(&mut turn);
+            } else if turn.is_none() {
+                turn = inner.turns.clone().try_acquire_owned().ok();
+                if turn.is_none() {
+                    return self.line_up(&claimed).await;
+                }
             }
             let outcome = workflow.forward(&cx, &claimed.step).await;
             crash_point::reached(&claimed.kind).await;
@@ -251,6 +269,18 @@ impl Runner {
         Ok(())
     }
 
+    /// Somebody else's, from now on.
+    fn end_turn(&self, turn: &mut Option<Turn>) {
+        if turn.take().is_some() {
+            self.wake();
+        }
+    }
+
+    async fn line_up(&self, claimed: &Claimed) -> Result<()> {
+        let (id, epoch, now) = (claimed.id, claimed.epoch, self.inner.clock.now());
+        self.inner.db.write(move |tx| tasks::line_up(tx, id, epoch, now)).await
+    }
+
     async fn postpone(&self, claimed: &Claimed, seconds: i64) -> Result<()> {
         let (id, epoch, now) = (claimed.id, claimed.epoch, self.inner.clock.now());
         self.inner.db.write(move |tx| tasks::postpone(tx, id, epoch, now.plus_seconds(seconds), now)).await
@@ -282,6 +312,9 @@ impl Runner {
         }
     }
 }
+
+/// One of the few steps at once that take much of the machine.
+type Turn = OwnedSemaphorePermit;
 
 enum Saved {
     Step(String),

@@ -66,6 +66,10 @@ impl AnyWorkflow for Twice {
         self.inner.may_take_long()
     }
 
+    fn takes_turn(&self, step: &str) -> Result<bool> {
+        self.inner.takes_turn(step)
+    }
+
     fn patience(&self) -> u32 {
         self.inner.patience()
     }
@@ -135,6 +139,10 @@ impl AnyWorkflow for Failing {
         self.inner.may_take_long()
     }
 
+    fn takes_turn(&self, step: &str) -> Result<bool> {
+        self.inner.takes_turn(step)
+    }
+
     fn patience(&self) -> u32 {
         self.inner.patience()
     }
@@ -174,6 +182,10 @@ where
 
     fn may_take_long(&self) -> bool {
         self.inner.may_take_long()
+    }
+
+    fn takes_turn(&self, step: &str) -> Result<bool> {
+        self.inner.takes_turn(step)
     }
 
     fn patience(&self) -> u32 {

@@ -1,7 +1,7 @@
 use super::testing::{Failing, Fault, Twice, When};
 use super::*;
 use crate::clock::{Clock, Timestamp};
-use crate::store::tasks::NewTask;
+use crate::store::tasks::{Leave, NewTask};
 use crate::store::{Db, args};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -185,7 +185,7 @@ async fn a_task_whose_process_died_is_taken_over_with_a_newer_epoch_and_the_dead
     let (site, wall) = (Site::new().await, Wall::default());
     site.order().await;
     let now = site.clock.now();
-    let claim = move |tx: &mut Tx| crate::store::tasks::claim(tx, "dead", now, now.plus_seconds(30), &[]);
+    let claim = move |tx: &mut Tx| crate::store::tasks::claim(tx, "dead", now, now.plus_seconds(30), &Leave::default());
     let held = site.db.write(claim).await.unwrap().unwrap();
     let runner = site.runner(Box::new(wall.clone()));
     runner.drain().await.unwrap();
@@ -243,6 +243,80 @@ async fn work_that_drips_for_ever_leaves_half_of_the_slots_to_other_work() {
     while site.states().await.iter().any(|state| state != "done") {
         tokio::task::yield_now().await;
     }
+    running.abort();
+}
+
+/// Work that takes much of the machine for as long as somebody likes.
+struct Mill {
+    /// Given one by one.
+    grain: Arc<tokio::sync::Semaphore>,
+    /// The subjects that have begun, in this order.
+    begun: Arc<Mutex<Vec<String>>>,
+}
+
+#[async_trait]
+impl Workflow for Mill {
+    type Step = bool;
+    const KIND: &'static str = "mill";
+
+    fn takes_turn(grinds: &bool) -> bool {
+        *grinds
+    }
+
+    async fn forward(&self, cx: &Cx, grinds: &bool) -> Result<Next<bool>> {
+        if !grinds {
+            return Ok(Next::step(true));
+        }
+        self.begun.lock().push(cx.subject.clone());
+        self.grain.acquire().await.unwrap().forget();
+        Ok(Next::done())
+    }
+
+    async fn back_out(&self, _: &Cx, _: &bool, _: &Why) -> Result<Option<Record>> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_turn_keeps_no_slot_from_others_and_leaves_the_line_at_once_when_cancelled() {
+    let (site, wall) = (Site::new().await, Wall::default());
+    let mill = Mill { grain: Arc::new(tokio::sync::Semaphore::new(0)), begun: Arc::default() };
+    let (grain, begun) = (mill.grain.clone(), mill.begun.clone());
+    for number in 0..4 {
+        let (subject, now) = (format!("sack {number}"), site.clock.now());
+        let new = move |tx: &mut Tx| insert::<Mill>(tx, &NewTask { subject: &subject, request_id: None, now }, &false);
+        site.db.write(new).await.unwrap();
+        site.clock.advance_seconds(1);
+    }
+    site.order().await;
+    let workflows: Vec<Box<dyn AnyWorkflow>> = vec![Box::new(wall.clone()), Box::new(mill)];
+    let idle = std::time::Duration::from_millis(5);
+    let settings = RunnerSettings { at_once: 2, turns: 1, idle, ..RunnerSettings::default() };
+    let runner = Runner::new(site.db.clone(), site.clock.clone(), Hosts::default(), workflows, settings);
+    let running = tokio::spawn(runner.run(std::future::pending()));
+    while site.states().await.last().unwrap() != "done" {
+        assert!(!running.is_finished());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*begun.lock(), ["sack 0"], "one at a time, and the wall was built meanwhile");
+
+    let now = site.clock.now();
+    site.db.write(move |tx| crate::store::tasks::cancel_all(tx, "sack 2", now)).await.unwrap();
+    while site.states().await[2] != "cancelled" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(site.states().await, ["ready", "ready", "cancelled", "ready", "done"], "while the first still runs");
+    for next in ["sack 1", "sack 3"] {
+        grain.add_permits(1);
+        while begun.lock().last().unwrap() != next {
+            tokio::task::yield_now().await;
+        }
+    }
+    grain.add_permits(1);
+    while site.states().await.iter().any(|state| state == "ready") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*begun.lock(), ["sack 0", "sack 1", "sack 3"], "in the order in which they were asked for");
     running.abort();
 }
 

@@ -3,11 +3,14 @@
 use super::ImageSettings;
 use super::import_tests::{import, kept, stage, tasks_of};
 use super::tests::{create, download, show};
+use crate::api::State;
 use crate::api::testing::{Client, Cloud};
 use crate::cloud::image::plugins::{Plugin, Plugins, Target};
 use crate::cloud::image::unpack::tests::{gzip, zip};
+use crate::tasks::{Runner, RunnerSettings, workflows};
 use serde_json::{Value, json};
 use std::process::Command;
+use std::time::Duration;
 
 /// Settings with these plugins. Conversions happen in a folder of their own.
 pub(super) fn with(list: &[Plugin], target: Target) -> ImageSettings {
@@ -122,6 +125,36 @@ async fn an_image_of_any_format_becomes_the_one_that_operators_want() {
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing lies about");
         std::fs::remove_dir(folder).unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_import_waits_its_turn_where_bytes_are_to_be_rewritten_and_only_there() {
+    let cloud = Cloud::with_images(&[], with(&[Plugin::Decompress, Plugin::Inject], Target::Raw)).await;
+    let alice = cloud.member("alice").await;
+    let State { db, clock, hosts, stores, .. } = &*cloud.state;
+    let settings = RunnerSettings { turns: 0, ..RunnerSettings::default() };
+    let work = workflows(stores, &cloud.state.importing(), Duration::from_secs(1));
+    let full = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
+    let asked = async |bytes: &[u8]| {
+        let id = create(&alice, json!({})).await;
+        assert_eq!(stage(&alice, &id, bytes).await.status, 204);
+        assert_eq!(import(&alice, &id, json!({"method": {"name": "glance-direct"}})).await.status, 202);
+        full.drain().await.unwrap();
+        id
+    };
+    let plain = asked(b"bytes of a disk").await;
+    assert_eq!(show(&alice, &plain).await.json()["status"], "active", "nothing is to be rewritten");
+    let (waits, unwanted) = (asked(&gzip(b"waits")).await, asked(&gzip(b"unwanted")).await);
+    for id in [&waits, &unwanted] {
+        assert_eq!(show(&alice, id).await.json()["status"], "importing");
+    }
+    assert_eq!(alice.delete(&format!("/v2/images/{unwanted}")).await.status, 204);
+    full.drain().await.unwrap();
+    let open = |id: String| async move { db.read(move |tx| crate::store::tasks::any_open(tx, &id)).await.unwrap() };
+    assert!(!open(unwanted).await, "who is deleted waits no more");
+    assert!(open(waits.clone()).await);
+    cloud.work().await;
+    assert_eq!(download(&alice, &waits, &[]).await.bytes, b"waits");
 }
 
 #[tokio::test]

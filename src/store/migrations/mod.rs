@@ -43,6 +43,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0070_trusted_certificates", include_str!("../schema/0070_trusted_certificates.sql")),
     ("0075_image_upload_leftovers", include_str!("../schema/0075_image_upload_leftovers.sql")),
     ("0076_server_blank_disks", include_str!("../schema/0076_server_blank_disks.sql")),
+    ("0080_task_turns", include_str!("../schema/0080_task_turns.sql")),
     ("0084_host_numbers", include_str!("../schema/0084_host_numbers.sql")),
 ];
 

@@ -231,6 +231,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("0070_trusted_certificates", &["UPDATE servers SET trusted_certificates = '[\"certificate\"]' WHERE id = 's2'"]),
     ("0075_image_upload_leftovers", &["INSERT INTO image_upload_leftovers (file) VALUES ('gone')"]),
     ("0076_server_blank_disks", &["UPDATE servers SET blank_disks = '[]' WHERE id = 's2'"]),
+    ("0080_task_turns", &["UPDATE tasks SET awaits_turn = 1"]),
     ("0084_host_numbers", &["UPDATE host_numbers SET last = last + 1"]),
 ];
 

@@ -102,7 +102,8 @@ fn within_the_cage_a_program_makes_no_file_and_puts_nothing_in_the_place_of_its_
 fn cve_2015_5162_within_the_cage_a_program_takes_no_more_room_than_its_result_may_be_long() {
     use std::os::unix::fs::MetadataExt;
     let Some(given) = Given::new() else { return };
-    let fallocate = |mode: i32| call(libc::SYS_fallocate, &format!("file, {mode}, ctypes.c_long(0), ctypes.c_long(8 << 20)"));
+    let fallocate =
+        |mode: i32| call(libc::SYS_fallocate, &format!("file, {mode}, ctypes.c_long(0), ctypes.c_long(8 << 20)"));
     for refused in [libc::FALLOC_FL_KEEP_SIZE, libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE] {
         is_refused_within(&fallocate(refused), "Function not implemented");
     }
