@@ -41,6 +41,8 @@ pub struct Images {
     pub uploads: PathBuf,
     /// How long such an upload waits for its client, in seconds.
     pub upload_seconds: i64,
+    /// How many bytes of images a host keeps when its cache is pruned.
+    pub image_cache_max_size: u64,
     /// What `web-download` may fetch.
     pub web_download: Filter,
     /// What `glance-download` takes over.
@@ -73,6 +75,7 @@ impl Default for Images {
             import_methods: rules.import_methods.iter().map(|method| method.word().to_owned()).collect(),
             uploads: PathBuf::new(),
             upload_seconds: rules.upload_seconds,
+            image_cache_max_size: rules.cache_max_size,
             web_download: rules.import_filter,
             glance_download: GlanceDownload { extra_properties: rules.copied_properties },
             image_import_plugins: Vec::new(),
@@ -268,6 +271,7 @@ impl Images {
             import_methods: self.import_methods.iter().map(method).collect::<Result<_>>()?,
             import_filter: self.web_download.clone(),
             upload_seconds: self.upload_seconds,
+            cache_max_size: self.image_cache_max_size,
             copied_properties: self.glance_download.extra_properties.clone(),
             plugins: self.plugins()?,
         })

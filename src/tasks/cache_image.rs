@@ -123,6 +123,66 @@ pub async fn free_all(hosts: &Hosts) -> Result<()> {
     Ok(())
 }
 
+/// Frees every host of what is no image's any more, and no machine's.
+///
+/// # Errors
+/// A host's, or the database's.
+pub async fn clean(db: &Db, hosts: &Hosts) -> Result<()> {
+    for host in hosts.iter() {
+        let found = host.disks.bases().await?;
+        let hashes: Vec<String> = found.iter().map(|cached| cached.base.sha512.clone()).collect();
+        let images = db.read(move |tx| boot_images::with_bytes(tx, &hashes)).await?;
+        let is_kept = |base: &BaseImage| {
+            images.iter().any(|(_, format, hash)| *hash == base.sha512 && format_of(format) == Some(base.format))
+        };
+        for cached in found.iter().filter(|cached| cached.machines == 0 && !is_kept(&cached.base)) {
+            host.disks.drop_base(&cached.base).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What was taken from hosts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// Frees each host of what is beyond so many bytes.
+///
+/// # Errors
+/// A host's.
+pub async fn prune(hosts: &Hosts, at_most: u64) -> Result<Pruned> {
+    let mut pruned = Pruned::default();
+    for host in hosts.iter() {
+        for base in beyond(host.disks.bases().await?, at_most) {
+            // Unless a machine has come to need it meanwhile.
+            if host.disks.drop_base(&base).await? {
+                pruned.files += 1;
+                pruned.bytes += base.size;
+            }
+        }
+    }
+    Ok(pruned)
+}
+
+/// What a host gives up to keep at most so many bytes: what was used longest ago, and nothing that a machine needs.
+fn beyond(mut cached: Vec<CachedBase>, at_most: u64) -> Vec<BaseImage> {
+    let mut left: u64 = cached.iter().map(|cached| cached.base.size).sum();
+    cached.retain(|cached| cached.machines == 0);
+    cached.sort_by_key(|cached| cached.used_at);
+    let mut given_up = Vec::new();
+    for CachedBase { base, .. } in cached {
+        if left <= at_most {
+            break;
+        }
+        left -= base.size;
+        given_up.push(base);
+    }
+    given_up
+}
+
 fn format_of(word: &str) -> Option<DiskFormat> {
     match word {
         "raw" => Some(DiskFormat::Raw),
@@ -165,5 +225,27 @@ impl Workflow for CacheImage {
     async fn back_out(&self, cx: &Cx, _: &Step, why: &Why) -> Result<Option<Record>> {
         tracing::warn!(subject = cx.subject, %why, "an image was not brought to the hosts");
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_longest_ago_is_given_up_first_and_never_what_a_machine_needs() {
+        let cached = |name: &str, size, used_at, machines| CachedBase {
+            base: BaseImage { sha512: name.to_owned(), size, format: DiskFormat::Raw },
+            fetched_at: Timestamp(0),
+            used_at: Timestamp(used_at),
+            machines,
+        };
+        let host = vec![cached("late", 30, 9, 0), cached("needed", 50, 1, 2), cached("early", 20, 3, 0)];
+        let given_up = |at_most| beyond(host.clone(), at_most).into_iter().map(|base| base.sha512).collect::<Vec<_>>();
+        assert_eq!(given_up(100), Vec::<String>::new());
+        assert_eq!(given_up(99), ["early"]);
+        assert_eq!(given_up(80), ["early"]);
+        assert_eq!(given_up(79), ["early", "late"]);
+        assert_eq!(given_up(0), ["early", "late"]);
     }
 }

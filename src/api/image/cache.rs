@@ -103,9 +103,15 @@ pub async fn nodes(_: Call) -> Result<RawReply> {
     Err(Error::conflict("Centralized caching is not enabled"))
 }
 
-/// What upstream does to caches that grow by themselves.
-pub async fn unbuilt(_: Call) -> Result<RawReply> {
-    Err(Error::NotImplemented(
-        "Gapura does not clean or prune hosts' images; DELETE /v2/cache empties them.".to_owned(),
-    ))
+/// `POST /v2/cache/clean`: what is no image's any more leaves the hosts. Of a fetch that broke off nothing stays anyway.
+pub async fn clean(call: Call) -> Result<RawReply> {
+    cache_image::clean(&call.cx.state.db, &call.cx.state.hosts).await?;
+    Ok(RawReply::empty(StatusCode::OK))
+}
+
+/// `POST /v2/cache/prune`: each host keeps at most so many bytes, and of those what was used last.
+pub async fn prune(call: Call) -> Result<RawReply> {
+    let pruned = cache_image::prune(&call.cx.state.hosts, call.cx.state.images.cache_max_size).await?;
+    let body = json!({"total_files_pruned": pruned.files, "total_bytes_pruned": pruned.bytes});
+    Ok(RawReply::json(StatusCode::OK, &body))
 }

@@ -1,5 +1,6 @@
 //! The hosts' images through the router and the runner: warmed, listed, freed; and never from under a machine.
 
+use super::ImageSettings;
 use super::tests::{active, create, text};
 use crate::api::State;
 use crate::api::testing::{Client, Cloud};
@@ -124,7 +125,44 @@ async fn only_administrators_touch_the_cache_and_only_with_images_that_hosts_can
     let packed = active(&alice, json!({"container_format": "ova"}), b"bytes").await;
     assert_eq!(queue(&admin, &packed).await, 400);
     assert_eq!(admin.get(&format!("/image/v2/cache/nodes/{id}")).await.status, 409);
-    assert_eq!(admin.post("/image/v2/cache/prune", Value::Null).await.status, 501);
+    for what in ["clean", "prune"] {
+        assert_eq!(alice.post(&format!("/image/v2/cache/{what}"), Value::Null).await.status, 403);
+    }
+}
+
+#[tokio::test]
+async fn cleaning_frees_hosts_of_what_is_no_image_s_and_pruning_of_what_is_too_much() {
+    let settings = ImageSettings { cache_max_size: 6, ..ImageSettings::default() };
+    let cloud = Cloud::with_images(&[], settings).await;
+    let (alice, admin) = (cloud.member("alice").await, cloud.admin().await);
+    let mut ids = Vec::new();
+    for bytes in [b"1234".as_slice(), b"56789", b"needed"] {
+        let id = active(&alice, json!({}), bytes).await;
+        assert_eq!(queue(&admin, &id).await, 202);
+        ids.push(id);
+    }
+    cloud.work().await;
+    let server = ServerId::random();
+    let part = Part::Root { layer: 0 };
+    let root = RootDisk { server, epoch: Epoch(1), part, base: base(b"needed"), virtual_size: 1 << 20 };
+    cloud.disks.make_root(&root).await.unwrap();
+    let has = async |bytes: &[u8]| cloud.disks.has_base(&base(bytes)).await.unwrap();
+    let clean = async || admin.post("/image/v2/cache/clean", Value::Null).await;
+
+    assert_eq!(clean().await.status, 200);
+    assert!(has(b"1234").await && has(b"56789").await && has(b"needed").await, "each is an image's");
+    for id in [&ids[0], &ids[2]] {
+        assert_eq!(alice.delete(&format!("/image/v2/images/{id}")).await.status, 204);
+    }
+    let reply = clean().await;
+    assert!(reply.status == 200 && reply.bytes.is_empty());
+    assert!(!has(b"1234").await && has(b"56789").await);
+    assert!(has(b"needed").await, "its image is gone, and a machine is not");
+
+    let prune = async || admin.post("/image/v2/cache/prune", Value::Null).await.json();
+    assert_eq!(prune().await, json!({"total_files_pruned": 1, "total_bytes_pruned": 5}));
+    assert!(!has(b"56789").await && has(b"needed").await);
+    assert_eq!(prune().await, json!({"total_files_pruned": 0, "total_bytes_pruned": 0}));
 }
 
 struct Caching;

@@ -148,7 +148,7 @@ async fn an_import_waits_its_turn_where_bytes_are_to_be_rewritten_and_only_there
     for id in [&waits, &unwanted] {
         assert_eq!(show(&alice, id).await.json()["status"], "importing");
     }
-    assert_eq!(alice.delete(&format!("/v2/images/{unwanted}")).await.status, 204);
+    assert_eq!(alice.delete(&format!("/image/v2/images/{unwanted}")).await.status, 204);
     full.drain().await.unwrap();
     let open = |id: String| async move { db.read(move |tx| crate::store::tasks::any_open(tx, &id)).await.unwrap() };
     assert!(!open(unwanted).await, "who is deleted waits no more");

@@ -23,6 +23,8 @@ pub struct ImageSettings {
     pub plugins: Plugins,
     /// How long an upload that can go on waits for its client, in seconds.
     pub upload_seconds: i64,
+    /// How many bytes of images a host keeps when its cache is pruned.
+    pub cache_max_size: u64,
 }
 
 impl Default for ImageSettings {
@@ -36,6 +38,7 @@ impl Default for ImageSettings {
             copied_properties: COPIED.map(str::to_owned).into(),
             plugins: Plugins::default(),
             upload_seconds: 24 * 3600,
+            cache_max_size: 10 << 30,
         }
     }
 }

@@ -37,12 +37,12 @@ async fn the_versions_say_what_is_served_and_those_about_stores_only_where_store
         let one = |version: &Value| version["id"].as_str().unwrap().trim_start_matches("v2.").to_owned();
         let versions = body["versions"].as_array().unwrap().clone();
         let current: Vec<_> = versions.iter().filter(|version| version["status"] == "CURRENT").map(one).collect();
-        assert_eq!(current, ["16"]);
+        assert_eq!(current, ["18"]);
         versions.iter().map(one).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(ids(&Cloud::new().await).await, "16 15 14 9 7 6 5 4 3 2 1 0");
+    assert_eq!(ids(&Cloud::new().await).await, "18 16 15 14 9 7 6 5 4 3 2 1 0");
     let named = Cloud::with_images(&["fast", "slow"], ImageSettings::default()).await;
-    assert_eq!(ids(&named).await, "16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0");
+    assert_eq!(ids(&named).await, "18 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0");
 }
 
 #[tokio::test]
