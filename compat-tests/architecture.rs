@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("fabric", &["hypervisor"]),
     ("disks", &["hypervisor"]),
     ("blobs", &[]),
+    ("node", &["hypervisor", "fabric", "disks", "key_files"]),
 ];
 
 const EVERYBODYS: &[&str] = &["clock", "error", "ids"];

@@ -2,7 +2,9 @@
 //!
 //! qemu is tried when `GAPURA_TEST_LIBVIRT_URI` names a libvirtd (`harness/libvirtd.sh start DIR` prints one).
 
+use gapura::disks::simulated::SimulatedDisks;
 use gapura::error::Error;
+use gapura::fabric::simulated::SimulatedFabric;
 use gapura::hypervisor::accelerator::AcceleratorChoice;
 use gapura::hypervisor::libvirt::Libvirt;
 use gapura::hypervisor::simulated::Simulated;
@@ -10,6 +12,7 @@ use gapura::hypervisor::{
     About, DiskBus, DiskDevice, DiskFormat, DiskSpec, Epoch, Hypervisor, Machine, MachineSpec, Power, Quiesce,
 };
 use gapura::ids::ServerId;
+use gapura::node::{Parts, testing::OtherHost};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +48,14 @@ impl Subject {
             has_disks: is_real,
             obeys_power_button: !is_real,
         }
+    }
+
+    /// The same on another host, over TLS. It is there as long as what comes with it.
+    async fn elsewhere(self) -> (Self, OtherHost) {
+        let (hypervisor, disks, fabric) = (self.host, SimulatedDisks::new(), Arc::new(SimulatedFabric::new()));
+        let other = OtherHost::carrying(Parts { hypervisor, disks, fabric }).await.unwrap();
+        let host = other.parts().unwrap().hypervisor;
+        (Self { host, ..self }, other)
     }
 
     fn spec(&self, epoch: u64) -> MachineSpec {
@@ -302,6 +313,14 @@ async fn the_simulator_keeps_the_contract() {
 #[tokio::test]
 async fn libvirt_test_driver_keeps_the_contract() {
     whole_contract(Subject::libvirt("test:///default")).await;
+}
+
+#[tokio::test]
+async fn drivers_of_another_host_keep_the_contract() {
+    for subject in [Subject::simulated(), Subject::libvirt("test:///default")] {
+        let (subject, _other) = subject.elsewhere().await;
+        whole_contract(subject).await;
+    }
 }
 
 #[tokio::test]

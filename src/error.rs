@@ -4,13 +4,14 @@
 //! Causes stay in `source`, for the log. Which status and JSON shape a kind gets is decided at the edge, by each
 //! service's dialect (`api/faults.rs`), because the same kind reads differently in Keystone, Nova, Glance and Neutron.
 
+use serde::{Deserialize, Serialize};
 use std::error::Error as StdError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What kind of thing a failure is about; decides the sentence and, for Neutron, the type name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
     Domain,
     Project,

@@ -151,6 +151,28 @@ async fn local_disks_keep_the_contract_and_leave_nothing_behind() {
 }
 
 #[tokio::test]
+async fn disks_of_another_host_keep_the_contract() {
+    use crate::{
+        fabric::simulated::SimulatedFabric, hypervisor::simulated::Simulated, node::Parts, node::testing::OtherHost,
+    };
+    let (folder, disks) = local();
+    let (hypervisor, fabric) = (Simulated::new(1, 64), Arc::new(SimulatedFabric::new()));
+    let host = OtherHost::carrying(Parts { hypervisor, disks: Arc::new(disks), fabric }).await.unwrap();
+    let there = host.parts().unwrap().disks;
+    whole_contract(&*there).await;
+    assert_eq!(names(&folder.path().join("base")), [format!("{}.raw", image(BYTES).sha512)]);
+    let server = ServerId::random();
+    std::fs::write(
+        there.place_for_copy(server, Epoch(1)).await.unwrap(),
+        [b"QFI\xfb\0\0\0\x03".as_slice(), &[0; 200_000]].concat(),
+    )
+    .unwrap();
+    let copied = there.open_copy(server).await.unwrap();
+    let pieces: Vec<Bytes> = futures::TryStreamExt::try_collect(copied.bytes).await.unwrap();
+    assert_eq!((copied.size, pieces.concat().len()), (200_008, 200_008));
+}
+
+#[tokio::test]
 async fn racing_fetches_end_in_one_read_only_file() {
     let (folder, disks) = local();
     let base = image(BYTES);

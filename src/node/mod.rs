@@ -1,0 +1,56 @@
+//! A host that is another machine: the same program there carries out what is asked of `hypervisor`, `disks` and `fabric`.
+//!
+//! ```text
+//!  controller                                               the other host
+//!  tasks ─► dyn Hypervisor = RemoteHypervisor ─┐            ┌─► dyn Hypervisor = Libvirt
+//!           dyn Disks      = RemoteDisks      ─┼─ Channel ══ server ─► dyn Disks = LocalDisks
+//!           dyn Fabric     = RemoteFabric     ─┘  mutual TLS └─► dyn Fabric     = LinuxFabric
+//! ```
+//! Wishes are whole, serialisable and carry an epoch, so they travel as they are; nothing above the three traits knows
+//! where a host is. A host refuses older orders there as it does here. What a call is, is said once, in [`calls`]: a line
+//! makes the message, its sender and its receiver. [`wire`] says how failures keep their kind, [`server`] and [`remote`]
+//! how the two ends speak, [`authority`] and [`trust`] who believes whom.
+
+pub mod authority;
+pub mod calls;
+pub mod remote;
+pub mod server;
+pub mod testing;
+#[cfg(test)]
+mod tests;
+pub mod trust;
+pub mod wire;
+
+use crate::disks::Disks;
+use crate::fabric::Fabric;
+use crate::hypervisor::Hypervisor;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is said, in which words. A host that is one behind or one ahead is understood, so that hosts and controller can be
+/// brought to a new version one after the other.
+pub const PROTOCOL: u32 = 1;
+
+/// Each end says its protocol with every message.
+const PROTOCOL_HEADER: &str = "gapura-protocol";
+/// Which image the bytes of a request are, as JSON.
+const BASE_HEADER: &str = "gapura-base";
+/// How many bytes an answer will have.
+const SIZE_HEADER: &str = "gapura-size";
+
+/// While a call is worked on, its host gives a sign of life so often. The controller waits a few times as long.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// The three things asked of a host.
+#[derive(Clone)]
+pub struct Parts {
+    pub hypervisor: Arc<dyn Hypervisor>,
+    pub disks: Arc<dyn Disks>,
+    pub fabric: Arc<dyn Fabric>,
+}
+
+/// Do two ends understand each other?
+pub const fn understands(theirs: u32) -> bool {
+    theirs.abs_diff(PROTOCOL) <= 1
+}

@@ -1,0 +1,233 @@
+//! The other host's end: takes calls from its controller and carries them out.
+//!
+//! ```text
+//! POST /v1/hypervisor, /v1/disks, /v1/fabric   a call of the trait
+//! POST /v1/disks/base                          an image's bytes, for the cache
+//! POST /v1/disks/copy                          a copy's bytes
+//! POST /v1/events                              waits until something changes
+//! ```
+//! Each call runs as a task of its own: it goes on when the controller is lost in the middle, as dropping a call to libvirt
+//! leaves it running. Until it is done the answer consists of spaces, which JSON ignores, as a sign of life.
+
+use super::calls::{Calls, DisksCall, FabricCall, HypervisorCall, written};
+use super::remote::{LONG_POLL, OpenCopy, Seen, Since};
+use super::{BASE_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SIZE_HEADER, understands};
+use crate::disks::BaseImage;
+use crate::error::{BoxError, Error, Result};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use serde::de::DeserializeOwned;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+/// A call that is larger is refused: the largest is a network with all its ports, or a config drive.
+const LONGEST_CALL: usize = 64 << 20;
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long calls under way may take once the process is told to stop.
+const FAREWELL: Duration = Duration::from_secs(20);
+
+type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+struct Node {
+    parts: Parts,
+    /// Tells this run of the program from others.
+    run: u64,
+    stopped: watch::Receiver<bool>,
+}
+
+/// Takes calls until told to stop, then lets those under way finish.
+pub async fn serve(listener: TcpListener, tls: rustls::ServerConfig, parts: Parts, stopped: watch::Receiver<bool>) {
+    let tls = TlsAcceptor::from(Arc::new(tls));
+    let node = Arc::new(Node { parts, run: rand::random(), stopped: stopped.clone() });
+    let graceful = GracefulShutdown::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "could not accept a connection");
+                    // Out of file descriptors, most likely: let some close.
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = told_to_stop(stopped.clone()) => break,
+        };
+        let _ = stream.set_nodelay(true);
+        let (node, tls, watcher) = (node.clone(), tls.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let stream = match timeout(HANDSHAKE, tls.accept(stream)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::warn!(%peer, %error, "refused a connection"),
+                Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
+            };
+            let service = hyper::service::service_fn(move |request| {
+                let node = node.clone();
+                async move { Ok::<_, Infallible>(node.respond(request).await) }
+            });
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).keep_alive(true);
+            if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    if timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some calls did not finish in time and were cut off");
+    }
+}
+
+async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a reason to stop too.
+    drop(stopped.wait_for(|stop| *stop).await);
+}
+
+impl Node {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        let mut response = self.route(request).await.unwrap_or_else(refusal);
+        response.headers_mut().insert(PROTOCOL_HEADER, PROTOCOL.into());
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        if request.method() != Method::POST {
+            return Err(Error::MethodNotAllowed("A host is asked with POST".to_owned()));
+        }
+        let theirs = request.headers().get(PROTOCOL_HEADER).and_then(|number| number.to_str().ok()?.parse().ok());
+        if !theirs.is_some_and(understands) {
+            let text = format!("This host speaks protocol {PROTOCOL}, and its controller {theirs:?}");
+            return Err(Error::NotAcceptable(text));
+        }
+        let Some(path) = request.uri().path().strip_prefix("/v1/").map(str::to_owned) else {
+            return Err(unknown(request.uri().path()));
+        };
+        let Parts { hypervisor, disks, fabric } = &self.parts;
+        match path.as_str() {
+            HypervisorCall::PATH => carry_out::<HypervisorCall>(request, hypervisor.clone()).await,
+            DisksCall::PATH => carry_out::<DisksCall>(request, disks.clone()).await,
+            FabricCall::PATH => carry_out::<FabricCall>(request, fabric.clone()).await,
+            "disks/base" => self.take_base(request).await,
+            "disks/copy" => self.give_copy(request).await,
+            "events" => self.wait_for_change(request).await,
+            other => Err(unknown(other)),
+        }
+    }
+
+    /// The image's bytes go to the cache as they come. Whoever sends them waits for the end, so nothing outlives it.
+    async fn take_base(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        let said = request.headers().get(BASE_HEADER).map(|base| serde_json::from_slice::<BaseImage>(base.as_bytes()));
+        let Some(Ok(base)) = said else {
+            return Err(Error::bad_request("It is not said which image the bytes are"));
+        };
+        let bytes = request.into_body().into_data_stream();
+        let bytes = bytes.map_err(|error| Error::unavailable("the controller", error)).boxed();
+        Ok(whole(StatusCode::OK, written(self.parts.disks.fetch_base(&base, bytes).await)))
+    }
+
+    async fn give_copy(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        let OpenCopy { server } = parsed(&read(request).await?)?;
+        let copied = self.parts.disks.open_copy(server).await?;
+        let frames = copied.bytes.map_ok(Frame::data).map_err(BoxError::from);
+        let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(frames)));
+        response.headers_mut().insert(SIZE_HEADER, copied.size.into());
+        Ok(response)
+    }
+
+    async fn wait_for_change(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        let Since { seen } = parsed(&read(request).await?)?;
+        let (run, changes, stopped) = (self.run, self.parts.hypervisor.events(), self.stopped.clone());
+        Ok(answer(async move {
+            let Some(mut changes) = changes else {
+                // This host never signals. Its controller asks again after a while, which tells it that the host is there.
+                if seen.is_some() {
+                    tokio::select! {
+                        () = sleep(LONG_POLL) => {}
+                        () = told_to_stop(stopped) => {}
+                    }
+                }
+                return written(Ok(Some(Seen { run, changes: 0 })));
+            };
+            let is_new = |count: &u64| seen != Some(Seen { run, changes: *count });
+            tokio::select! {
+                // An error means that the host's driver is gone: then nothing changes any more.
+                () = async { drop(changes.wait_for(is_new).await) } => {}
+                () = sleep(LONG_POLL) => {}
+                () = told_to_stop(stopped) => {}
+            }
+            let now = *changes.borrow();
+            written(Ok(Some(Seen { run, changes: now })))
+        }))
+    }
+}
+
+fn unknown(what: &str) -> Error {
+    Error::NotImplemented(format!("This host does not know {what}: it is older or newer than its controller"))
+}
+
+async fn carry_out<C: Calls>(request: Request<Incoming>, host: Arc<C::Host>) -> Result<Response<Body>> {
+    let call: C = parse_call(&read(request).await?)?;
+    Ok(answer(call.carry_out(host)))
+}
+
+/// Reads a call; one whose name is unknown is told from one that is malformed.
+fn parse_call<C: Calls>(bytes: &[u8]) -> Result<C> {
+    let call: serde_json::Value = parsed(bytes)?;
+    let name = match &call {
+        serde_json::Value::String(name) => Some(name.as_str()),
+        serde_json::Value::Object(fields) => fields.keys().next().map(String::as_str),
+        _ => None,
+    };
+    if let Some(name) = name.filter(|name| !C::NAMES.contains(name)) {
+        return Err(unknown(&format!("{}.{name}", C::PATH)));
+    }
+    serde_json::from_value(call).map_err(|error| Error::bad_request(format!("A call that nobody understands: {error}")))
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::bad_request(format!("A call that nobody understands: {error}")))
+}
+
+async fn read(request: Request<Incoming>) -> Result<Bytes> {
+    let read = Limited::new(request.into_body(), LONGEST_CALL).collect().await;
+    read.map(http_body_util::Collected::to_bytes)
+        .map_err(|error| Error::TooLarge(format!("The call can't be read: {error}")))
+}
+
+/// The answer of work that goes on whether or not somebody waits for it.
+fn answer(work: impl Future<Output = Vec<u8>> + Send + 'static) -> Response<Body> {
+    let work = tokio::spawn(work);
+    let pieces = futures::stream::unfold(Some(work), |work| async move {
+        let mut work = work?;
+        tokio::select! {
+            done = &mut work => {
+                let failed = |error| written::<()>(Err(Error::internal("a call broke off", error)));
+                Some((Bytes::from(done.unwrap_or_else(failed)), None))
+            }
+            () = sleep(SIGN_OF_LIFE) => Some((Bytes::from_static(b" "), Some(work))),
+        }
+    });
+    Response::new(BodyExt::boxed_unsync(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))))))
+}
+
+fn refusal(error: Error) -> Response<Body> {
+    whole(StatusCode::UNPROCESSABLE_ENTITY, written::<()>(Err(error)))
+}
+
+fn whole(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(BodyExt::boxed_unsync(Full::new(bytes.into()).map_err(|never| match never {})));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,167 @@
+//! Who believes whom, as TLS settings.
+//!
+//! A host takes orders only from whoever shows a certificate of its cloud's authority that names a controller: another
+//! host's is of the same authority and does not do. A controller gives them only to whoever shows the certificate that was
+//! made for this host when it joined, to the byte, so that a host that was removed, or joined again, is not mistaken.
+
+use super::authority::{CONTROLLER, Identity};
+use crate::error::{Error, Result};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use std::sync::Arc;
+
+/// SHA-256 of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    pub fn of(certificate: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        hex::decode(text).ok()?.try_into().ok().map(Self)
+    }
+}
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+fn unusable(error: impl std::fmt::Display) -> Error {
+    Error::internal("a certificate of the cloud can't be used", error.to_string())
+}
+
+fn roots(authority: &CertificateDer<'static>) -> Result<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.clone()).map_err(unusable)?;
+    Ok(Arc::new(roots))
+}
+
+/// For a host: whoever connects must be a controller of its cloud.
+///
+/// # Errors
+/// `Internal` for a damaged certificate.
+pub fn of_host(identity: &Identity) -> Result<ServerConfig> {
+    let known = WebPkiClientVerifier::builder(roots(&identity.authority)?).build().map_err(unusable)?;
+    let mut config = ServerConfig::builder()
+        .with_client_cert_verifier(Arc::new(ControllersAlone(known)))
+        .with_single_cert(vec![identity.certificate.clone()], identity.key.clone_key())
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// For a controller that calls the host with this certificate.
+///
+/// # Errors
+/// `Internal` for a damaged certificate.
+pub fn of_controller(identity: &Identity, host: Fingerprint) -> Result<ClientConfig> {
+    let known = WebPkiServerVerifier::builder(roots(&identity.authority)?).build().map_err(unusable)?;
+    let mut config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ThisHostAlone { known, host }))
+        .with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key())
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Beyond being of the cloud, a client must be named a controller.
+#[derive(Debug)]
+struct ControllersAlone(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for ControllersAlone {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.0.verify_client_cert(certificate, between, now)?;
+        let controller = ServerName::try_from(CONTROLLER).expect("the name is one that TLS knows");
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, &controller)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// Beyond being of the cloud and named as this host, a server must show the very certificate that the host was given.
+#[derive(Debug)]
+struct ThisHostAlone {
+    known: Arc<WebPkiServerVerifier>,
+    host: Fingerprint,
+}
+
+impl ServerCertVerifier for ThisHostAlone {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.known.verify_server_cert(certificate, between, name, ocsp, now)?;
+        if Fingerprint::of(certificate) != self.host {
+            return Err(rustls::Error::General("the host shows another certificate than it was given".to_owned()));
+        }
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.known.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.known.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.known.supported_verify_schemes()
+    }
+}
