@@ -11,8 +11,10 @@ pub use images::{Images, StoreSetting};
 
 use crate::api::IdentitySettings;
 use crate::cloud::blank_disks::{FORMATS, Rules};
+use crate::cloud::placement::{self, Demand, Ratios};
 use crate::error::{Error, Result};
 use crate::tasks::overdue::Waits;
+use crate::tasks::reconcile::Promises;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,6 +45,7 @@ pub struct Config {
     pub identity: IdentitySettings,
     pub images: Images,
     pub compute: Compute,
+    pub placement: placement::Rules,
     pub simulated: SimulatedHosts,
     pub network: Network,
     pub quota: Quota,
@@ -68,6 +71,7 @@ impl Default for Config {
             identity: IdentitySettings::default(),
             images: Images::default(),
             compute: Compute::default(),
+            placement: placement::Rules::default(),
             simulated: SimulatedHosts::default(),
             network: Network::default(),
             quota: Quota::default(),
@@ -112,8 +116,10 @@ pub struct Compute {
     pub cpu_allocation_ratio: f64,
     pub ram_allocation_ratio: f64,
     pub disk_allocation_ratio: f64,
-    /// Memory kept for the host itself, in MiB.
+    /// Kept for the host itself: CPUs, MiB of memory, MiB of disk.
+    pub reserved_host_cpus: u64,
     pub reserved_host_memory_mb: u64,
+    pub reserved_host_disk_mb: u64,
     /// How long a guest may take to shut down before it is powered off, in seconds.
     pub shutdown_timeout: u32,
     /// For so many seconds a deleted server can be restored; 0: not at all.
@@ -134,10 +140,12 @@ impl Default for Compute {
             accelerator: "auto".to_owned(),
             host: String::new(),
             disks: PathBuf::new(),
-            cpu_allocation_ratio: 16.0,
-            ram_allocation_ratio: 1.5,
+            cpu_allocation_ratio: 4.0,
+            ram_allocation_ratio: 1.0,
             disk_allocation_ratio: 1.0,
+            reserved_host_cpus: 0,
             reserved_host_memory_mb: 512,
+            reserved_host_disk_mb: 0,
             shutdown_timeout: 60,
             reclaim_instance_interval: 0,
             resize_confirm_window: 0,
@@ -149,6 +157,23 @@ impl Default for Compute {
 }
 
 impl Compute {
+    /// What may be promised of each host.
+    pub const fn promises(&self) -> Promises {
+        Promises {
+            ratios: Ratios {
+                cpu: self.cpu_allocation_ratio,
+                memory: self.ram_allocation_ratio,
+                disk: self.disk_allocation_ratio,
+            },
+            reserved: Demand {
+                vcpus: self.reserved_host_cpus,
+                memory_mib: self.reserved_host_memory_mb,
+                // As upstream: whole GiB, rounded up.
+                disk_gib: self.reserved_host_disk_mb.div_ceil(1024),
+            },
+        }
+    }
+
     /// After how long what nobody decides about a server is decided.
     pub fn waits(&self) -> Waits {
         let unless_zero = |seconds: u32| (seconds > 0).then_some(seconds);
@@ -281,6 +306,7 @@ impl Config {
         }
         self.public_url = self.public_url.trim_end_matches('/').to_owned();
         self.identity.check()?;
+        self.placement.check()?;
         if self.simulated.hosts == 0 {
             return Err(Error::bad_request("simulated.hosts = 0: a cloud has a host"));
         }
@@ -415,7 +441,7 @@ mod tests {
         let config = load(&[
             ("GAPURA_STATE_DIR", "/some/dir"),
             ("GAPURA_LISTEN", "127.0.0.1:5999"),
-            ("GAPURA_COMPUTE__CPU_ALLOCATION_RATIO", "4.0"),
+            ("GAPURA_COMPUTE__CPU_ALLOCATION_RATIO", "2.5"),
             ("GAPURA_IMAGES__STORE_OPTIONS__AWS_ENDPOINT", "http://127.0.0.1:9000"),
             ("GAPURA_IMAGES__STORES__FAST", "memory:///"),
             ("PATH", "/bin"),
@@ -424,7 +450,7 @@ mod tests {
         assert_eq!(config.listen.port(), 5999);
         assert_eq!(config.public_url, "http://127.0.0.1:5999");
         assert_eq!(config.database_url, "sqlite:/some/dir/gapura.db");
-        assert_eq!(config.compute.cpu_allocation_ratio, 4.0);
+        assert_eq!(config.compute.cpu_allocation_ratio, 2.5);
         assert_eq!(config.images.store_options["aws_endpoint"], "http://127.0.0.1:9000");
         assert_eq!(config.images.open_stores().unwrap().names(), ["fast"]);
     }

@@ -18,7 +18,7 @@ use crate::keys::{self, Keys};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::store::{Db, StoreSettings, image_imports, images};
-use crate::tasks::reconcile::{Ratios, Reconciler};
+use crate::tasks::reconcile::Reconciler;
 use crate::tasks::{Importing, Runner, RunnerSettings, convert_image, sweep_images, workflows};
 use crate::vault::{self, Vault};
 use std::collections::HashMap;
@@ -60,7 +60,13 @@ impl Program {
         let hosts = crate::hosts::connect(&config, &cloud)?;
         // Who listens here again is who listened here before, and takes up its own tasks at once.
         let owner = format!("{} {}", crate::hosts::own_name(), config.listen);
-        let settings = RunnerSettings { owner, turns: config.images.rewrites_at_once, ..RunnerSettings::default() };
+        let placement = Arc::new(config.placement.clone());
+        let settings = RunnerSettings {
+            owner,
+            turns: config.images.rewrites_at_once,
+            placement: placement.clone(),
+            ..RunnerSettings::default()
+        };
         let grace = Duration::from_secs(config.compute.shutdown_timeout.into());
         let images = config.images.rules()?;
         let keys = Keys::load_or_create(&keys_folder(&config), now)?;
@@ -86,22 +92,23 @@ impl Program {
             unified_limits: config.quota.unified_limits,
             waits: config.compute.waits(),
             local_disks: config.compute.local_disks(),
+            placement,
         });
         Ok(Self { config, state, runner })
     }
 
     /// What keeps rows true to hosts.
     pub fn reconciler(&self) -> Reconciler {
-        let compute = &self.config.compute;
-        let ratios = Ratios {
-            cpu: compute.cpu_allocation_ratio,
-            memory: compute.ram_allocation_ratio,
-            disk: compute.disk_allocation_ratio,
-            reserved_memory_mib: compute.reserved_host_memory_mb,
-        };
         let state = &self.state;
         let (db, clock, hosts) = (state.db.clone(), state.clock.clone(), state.hosts.clone());
-        Reconciler { db, clock, hosts, ratios, runner: self.runner.clone(), waits: state.waits }
+        Reconciler {
+            db,
+            clock,
+            hosts,
+            promises: self.config.compute.promises(),
+            runner: self.runner.clone(),
+            waits: state.waits,
+        }
     }
 
     /// Serves until the process is told to stop.

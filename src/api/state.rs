@@ -5,7 +5,8 @@ use super::image::ImageSettings;
 use crate::audit::Audit;
 use crate::blobs::Stores;
 use crate::clock::Clock;
-use crate::cloud::blank_disks::Rules;
+use crate::cloud::blank_disks;
+use crate::cloud::placement;
 use crate::cloud::policy::Policy;
 use crate::metrics::Metrics;
 use crate::store::Db;
@@ -35,7 +36,9 @@ pub struct State {
     /// After how long what nobody decides about a server is decided.
     pub waits: Waits,
     /// What servers may have of disks besides their own.
-    pub local_disks: Rules,
+    pub local_disks: blank_disks::Rules,
+    /// By what servers get their places.
+    pub placement: Arc<placement::Rules>,
     /// Token keys, password hashing, what is remembered of tokens.
     pub identity: Identity,
 }

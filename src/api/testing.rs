@@ -18,6 +18,7 @@ use crate::blobs::{Blobs, Store, Stores};
 use crate::clock::{Clock, Timestamp};
 use crate::cloud::identity::{Actor, Assignment, Project, Target, User};
 use crate::cloud::password::Recipe;
+use crate::cloud::placement::Rules;
 use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
 use crate::disks::simulated::SimulatedDisks;
@@ -29,7 +30,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::store::{Db, assignments, projects, roles, users};
 use crate::tasks::overdue::Waits;
-use crate::tasks::reconcile::{Ratios, Reconciler};
+use crate::tasks::reconcile::{Promises, Reconciler};
 use crate::tasks::{Host, Hosts, Importing, Runner, RunnerSettings, workflows};
 use crate::vault::Vault;
 use serde_json::{Map, Value, json};
@@ -85,6 +86,7 @@ struct Own {
     images: ImageSettings,
     /// CPUs and memory of each host; none: one large host.
     hosts: Vec<(u32, u64)>,
+    placement: Rules,
 }
 
 pub struct Cloud {
@@ -137,6 +139,13 @@ impl Cloud {
         Self::made(db, settings, HashMap::new(), Own { hosts: sizes.to_vec(), ..Own::default() }).await
     }
 
+    /// The same, placing servers by the operator's own rules.
+    pub async fn with_placement(sizes: &[(u32, u64)], placement: Rules) -> Self {
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        let own = Own { hosts: sizes.to_vec(), placement, ..Own::default() };
+        Self::made(Db::memory().await, settings, HashMap::new(), own).await
+    }
+
     /// A cloud that tells its events.
     pub async fn with_audit(file: PathBuf) -> Self {
         let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
@@ -180,7 +189,9 @@ impl Cloud {
             vault: vault.clone(),
         };
         let work = workflows(&stores, &importing, Duration::from_secs(1));
-        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, RunnerSettings::default());
+        let placement = Arc::new(own.placement);
+        let settings_of_runner = RunnerSettings { placement: placement.clone(), ..RunnerSettings::default() };
+        let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings_of_runner);
         let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {
             db,
@@ -198,6 +209,7 @@ impl Cloud {
             unified_limits: own.unified_limits,
             waits: own.waits,
             local_disks: crate::cloud::blank_disks::Rules::default(),
+            placement,
         });
         let SimulatedHost { hypervisor, disks, fabric, .. } = simulated[0].clone();
         let cloud =
@@ -308,7 +320,7 @@ impl Cloud {
     pub async fn reconcile(&self) {
         let State { db, clock, hosts, runner, waits, .. } = &*self.state;
         let (db, clock, hosts, runner) = (db.clone(), clock.clone(), hosts.clone(), runner.clone());
-        Reconciler { db, clock, hosts, ratios: Ratios::default(), runner, waits: *waits }.once().await;
+        Reconciler { db, clock, hosts, promises: Promises::default(), runner, waits: *waits }.once().await;
     }
 
     /// Moves the clock.

@@ -119,7 +119,7 @@ fn unfulfilled_property(properties: &BTreeMap<String, String>) -> Option<&str> {
             (name, value),
             ("hw_disk_bus" | "hw_vif_model", "virtio")
                 | ("hw_qemu_guest_agent", _)
-                | ("hw_architecture", "x86_64")
+                | ("hw_architecture", _)
                 | ("hw_vm_mode", "hvm")
         )
     };
@@ -151,7 +151,19 @@ pub fn kept_properties(properties: &BTreeMap<String, String>) -> BTreeMap<String
                     | "os_shutdown_timeout"
             )
     };
-    properties.iter().filter(|(name, _)| is_known(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    let kept = properties.iter().map(|(name, value)| (present_name(name), value));
+    kept.filter(|(name, _)| is_known(name)).map(|(name, value)| (name.to_owned(), value.clone())).collect()
+}
+
+/// What upstream calls now what it called otherwise once, of the names that placement reads.
+fn present_name(name: &str) -> &str {
+    match name {
+        "architecture" => "hw_architecture",
+        "hypervisor_type" => "img_hv_type",
+        "hypervisor_version_requires" => "img_hv_requested_version",
+        "vm_mode" => "hw_vm_mode",
+        other => other,
+    }
 }
 
 #[cfg(test)]

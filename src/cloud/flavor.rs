@@ -51,8 +51,6 @@ pub fn unfulfilled_spec(flavor: &Flavor) -> Option<&str> {
         "accel:",
         "powervm:",
         "hw_rng:",
-        "aggregate_instance_extra_specs:",
-        "capabilities:",
         "group_policy",
     ];
     let harmless = |name: &str| name == "hw_rng:allowed";

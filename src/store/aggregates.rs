@@ -1,6 +1,6 @@
 //! Aggregates of hosts, and the availability zones that follow from them.
 
-use super::{OrConflict, OrNotFound, Row, Tx, args};
+use super::{OrConflict, OrNotFound, Row, Tx, args, hosts};
 use crate::clock::Timestamp;
 use crate::cloud::aggregate::{Aggregate, ZONE};
 use crate::error::{Kind, Result};
@@ -104,13 +104,14 @@ pub fn remove_host(tx: &mut Tx, id: i64, host: HostId) -> Result<()> {
     Ok(())
 }
 
-/// Puts each host into the zone of its aggregates, or into its own. Asked after every change that could move one.
-pub fn settle_zones(tx: &mut Tx) -> Result<()> {
+/// Puts each host into the zone of its aggregates, or into its own, and lets it promise as much as they say. Asked after every
+/// change that could move one.
+pub fn settle_hosts(tx: &mut Tx) -> Result<()> {
     tx.execute(
         "UPDATE hosts SET zone = COALESCE(
             (SELECT MIN(m.value) FROM aggregate_hosts a JOIN aggregate_metadata m ON m.aggregate_id = a.aggregate_id
               WHERE a.host_id = hosts.id AND m.name = ?1), own_zone, zone)",
         args![ZONE],
     )?;
-    Ok(())
+    hosts::settle_ratios(tx)
 }

@@ -1,9 +1,9 @@
 //! Hosts that run machines, and what is claimed of them.
 
-use super::{Json, OrNotFound, Row, Tx, args};
+use super::{Json, OrNotFound, Row, Tx, args, placement};
 use crate::clock::Timestamp;
 use crate::cloud::flavor::Flavor;
-use crate::cloud::placement::{Candidate, Demand};
+use crate::cloud::placement::{Demand, Inventory, Ratios, inventory};
 use crate::cloud::server::State;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ProjectId, ServerId};
@@ -20,6 +20,9 @@ pub struct HostRow {
     pub zone: String,
     /// What the host said of itself when last asked: the driver's `HostFacts`.
     pub facts: Value,
+    pub total: Demand,
+    pub inventory: Inventory,
+    /// What may be claimed in all.
     pub capacity: Demand,
     pub claimed: Demand,
     pub enabled: bool,
@@ -58,25 +61,13 @@ impl HostRow {
 
     /// What may still be claimed.
     pub fn free(&self) -> Demand {
-        Demand {
-            vcpus: self.capacity.vcpus.saturating_sub(self.claimed.vcpus),
-            memory_mib: self.capacity.memory_mib.saturating_sub(self.claimed.memory_mib),
-            disk_gib: self.capacity.disk_gib.saturating_sub(self.claimed.disk_gib),
-        }
-    }
-
-    pub fn candidate(&self, now: Timestamp) -> Candidate {
-        Candidate {
-            id: self.id,
-            name: self.name.clone(),
-            zone: self.zone.clone(),
-            is_usable: self.enabled && self.is_up(now),
-            free: self.free(),
-        }
+        self.capacity.less(self.claimed)
     }
 }
 
-const COLUMNS: &str = "h.id, h.number, h.name, h.zone, h.facts, h.vcpus, h.memory_mib, h.disk_gib,
+const COLUMNS: &str =
+    "h.id, h.number, h.name, h.zone, h.facts, h.total_vcpus, h.total_memory_mib, h.total_disk_gib, h.inventory,
+    h.vcpus, h.memory_mib, h.disk_gib,
     COALESCE(c.vcpus, 0), COALESCE(c.memory_mib, 0), COALESCE(c.disk_gib, 0),
     h.enabled, h.disabled_reason, h.forced_down, h.last_seen_at, h.created_at, h.updated_at";
 
@@ -92,6 +83,8 @@ fn from_row(mut row: Row) -> Result<HostRow> {
         name: row.next()?,
         zone: row.next()?,
         facts: row.next::<Json<Value>>()?.0,
+        total: Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
+        inventory: row.next::<Json<Inventory>>()?.0,
         capacity: Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
         claimed: Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
         enabled: row.next()?,
@@ -179,13 +172,74 @@ pub fn ensure(tx: &mut Tx, id: HostId, name: &str, zone: &str, now: Timestamp) -
     Ok(())
 }
 
-/// Notes what a host said of itself, and that it was heard.
-pub fn heard(tx: &mut Tx, id: HostId, facts: &Value, capacity: Demand, now: Timestamp) -> Result<()> {
+/// What a host said of itself, and what the operator lets be promised of it.
+pub struct Heard<'h> {
+    pub facts: &'h Value,
+    pub hypervisor_version: u64,
+    pub total: Demand,
+    pub reserved: Demand,
+    pub ratios: Ratios,
+}
+
+/// Notes what a host said of itself, and that it was heard. Ratios that its aggregates set go before the operator's.
+pub fn heard(tx: &mut Tx, id: HostId, heard: &Heard<'_>, now: Timestamp) -> Result<()> {
+    let sql =
+        "SELECT m.name, m.value FROM aggregate_hosts a JOIN aggregate_metadata m ON m.aggregate_id = a.aggregate_id
+                WHERE a.host_id = ?1 AND m.name IN (?2, ?3, ?4)";
+    let [cpu, memory, disk] = inventory::NAMES;
+    let rows = tx.query(sql, args![id, cpu, memory, disk])?;
+    let said = rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect::<Result<Vec<_>>>()?;
+    let ratios = heard.ratios.within(&placement::metadata(said.iter()));
+    let inventory = Inventory { reserved: heard.reserved, own: heard.ratios, ratios };
+    let (total, capacity) = (heard.total, inventory.capacity(heard.total));
     tx.execute(
-        "UPDATE hosts SET facts = ?2, vcpus = ?3, memory_mib = ?4, disk_gib = ?5, last_seen_at = ?6, updated_at = ?6
+        "UPDATE hosts SET facts = ?2, hypervisor_version = ?3, total_vcpus = ?4, total_memory_mib = ?5, total_disk_gib = ?6,
+                          inventory = ?7, vcpus = ?8, memory_mib = ?9, disk_gib = ?10, last_seen_at = ?11, updated_at = ?11
           WHERE id = ?1",
-        args![id, Json(facts), capacity.vcpus, capacity.memory_mib, capacity.disk_gib, now],
+        args![
+            id,
+            Json(heard.facts),
+            heard.hypervisor_version,
+            total.vcpus,
+            total.memory_mib,
+            total.disk_gib,
+            Json(&inventory),
+            capacity.vcpus,
+            capacity.memory_mib,
+            capacity.disk_gib,
+            now
+        ],
     )?;
+    Ok(())
+}
+
+/// Lets the ratios that aggregates set be in force. Asked after every change of aggregates.
+pub fn settle_ratios(tx: &mut Tx) -> Result<()> {
+    let [cpu, memory, disk] = inventory::NAMES;
+    let mut said: HashMap<HostId, Vec<(String, String)>> = HashMap::new();
+    let sql = "SELECT a.host_id, m.name, m.value
+                 FROM aggregate_hosts a JOIN aggregate_metadata m ON m.aggregate_id = a.aggregate_id
+                WHERE m.name IN (?1, ?2, ?3)";
+    for mut row in tx.query(sql, args![cpu, memory, disk])? {
+        said.entry(row.next()?).or_default().push((row.next()?, row.next()?));
+    }
+    let sql = "SELECT id, total_vcpus, total_memory_mib, total_disk_gib, inventory FROM hosts";
+    for mut row in tx.query(sql, args![])? {
+        let id: HostId = row.next()?;
+        let total = Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? };
+        let inventory = row.next::<Json<Inventory>>()?.0;
+        let texts = said.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let ratios = inventory.own.within(&placement::metadata(texts.iter()));
+        if ratios == inventory.ratios {
+            continue;
+        }
+        let inventory = Inventory { ratios, ..inventory };
+        let capacity = inventory.capacity(total);
+        tx.execute(
+            "UPDATE hosts SET inventory = ?2, vcpus = ?3, memory_mib = ?4, disk_gib = ?5 WHERE id = ?1",
+            args![id, Json(&inventory), capacity.vcpus, capacity.memory_mib, capacity.disk_gib],
+        )?;
+    }
     Ok(())
 }
 
@@ -236,9 +290,11 @@ pub fn enlarge_claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand
         Some(mut row) => Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
         None => Demand { vcpus: 0, memory_mib: 0, disk_gib: 0 },
     };
-    let free = get(tx, host)?.free();
+    let host = get(tx, host)?;
+    let free = host.free();
     let fits = |wanted: u64, held: u64, free: u64| wanted <= held.saturating_add(free);
-    let has_room = fits(demand.vcpus, held.vcpus, free.vcpus)
+    let has_room = demand.fits(host.total)
+        && fits(demand.vcpus, held.vcpus, free.vcpus)
         && fits(demand.memory_mib, held.memory_mib, free.memory_mib)
         && fits(demand.disk_gib, held.disk_gib, free.disk_gib);
     if !has_room {
@@ -310,11 +366,7 @@ fn occupant(mut row: Row) -> Result<(HostId, Occupant)> {
     let (id, name, project_id) = (row.next()?, row.next()?, row.next()?);
     let (state, task) = (row.next::<String>()?, row.next::<Option<String>>()?);
     let flavor = row.next::<Json<Flavor>>()?.0;
-    let size = Demand {
-        vcpus: flavor.vcpus.into(),
-        memory_mib: flavor.ram_mib,
-        disk_gib: flavor.disk_gib + flavor.ephemeral_gib,
-    };
+    let size = Demand::of(&flavor);
     let has_failed = state == State::Error.word();
     Ok((host, Occupant { id, name, project_id, has_failed, is_busy: task.is_some(), size }))
 }

@@ -8,17 +8,16 @@
 //! Asked to stop (somebody deletes the server meanwhile), it undoes the same, and leaves the row to the delete.
 
 use super::password::Password;
-use super::{Cx, Next, Record, Why, Workflow, machine, network_wish};
+use super::{Cx, Next, Record, Why, Workflow, machine, network_wish, placing};
 use crate::blobs::Stores;
-use crate::cloud::flavor::Flavor;
-use crate::cloud::placement::{self, Demand, Neighbours, Wish};
+use crate::cloud::placement::Wish;
 use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
-use crate::store::servers::{self, Change, Fault, Server};
-use crate::store::{Tx, hosts, server_groups, server_ports, tasks};
+use crate::store::servers::{self, Change, Fault};
+use crate::store::{Tx, hosts, placement, server_ports, tasks};
 use crate::vault::Vault;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -60,17 +59,6 @@ pub enum Step {
         #[serde(default)]
         password: Password,
     },
-}
-
-/// What a server takes of its host.
-pub fn demand(server: &Server) -> Demand {
-    demand_of(&server.flavor)
-}
-
-/// What a server of this flavor takes; swap counts by the GiB begun, as upstream counts.
-pub fn demand_of(flavor: &Flavor) -> Demand {
-    let disk_gib = flavor.disk_gib.saturating_add(flavor.ephemeral_gib).saturating_add(flavor.swap_mib.div_ceil(1024));
-    Demand { vcpus: flavor.vcpus.into(), memory_mib: flavor.ram_mib, disk_gib }
 }
 
 #[async_trait]
@@ -141,7 +129,8 @@ impl Workflow for BootServer {
                 network_wish::settle(cx, cx.hosts.get(host)?, network).await?;
             }
         }
-        let (task, failed) = (cx.task_id, failed(cx, id, why.clone()));
+        let details = explain(cx, id, step, why).await?;
+        let (task, failed) = (cx.task_id, failed(cx, id, claimed, why.clone(), details));
         Ok(Some(Box::new(move |tx| {
             tasks::forget_step(tx, task)?;
             failed(tx)
@@ -158,39 +147,20 @@ pub async fn clear_host(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
 
 /// Picks a host and claims what the server takes of it; a claim made before a crash stays.
 pub(super) async fn place(cx: &Cx, id: ServerId, wish: Wish) -> Result<HostId> {
-    let now = cx.clock.now();
-    cx.db
-        .write(move |tx| {
-            if let Some(host) = hosts::claimed_by(tx, id)? {
-                return Ok(host);
-            }
-            let server = servers::get(tx, &Reach::Cloud, id)?;
-            let known = hosts::list(tx)?;
-            let neighbours = neighbours(tx, &server)?;
-            let candidates = known.iter().map(|host| host.candidate(now)).filter(|host| neighbours.suit(host.id));
-            let candidates: Vec<_> = candidates.collect();
-            let affinity = server_groups::affinity(tx, id)?;
-            let host = match placement::pick_near(&candidates, demand(&server), &wish, affinity.as_ref()) {
-                Ok(host) => host,
-                // A cloud that has just started has not heard its hosts yet: that is no verdict on them.
-                Err(why) if known.iter().any(|host| host.enabled && !host.forced_down && !host.is_up(now)) => {
-                    return Err(Error::unavailable("No valid host was found. The host", why));
-                }
-                Err(why) => return Err(why),
-            };
-            hosts::claim(tx, id, host, demand(&server), now)?;
-            Ok(host)
-        })
-        .await
+    let (now, rules) = (cx.clock.now(), cx.placement.clone());
+    cx.db.write(move |tx| placing::claim(tx, &rules, id, &wish, now)).await
 }
 
-/// Where the servers are that the hints name: what counts is what they have claimed. Servers of others say nothing.
-fn neighbours(tx: &mut Tx, server: &Server) -> Result<Neighbours> {
-    let mut places = |name: &str| {
-        let Some(named) = Neighbours::named(&server.scheduler_hints, name) else { return Ok(None) };
-        hosts::claimed_by_own(tx, &server.project_id, &named).map(Some)
+/// Why there is no place for a server, for operators; nothing where that is not what failed.
+async fn explain(cx: &Cx, id: ServerId, step: &Step, why: &Why) -> Result<Option<String>> {
+    let (Step::Place { wish, .. }, Why::Failed(_)) = (step, why) else { return Ok(None) };
+    let (now, rules, wish) = (cx.clock.now(), cx.placement.clone(), wish.clone());
+    let explain = move |tx: &mut Tx| {
+        let server = servers::get(tx, &Reach::Cloud, id)?;
+        let verdict = placing::decide(tx, &rules, &server, &wish, None, now)?;
+        Ok(verdict.ranked.is_empty().then(|| verdict.explanation()))
     };
-    Ok(Neighbours { same: places("same_host")?, different: places("different_host")?.unwrap_or_default() })
+    cx.db.read(explain).await
 }
 
 fn now_doing(
@@ -225,6 +195,7 @@ fn is_running(
         let change = Change::new().state(State::Active).task(task).power("running").host(Some(host)).launched_at(now);
         servers::update(tx, id, change, now)?;
         server_ports::set_active(tx, id, host, now)?;
+        placement::note_build(tx, host, true)?;
         let noted = Noted {
             server: id,
             request_id: request_id.as_deref(),
@@ -238,14 +209,17 @@ fn is_running(
     }
 }
 
-fn failed(cx: &Cx, id: ServerId, why: Why) -> Record {
+fn failed(cx: &Cx, id: ServerId, on: Option<HostId>, why: Why, details: Option<String>) -> Record {
     let (now, request_id, work) = (cx.clock.now(), cx.request_id.clone(), cx.task_id);
     Box::new(move |tx| {
         tasks::forget_step(tx, work)?;
         hosts::release(tx, id)?;
+        if let (Some(host), Why::Failed(_)) = (on, &why) {
+            placement::note_build(tx, host, false)?;
+        }
         let server = servers::get(tx, &Reach::Cloud, id)?;
         let reason = why.to_string();
-        let fault = Fault { code: 500, message: reason.clone(), details: None, created: now };
+        let fault = Fault { code: 500, message: reason.clone(), details: details.clone(), created: now };
         let change = match why {
             Why::Cancelled => Change::new().host(None),
             Why::Failed(_) => {

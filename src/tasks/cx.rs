@@ -1,6 +1,7 @@
 //! What a step has at hand.
 
 use crate::clock::Clock;
+use crate::cloud::placement::Rules;
 use crate::disks::Disks;
 use crate::error::{Error, Result};
 use crate::fabric::Fabric;
@@ -64,6 +65,8 @@ pub struct Cx {
     pub epoch: Epoch,
     /// The request that asked for the work, for logs and instance actions.
     pub request_id: Option<String>,
+    /// By what servers get their places.
+    pub placement: Arc<Rules>,
 }
 
 impl Cx {

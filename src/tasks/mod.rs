@@ -47,6 +47,7 @@ pub mod network_change;
 pub mod network_wish;
 pub mod overdue;
 pub mod password;
+pub mod placing;
 pub mod power_server;
 pub mod rebuild_server;
 pub mod reconcile;

@@ -12,13 +12,14 @@ use super::overdue::{self, Waits};
 use super::power_server::{state_after, word};
 use super::{Host, Hosts, Runner, crash_point};
 use crate::clock::Clock;
-use crate::cloud::placement::Demand;
+use crate::cloud::placement::{Demand, Ratios};
 use crate::cloud::server::State;
 use crate::error::{Result, with_causes};
-use crate::hypervisor::{HostFacts, Machine};
+use crate::hypervisor::Machine;
 use crate::ids::{HostId, ServerId};
+use crate::store::hosts::Heard;
 use crate::store::servers::Expected;
-use crate::store::{Db, hosts, server_ports, servers};
+use crate::store::{Db, Tx, hosts, server_ports, servers};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::{HashMap, HashSet};
@@ -26,18 +27,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-/// What of a host may be claimed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ratios {
-    pub cpu: f64,
-    pub memory: f64,
-    pub disk: f64,
-    pub reserved_memory_mib: u64,
+/// What the operator lets be promised of each host.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Promises {
+    pub ratios: Ratios,
+    /// Kept for the host itself.
+    pub reserved: Demand,
 }
 
-impl Default for Ratios {
+impl Default for Promises {
     fn default() -> Self {
-        Self { cpu: 16.0, memory: 1.5, disk: 1.0, reserved_memory_mib: 512 }
+        Self { ratios: Ratios::default(), reserved: Demand { memory_mib: 512, ..Demand::default() } }
     }
 }
 
@@ -96,7 +96,7 @@ pub struct Reconciler {
     pub db: Db,
     pub clock: Clock,
     pub hosts: Hosts,
-    pub ratios: Ratios,
+    pub promises: Promises,
     /// Whose work waits for hosts.
     pub runner: Runner,
     /// After how long what nobody decides is decided.
@@ -184,12 +184,16 @@ impl Reconciler {
         let id = host.id;
         let facts = host.hypervisor.facts().await?;
         let space = host.disks.space().await?;
-        let capacity = capacity(&facts, space.total, &self.ratios);
+        let total = Demand { vcpus: facts.vcpus.into(), memory_mib: facts.memory_mib, disk_gib: space.total >> 30 };
         let mut said = serde_json::to_value(&facts).unwrap_or_default();
         said["disk_total"] = space.total.into();
         said["disk_free"] = space.free.into();
-        let now = self.clock.now();
-        self.db.write(move |tx| hosts::heard(tx, id, &said, capacity, now)).await?;
+        let (now, promises, hypervisor_version) = (self.clock.now(), self.promises, facts.hypervisor_version);
+        let hear = move |tx: &mut Tx| {
+            let Promises { ratios, reserved } = promises;
+            hosts::heard(tx, id, &Heard { facts: &said, hypervisor_version, total, reserved, ratios }, now)
+        };
+        self.db.write(hear).await?;
 
         // Rows first: a machine that starts between the two questions is then in the answer, and not thought missing.
         let expected = self.db.read(move |tx| servers::expected_on(tx, id)).await?;
@@ -246,21 +250,6 @@ impl Reconciler {
             tracing::debug!(host = host.name, server = %id, "a host has a machine that no row speaks of, or not yet");
         }
         Ok(())
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "sizes of hosts are far below where a float loses whole numbers"
-)]
-fn capacity(facts: &HostFacts, disk_bytes: u64, ratios: &Ratios) -> Demand {
-    let times = |number: u64, ratio: f64| (number as f64 * ratio) as u64;
-    Demand {
-        vcpus: times(facts.vcpus.into(), ratios.cpu),
-        memory_mib: times(facts.memory_mib.saturating_sub(ratios.reserved_memory_mib), ratios.memory),
-        disk_gib: times(disk_bytes >> 30, ratios.disk),
     }
 }
 

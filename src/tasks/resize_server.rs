@@ -10,8 +10,8 @@
 //! layer of its own over the old, so going back is taking the layer away, and finds the disk as it was. A confirmed layer
 //! stays, so there may be [`MOST_LAYERS`] of them; a rebuild begins anew with none.
 
-use super::boot_server::{demand, demand_of};
 use super::ending::{Ending, now_doing};
+use super::placing::demand;
 use super::power_server::state_after;
 use super::{Cx, Next, Record, Why, Workflow, machine};
 use crate::clock::Timestamp;
@@ -74,7 +74,7 @@ impl Workflow for ResizeServer {
         let host = cx.hosts.get(machine::on(&server)?)?;
         match step {
             Step::Claim { flavor } => {
-                let wanted = both(demand(&server), demand_of(flavor));
+                let wanted = both(demand(&server), Demand::of(flavor));
                 let (on, name, moved) = (host.id, host.name.clone(), resized(&server)?.migration);
                 cx.db.write(move |tx| hosts::enlarge_claim(tx, id, on, wanted, now)).await?;
                 Ok(Next::step(Step::Stop { flavor: flavor.clone() }).recording(move |tx| {

@@ -2,6 +2,7 @@
 
 use super::{AnyWorkflow, Cx, Hosts, Next, Record, Why, crash_point};
 use crate::clock::Clock;
+use crate::cloud::placement::Rules;
 use crate::error::{Error, Result, with_causes};
 use crate::hypervisor::Epoch;
 use crate::store::tasks::{self, Claimed, Leave};
@@ -15,7 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 const REMEMBERED_SECONDS: i64 = 24 * 3600;
 const FORGETTING: Duration = Duration::from_secs(3600);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunnerSettings {
     /// Names the process among those that share a database.
     pub owner: String,
@@ -27,6 +28,8 @@ pub struct RunnerSettings {
     pub lease_seconds: i64,
     /// How long the timer sleeps when nobody wakes it.
     pub idle: Duration,
+    /// By what servers get their places.
+    pub placement: Arc<Rules>,
 }
 
 impl Default for RunnerSettings {
@@ -37,6 +40,7 @@ impl Default for RunnerSettings {
             turns: 2,
             lease_seconds: 30,
             idle: Duration::from_secs(1),
+            placement: Arc::default(),
         }
     }
 }
@@ -309,6 +313,7 @@ impl Runner {
             subject: claimed.subject.clone(),
             epoch: Epoch(u64::try_from(claimed.epoch).unwrap_or(0)),
             request_id: claimed.request_id.clone(),
+            placement: self.inner.settings.placement.clone(),
         }
     }
 }

@@ -141,7 +141,7 @@ async fn change<B>(
         let one = one.ok_or_else(|| Error::not_found(Kind::Aggregate, id))?;
         change(tx, &all, one)?;
         aggregates::touch(tx, id, now)?;
-        aggregates::settle_zones(tx)?;
+        aggregates::settle_hosts(tx)?;
         aggregates::get(tx, id)
     };
     let aggregate = call.cx.state.db.write(write).await?;

@@ -177,7 +177,7 @@ async fn forget(call: Call) -> Result<Empty> {
             ));
         }
         hosts::delete(tx, id)?;
-        aggregates::settle_zones(tx)
+        aggregates::settle_hosts(tx)
     };
     call.cx.state.db.write(write).await?;
     Ok(Empty::no_content())

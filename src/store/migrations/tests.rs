@@ -233,6 +233,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("0076_server_blank_disks", &["UPDATE servers SET blank_disks = '[]' WHERE id = 's2'"]),
     ("0080_task_turns", &["UPDATE tasks SET awaits_turn = 1"]),
     ("0084_host_numbers", &["UPDATE host_numbers SET last = last + 1"]),
+    ("0085_inventories", &["UPDATE hosts SET failed_builds = 1, inventory = '{\"ratios\": {}}' WHERE id = 'h'"]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! Which hosts are looked at, and when.
 
-use super::{Ratios, Reconciler};
+use super::{Promises, Reconciler};
 use crate::api::testing::Cloud;
 use crate::hypervisor::simulated::Call;
 use crate::ids::ServerId;
@@ -13,7 +13,7 @@ fn reconciler(cloud: &Cloud) -> Reconciler {
         db: state.db.clone(),
         clock: state.clock.clone(),
         hosts: state.hosts.clone(),
-        ratios: Ratios::default(),
+        promises: Promises::default(),
         runner: state.runner.clone(),
         waits: state.waits,
     }

@@ -14,6 +14,7 @@ mod interfaces;
 mod key_pairs;
 mod operators;
 mod passed_on;
+mod placement;
 mod power;
 mod rebuild;
 mod rescue;

@@ -1,0 +1,96 @@
+//! Gives a server its place: asks [`placement`], and claims what the server takes in the transaction that decided.
+//!
+//! Whoever decides reads every claim there is, so two that race for the last room can't both have it: SQLite has one writer,
+//! and of two such transactions PostgreSQL lets one begin again.
+
+use crate::clock::Timestamp;
+use crate::cloud::placement::{self, Condition, Demand, Neighbours, Request, Rules, Verdict, Wish};
+use crate::cloud::policy::Reach;
+use crate::error::{Error, Result};
+use crate::ids::{HostId, ServerId};
+use crate::store::servers::{self, Server};
+use crate::store::{Tx, hosts, placement as rows, server_groups};
+
+/// What a server takes of its host.
+pub fn demand(server: &Server) -> Demand {
+    Demand::of(&server.flavor)
+}
+
+/// Picks a host and claims what the server takes of it; a claim made before a crash stays.
+///
+/// # Errors
+/// As [`pick`].
+pub fn claim(tx: &mut Tx, rules: &Rules, id: ServerId, wish: &Wish, now: Timestamp) -> Result<HostId> {
+    if let Some(host) = hosts::claimed_by(tx, id)? {
+        return Ok(host);
+    }
+    let server = servers::get(tx, &Reach::Cloud, id)?;
+    let host = pick(tx, rules, &server, wish, None, now)?;
+    hosts::claim(tx, id, host, demand(&server), now)?;
+    Ok(host)
+}
+
+/// The host that suits a server and its wish best, in the transaction that claims it; `but`: where it is and shall leave.
+///
+/// # Errors
+/// `Conflict` in Nova's words where there is none; `Unavailable`, worth retrying, while no host at all has been heard.
+pub fn pick(
+    tx: &mut Tx,
+    rules: &Rules,
+    server: &Server,
+    wish: &Wish,
+    but: Option<HostId>,
+    now: Timestamp,
+) -> Result<HostId> {
+    let request = request(tx, server, wish, but)?;
+    let candidates = rows::candidates(tx, &request, rules, now)?;
+    let verdict = placement::choose(&candidates, &request, rules);
+    verdict.chosen().map_err(|why| {
+        tracing::info!(server = %server.id, "{why} {}", verdict.explanation());
+        let is_heard = candidates.iter().any(|host| host.condition == Condition::Up);
+        let may_be_heard = candidates.iter().any(|host| host.condition == Condition::Down);
+        // A cloud that has just started has not heard its hosts yet: that is no verdict on them.
+        if may_be_heard && !is_heard { Error::unavailable("No valid host was found. The host", why) } else { why }
+    })
+}
+
+/// What placement would say about a server now, and why.
+pub fn decide(
+    tx: &mut Tx,
+    rules: &Rules,
+    server: &Server,
+    wish: &Wish,
+    but: Option<HostId>,
+    now: Timestamp,
+) -> Result<Verdict> {
+    let request = request(tx, server, wish, but)?;
+    let candidates = rows::candidates(tx, &request, rules, now)?;
+    Ok(placement::choose(&candidates, &request, rules))
+}
+
+fn request(tx: &mut Tx, server: &Server, wish: &Wish, but: Option<HostId>) -> Result<Request> {
+    Ok(Request {
+        demand: demand(server),
+        wish: wish.clone(),
+        but,
+        project: Some(server.project_id.clone()),
+        extra_specs: server.flavor.extra_specs.clone(),
+        image_properties: server.image_properties.clone(),
+        neighbours: neighbours(tx, server)?,
+        affinity: server_groups::affinity(tx, server.id)?,
+        aggregate_names: if server.flavor.extra_specs.is_empty() {
+            Default::default()
+        } else {
+            rows::aggregate_names(tx)?
+        },
+    })
+}
+
+/// Where the servers are that the hints name: what counts is what they have claimed. Servers of others say nothing.
+fn neighbours(tx: &mut Tx, server: &Server) -> Result<Neighbours> {
+    let mut places = |name: &str| {
+        let Some(named) = Neighbours::named(&server.scheduler_hints, name) else { return Ok(None) };
+        hosts::claimed_by_own(tx, &server.project_id, &named).map(Some)
+    };
+    Ok(Neighbours { same: places("same_host")?, different: places("different_host")?.unwrap_or_default() })
+}
