@@ -133,6 +133,13 @@ impl Cloud {
         Self::with_hosts_over(Db::memory().await, sizes).await
     }
 
+    /// As [`with_hosts`](Self::with_hosts), deciding by itself what nobody decides for so long.
+    pub async fn with_hosts_and_waits(sizes: &[(u32, u64)], waits: Waits) -> Self {
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        let own = Own { hosts: sizes.to_vec(), waits, ..Own::default() };
+        Self::made(Db::memory().await, settings, HashMap::new(), own).await
+    }
+
     /// As [`with_hosts`](Self::with_hosts), over any database.
     pub async fn with_hosts_over(db: Db, sizes: &[(u32, u64)]) -> Self {
         let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };

@@ -20,6 +20,7 @@ pub mod image_format;
 pub mod limit;
 pub mod listing;
 pub mod metadef;
+pub mod moving;
 pub mod multi_factor;
 pub mod password;
 pub mod placement;

@@ -11,14 +11,15 @@
 //!     copy.qcow2                a whole copy of its disk, on its way to be an image
 //!     config.iso                its config drive
 //!     console.log               what it says on its serial port
+//!     mark                      which host's files these are, for who asks whether two see the same
 //!     epoch                     the newest order about it
 //! ```
 //! A file gets its name only when it is whole and on the disk, so whatever has the name can be used after a crash.
 
 use super::base_cache::{BaseCache, sync_folder};
 use super::{
-    BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Part, RootDisk, blank, config_drive, copy,
-    qcow2,
+    BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Luggage, Part, RootDisk, blank,
+    config_drive, copy, qcow2,
 };
 use crate::error::{Error, Result};
 use crate::hypervisor::{DiskFormat, Epoch};
@@ -186,6 +187,35 @@ fn write_config_drive(this: &LocalDisks, wish: &ConfigDrive) -> Result<PathBuf, 
     Ok(path)
 }
 
+/// More than any config drive has.
+const MOST_CONFIG_DRIVE: u64 = 64 << 20;
+
+fn pack(this: &LocalDisks, server: ServerId) -> Result<Luggage, Failure> {
+    let folder = this.folder(server);
+    let mut drive = Vec::new();
+    let config_drive = match File::open(folder.join("config.iso")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        opened => {
+            opened?.take(MOST_CONFIG_DRIVE).read_to_end(&mut drive)?;
+            Some(drive)
+        }
+    };
+    Ok(Luggage { config_drive, console: Some(read_end(&folder.join("console.log"))?) })
+}
+
+fn unpack(this: &LocalDisks, server: ServerId, epoch: Epoch, luggage: &Luggage) -> Result<PathBuf, Failure> {
+    let _turn = this.one_at_a_time.lock();
+    let folder = this.admit(server, epoch)?;
+    if let Some(console) = &luggage.console {
+        write_whole(&folder.join("console.log"), |file| Ok(file.write_all(console)?))?;
+    }
+    let drive = folder.join("config.iso");
+    if let Some(bytes) = &luggage.config_drive {
+        write_whole(&drive, |file| Ok(file.write_all(bytes)?))?;
+    }
+    Ok(drive)
+}
+
 /// What each machine's disk lies over. A disk that can't be read may lie over anything: then nothing can be told.
 fn backings(this: &LocalDisks) -> Result<Vec<PathBuf>, Failure> {
     let mut backings = Vec::new();
@@ -315,6 +345,35 @@ impl Disks for LocalDisks {
     async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf> {
         let wish = wish.clone();
         self.blocking("writing a config drive", move |this| write_config_drive(this, &wish)).await
+    }
+
+    async fn pack(&self, server: ServerId) -> Result<Luggage> {
+        self.blocking("packing what goes along with a machine", move |this| pack(this, server)).await
+    }
+
+    async fn unpack(&self, server: ServerId, epoch: Epoch, luggage: &Luggage) -> Result<PathBuf> {
+        let luggage = luggage.clone();
+        let unpack = move |this: &Self| unpack(this, server, epoch, &luggage);
+        self.blocking("unpacking what came along with a machine", unpack).await
+    }
+
+    async fn mark(&self, server: ServerId, epoch: Epoch, mark: &str) -> Result<()> {
+        let mark = mark.to_owned();
+        self.blocking("leaving a mark among a machine's files", move |this| {
+            let _turn = this.one_at_a_time.lock();
+            write_whole(&this.admit(server, epoch)?.join("mark"), |file| Ok(file.write_all(mark.as_bytes())?))
+        })
+        .await
+    }
+
+    async fn has_mark(&self, server: ServerId, mark: &str) -> Result<bool> {
+        let mark = mark.to_owned();
+        self.blocking("looking for a mark", move |this| match fs::read_to_string(this.folder(server).join("mark")) {
+            Ok(found) => Ok(found == mark),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        })
+        .await
     }
 
     async fn console_log(&self, server: ServerId) -> Result<PathBuf> {

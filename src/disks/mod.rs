@@ -118,6 +118,15 @@ pub struct Copied {
     pub bytes: BoxStream<'static, Result<Bytes>>,
 }
 
+/// What goes along with a machine to another host beside its disks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Luggage {
+    /// Byte for byte: its guest may have it mounted.
+    pub config_drive: Option<Vec<u8>>,
+    /// What it said on its serial port so far; `None`: both hosts have the same file.
+    pub console: Option<Vec<u8>>,
+}
+
 /// Free and total bytes where machines' disks live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskSpace {
@@ -176,6 +185,18 @@ pub trait Disks: Send + Sync {
 
     /// Writes the config drive (ISO 9660 with Rock Ridge or Joliet names), replacing an older one. Answers its path.
     async fn write_config_drive(&self, wish: &ConfigDrive) -> Result<PathBuf>;
+
+    /// What goes along with the machine to another host.
+    async fn pack(&self, server: ServerId) -> Result<Luggage>;
+
+    /// Puts it where the machine will find it that comes from another host. Answers the config drive's path.
+    async fn unpack(&self, server: ServerId, epoch: Epoch, luggage: &Luggage) -> Result<PathBuf>;
+
+    /// Leaves a mark among the machine's files, in place of an earlier one: who sees it sees the same files.
+    async fn mark(&self, server: ServerId, epoch: Epoch, mark: &str) -> Result<()>;
+
+    /// Is this mark among the machine's files?
+    async fn has_mark(&self, server: ServerId, mark: &str) -> Result<bool>;
 
     /// Where the machine's serial output goes; the folder exists after the call.
     async fn console_log(&self, server: ServerId) -> Result<PathBuf>;

@@ -3,7 +3,8 @@
 //! Images are still counted and hashed as they come, so a test sees a wrong byte as a host would; nothing is written.
 
 use super::{
-    BaseImage, BlankDisk, CachedBase, ConfigDrive, Content, Copied, DiskSpace, Disks, Part, RootDisk, last_lines, qcow2,
+    BaseImage, BlankDisk, CachedBase, ConfigDrive, Content, Copied, DiskSpace, Disks, Luggage, Part, RootDisk,
+    last_lines, qcow2,
 };
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -32,6 +33,9 @@ pub enum Call {
     PlaceForCopy,
     CopyAtRest,
     WriteConfigDrive,
+    Pack,
+    Unpack,
+    Mark,
     Remove,
 }
 
@@ -58,6 +62,7 @@ struct Files {
     copy: Option<u64>,
     config: Option<Packed>,
     console: String,
+    mark: Option<String>,
 }
 
 impl Files {
@@ -273,6 +278,37 @@ impl Disks for SimulatedDisks {
         let packed = Packed::new(wish);
         self.state.lock().admit(wish.server, wish.epoch)?.config = Some(packed);
         Ok(path(wish.server, "config.iso"))
+    }
+
+    async fn pack(&self, server: ServerId) -> Result<Luggage> {
+        self.arrive(Call::Pack)?;
+        let state = self.state.lock();
+        let files = state.servers.get(&server).ok_or_else(|| Error::internal("packing", "there is nothing"))?;
+        let config_drive = files.config.as_ref().map(|config| config.0.clone());
+        Ok(Luggage { config_drive, console: Some(files.console.clone().into_bytes()) })
+    }
+
+    async fn unpack(&self, server: ServerId, epoch: Epoch, luggage: &Luggage) -> Result<PathBuf> {
+        self.arrive(Call::Unpack)?;
+        let mut state = self.state.lock();
+        let files = state.admit(server, epoch)?;
+        if let Some(bytes) = &luggage.config_drive {
+            files.config = Some(Packed(bytes.clone()));
+        }
+        if let Some(console) = &luggage.console {
+            files.console = String::from_utf8_lossy(console).into_owned();
+        }
+        Ok(path(server, "config.iso"))
+    }
+
+    async fn mark(&self, server: ServerId, epoch: Epoch, mark: &str) -> Result<()> {
+        self.arrive(Call::Mark)?;
+        self.state.lock().admit(server, epoch)?.mark = Some(mark.to_owned());
+        Ok(())
+    }
+
+    async fn has_mark(&self, server: ServerId, mark: &str) -> Result<bool> {
+        Ok(self.state.lock().servers.get(&server).is_some_and(|files| files.mark.as_deref() == Some(mark)))
     }
 
     async fn console_log(&self, server: ServerId) -> Result<PathBuf> {

@@ -170,6 +170,12 @@ fn disk(spec: &DiskSpec, target: String) -> Element {
         .children(spec.read_only.then(|| Element::new("readonly")))
 }
 
+/// The names of a machine's disks, in their order.
+pub fn target_names(spec: &MachineSpec) -> Vec<String> {
+    let mut names = TargetNames::default();
+    spec.disks.iter().map(|disk| names.next(disk.bus)).collect()
+}
+
 /// `vda`, `vdb`, …; each bus family counts for itself.
 #[derive(Default)]
 struct TargetNames {

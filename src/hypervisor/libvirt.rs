@@ -10,8 +10,8 @@ use super::accelerator::{self, AcceleratorChoice};
 use super::domain_xml::{self, Owner};
 use super::libvirt_connection::{Connection, Failure};
 use super::{
-    Accelerator, CpuFacts, Diagnostics, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Power, Quiesce,
-    libvirt_copy, libvirt_guest,
+    Accelerator, Arrival, CpuFacts, Departure, Diagnostics, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Offer,
+    Power, Progress, Quiesce, Standing, Steer, libvirt_copy, libvirt_guest, libvirt_migration,
 };
 use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
@@ -34,8 +34,11 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 pub struct Libvirt {
-    connection: Connection,
-    cloud: Arc<str>,
+    pub(super) connection: Connection,
+    pub(super) cloud: Arc<str>,
+    /// By which other hosts' libvirt reaches this one.
+    pub(super) peer_address: String,
+    pub(super) outgoing: libvirt_migration::Outgoing,
     choice: AcceleratorChoice,
     /// Epochs of machines removed since the process started: their domains can't remember them.
     removed: Arc<Mutex<BTreeMap<ServerId, Epoch>>>,
@@ -45,10 +48,23 @@ impl Libvirt {
     /// A driver for the host behind `uri` (`qemu:///system`, `qemu+tcp://host/system`, `test:///default`, …) that
     /// touches the machines of `cloud` alone. Connects with the first call.
     pub fn connect(uri: &str, cloud: &str, choice: AcceleratorChoice) -> Self {
-        Self { connection: Connection::new(uri), cloud: cloud.into(), choice, removed: Arc::default() }
+        Self {
+            connection: Connection::new(uri),
+            cloud: cloud.into(),
+            peer_address: uri.to_owned(),
+            outgoing: Arc::default(),
+            choice,
+            removed: Arc::default(),
+        }
     }
 
-    async fn accelerator(&self) -> Result<Accelerator> {
+    /// As other hosts' libvirt reaches this one, where that is another URI than ours.
+    #[must_use]
+    pub fn reached_at(self, peer_address: &str) -> Self {
+        Self { peer_address: peer_address.to_owned(), ..self }
+    }
+
+    pub(super) async fn accelerator(&self) -> Result<Accelerator> {
         accelerator::of(&self.connection, self.choice).await
     }
 
@@ -73,7 +89,7 @@ impl Libvirt {
     }
 
     /// Finds the domain of `id` and hands it to `act`, without an order's epoch: what is asked so changes no wish.
-    async fn ask<T, F>(&self, context: &'static str, id: ServerId, act: F) -> Result<T>
+    pub(super) async fn ask<T, F>(&self, context: &'static str, id: ServerId, act: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(Option<Domain>) -> Result<T, Failure> + Send + 'static,
@@ -171,7 +187,7 @@ fn note_epoch(domain: &Domain, owner: Owner) -> Result<(), Failure> {
 }
 
 /// A domain that is gone (or went a moment ago) is `None`, not an error.
-fn unless_absent<T>(answer: Result<T, virt::error::Error>) -> Result<Option<T>, virt::error::Error> {
+pub(super) fn unless_absent<T>(answer: Result<T, virt::error::Error>) -> Result<Option<T>, virt::error::Error> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.code().to_raw() == sys::VIR_ERR_NO_DOMAIN => Ok(None),
@@ -403,6 +419,30 @@ impl Hypervisor for Libvirt {
         }
         self.start(spec).await?;
         Ok(true)
+    }
+
+    async fn offer(&self, id: ServerId) -> Result<Offer> {
+        libvirt_migration::offer(self, id).await
+    }
+
+    async fn receive(&self, there: &MachineSpec, offer: &Offer) -> Result<Arrival> {
+        libvirt_migration::receive(self, there, offer).await
+    }
+
+    async fn migrate(&self, wish: &Departure) -> Result<()> {
+        libvirt_migration::begin(self, wish).await
+    }
+
+    async fn migration(&self, id: ServerId) -> Result<Option<Progress>> {
+        libvirt_migration::progress(self, id).await
+    }
+
+    async fn steer_migration(&self, id: ServerId, epoch: Epoch, steer: Steer) -> Result<()> {
+        libvirt_migration::steer(self, id, epoch, steer).await
+    }
+
+    async fn standing(&self, id: ServerId) -> Result<Standing> {
+        libvirt_migration::standing(self, id).await
     }
 
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()> {

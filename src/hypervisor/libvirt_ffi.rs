@@ -1,5 +1,5 @@
 //! The calls of libvirt that `virt` has no safe wrapper for: hearing of domains' changes, interrupting a guest, copying a
-//! running machine's disks, and the time its virtual CPUs have run.
+//! running machine's disks, what long work on a domain counts, and the time its virtual CPUs have run.
 //!
 //! The events carry nothing here but the news that there is news (see [`super::Hypervisor::events`]), so the callback
 //! does the least that a foreign thread can do: it bumps a counter.
@@ -114,31 +114,80 @@ pub fn cpu_times(domain: &Domain, count: usize) -> Result<Vec<u64>, Error> {
     Ok(infos.iter().map(|info| info.cpuTime).collect())
 }
 
-/// How the last long work on a domain ended, as far as libvirt remembers: `Err` with its reason inside for a failure.
-pub fn last_job(domain: &Domain) -> Result<Result<(), String>, Error> {
+/// What libvirt counts of long work on a domain.
+pub struct Job {
+    /// One of `VIR_DOMAIN_JOB_…`.
+    pub kind: u32,
+    fields: sys::virTypedParameterPtr,
+    count: c_int,
+}
+
+/// Long work on a domain, or with `VIR_DOMAIN_JOB_STATS_COMPLETED` the last that ended; `None` when there is none.
+pub fn job(domain: &Domain, flags: u32) -> Result<Option<Job>, Error> {
     let (mut kind, mut count): (c_int, c_int) = (0, 0);
     let mut fields: sys::virTypedParameterPtr = std::ptr::null_mut();
-    let flags = sys::VIR_DOMAIN_JOB_STATS_COMPLETED;
     // SAFETY: the three places outlive the call, which fills them.
     done(unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, &raw mut fields, &raw mut count, flags) })?;
-    if fields.is_null() {
-        return Ok(Err("nothing is known of how it ended".to_owned()));
+    let job = Job { kind: kind.cast_unsigned(), fields, count };
+    Ok((!fields.is_null() && job.kind != sys::VIR_DOMAIN_JOB_NONE).then_some(job))
+}
+
+impl Job {
+    fn field(&self, name: &str) -> Option<&sys::virTypedParameter> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: the list and its length are libvirt's own and live as long as `self`, the name is a C string.
+        unsafe { sys::virTypedParamsGet(self.fields, self.count, name.as_ptr()).as_ref() }
     }
-    let mut success: c_int = 0;
-    // SAFETY: the list and its length are libvirt's own, the name is a C string.
-    let found = unsafe { sys::virTypedParamsGetBoolean(fields, count, c"success".as_ptr(), &raw mut success) };
-    let mut text: *const std::os::raw::c_char = std::ptr::null();
-    // SAFETY: as above; the text found belongs to the list and is copied before that is freed.
-    let told = unsafe { sys::virTypedParamsGetString(fields, count, c"errmsg".as_ptr(), &raw mut text) };
-    let reason = if told == 1 && !text.is_null() {
-        // SAFETY: a C string of the list.
-        unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
-    } else {
-        "no reason is given".to_owned()
+
+    pub fn has(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
+    /// 0 for what is not counted.
+    pub fn number(&self, name: &str) -> u64 {
+        let Some(field) = self.field(name) else { return 0 };
+        let (int, unsigned) = (sys::VIR_TYPED_PARAM_INT, sys::VIR_TYPED_PARAM_UINT);
+        let (long, unsigned_long) = (sys::VIR_TYPED_PARAM_LLONG, sys::VIR_TYPED_PARAM_ULLONG);
+        // SAFETY: the type says which of the union's members is there.
+        unsafe {
+            match field.type_.cast_unsigned() {
+                kind if kind == int => u64::try_from(field.value.i).unwrap_or(0),
+                kind if kind == unsigned => field.value.ui.into(),
+                kind if kind == long => u64::try_from(field.value.l).unwrap_or(0),
+                kind if kind == unsigned_long => field.value.ul,
+                kind if kind == sys::VIR_TYPED_PARAM_BOOLEAN => u64::from(field.value.b != 0),
+                _ => 0,
+            }
+        }
+    }
+
+    pub fn text(&self, name: &str) -> Option<String> {
+        let field = self.field(name).filter(|field| field.type_.cast_unsigned() == sys::VIR_TYPED_PARAM_STRING)?;
+        // SAFETY: the type says that the member is a string, which is libvirt's and copied here.
+        unsafe { field.value.s.as_ref().map(|text| std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned()) }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // SAFETY: the list was allocated by libvirt for us, and is not used any more.
+        unsafe { sys::virTypedParamsFree(self.fields, self.count) };
+    }
+}
+
+/// How the last long work on a domain ended, as far as libvirt remembers: `Err` with its reason inside for a failure.
+pub fn last_job(domain: &Domain) -> Result<Result<(), String>, Error> {
+    let Some(job) = job(domain, sys::VIR_DOMAIN_JOB_STATS_COMPLETED)? else {
+        return Ok(Err("nothing is known of how it ended".to_owned()));
     };
-    // SAFETY: the list was allocated by libvirt for us, and is not used any more.
-    unsafe { sys::virTypedParamsFree(fields, count) };
-    Ok(if found == 1 && success != 0 { Ok(()) } else { Err(reason) })
+    let reason = job.text("errmsg").unwrap_or_else(|| "no reason is given".to_owned());
+    Ok(if job.number("success") != 0 { Ok(()) } else { Err(reason) })
+}
+
+/// Lets a guest that moves go on at the other host before all its memory is there.
+pub fn start_post_copy(domain: &Domain) -> Result<(), Error> {
+    // SAFETY: the domain's pointer is valid while it is borrowed; there are no flags.
+    done(unsafe { sys::virDomainMigrateStartPostCopy(domain.as_ptr(), 0) })
 }
 
 /// Brings the guest's file systems to rest, by way of its agent.

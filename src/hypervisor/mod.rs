@@ -12,10 +12,14 @@ mod libvirt_connection;
 mod libvirt_copy;
 mod libvirt_ffi;
 mod libvirt_guest;
+mod libvirt_migration;
+mod moved_xml;
+mod moving;
 pub mod simulated;
 mod xml;
 
 pub use epoch::Epoch;
+pub use moving::{Amount, Arrival, Carry, Counts, Departure, Limits, Offer, Phase, Progress, Standing, Steer};
 
 use crate::error::Result;
 use crate::ids::ServerId;
@@ -283,6 +287,29 @@ pub trait Hypervisor: Send + Sync {
 
     /// What a running machine has used. Off is a conflict, absent is not found.
     async fn diagnostics(&self, id: ServerId) -> Result<Diagnostics>;
+
+    /// What a running machine asks of a host that it is to move to. Off is a conflict, absent is not found.
+    async fn offer(&self, id: ServerId) -> Result<Offer>;
+
+    /// May the machine come in from another host, as this wish would have it run here? Answers where to. Nothing of it is
+    /// kept here but what comes by itself: a machine that already runs here is left alone.
+    ///
+    /// # Errors
+    /// `BadRequest` in Nova's words for a host that it can't run on.
+    async fn receive(&self, there: &MachineSpec, offer: &Offer) -> Result<Arrival>;
+
+    /// Begins to move a running machine to another host. Under way already is done.
+    async fn migrate(&self, wish: &Departure) -> Result<()>;
+
+    /// How far the machine's move is; of one that is over, how it went, as far as this host remembers. `None`: it knows of
+    /// none. Asked of the source, and after the end of the target, which has the last numbers.
+    async fn migration(&self, id: ServerId) -> Result<Option<Progress>>;
+
+    /// Changes how a move goes, or ends it. None under way is done.
+    async fn steer_migration(&self, id: ServerId, epoch: Epoch, steer: Steer) -> Result<()>;
+
+    /// Who of two hosts runs the machine is asked of both.
+    async fn standing(&self, id: ServerId) -> Result<Standing>;
 
     /// Destroys and undefines the machine, whatever it does. Already gone is done. Its files are not touched.
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()>;

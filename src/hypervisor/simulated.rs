@@ -4,15 +4,17 @@
 //! ([`Simulated::stepped`]), calls that fail when told to ([`Simulated::fail_at`]), guests that ignore the power button.
 //! It keeps the same contract as libvirt, which `compat-tests/hypervisor.rs` holds all drivers to.
 
+mod moves;
+
 use super::{
-    Accelerator, CpuFacts, Diagnostics, DiskUse, Epoch, HostFacts, Hypervisor, InterfaceUse, Machine, MachineSpec,
-    Power, Quiesce,
+    Accelerator, Arrival, CpuFacts, Departure, Diagnostics, DiskUse, Epoch, HostFacts, Hypervisor, InterfaceUse,
+    Machine, MachineSpec, Offer, Power, Progress, Quiesce, Standing, Steer,
 };
 use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,12 @@ pub enum Call {
     SetPassword,
     Interrupt,
     Diagnostics,
+    Offer,
+    Receive,
+    Migrate,
+    Migration,
+    SteerMigration,
+    Standing,
     Remove,
 }
 
@@ -51,8 +59,12 @@ pub enum Fault {
 }
 
 pub struct Simulated {
-    facts: HostFacts,
+    /// By which other simulated hosts of this process find it.
+    address: String,
+    facts: Mutex<HostFacts>,
     state: Mutex<State>,
+    /// Machines that come in from other hosts, and are not here yet.
+    incoming: Mutex<BTreeSet<ServerId>>,
     /// Orders take a permit each before they act; `None`: they act at once.
     steps: Option<Semaphore>,
     changes: watch::Sender<u64>,
@@ -66,6 +78,7 @@ struct State {
     faults: BTreeMap<Call, Vec<Fault>>,
     calls: Vec<(Call, Option<ServerId>)>,
     away: bool,
+    moves: moves::Moves,
 }
 
 struct Simulation {
@@ -90,12 +103,12 @@ impl Simulated {
 
     /// The same, that calls itself so.
     pub fn named(name: &str, vcpus: u32, memory_mib: u64) -> Arc<Self> {
-        Arc::new(Self::build(name, vcpus, memory_mib, None))
+        moves::known(Self::build(name, vcpus, memory_mib, None))
     }
 
     /// A host whose every order waits for a [`step`](Self::step). Questions are answered at once.
     pub fn stepped(vcpus: u32, memory_mib: u64) -> Arc<Self> {
-        Arc::new(Self::build("simulated", vcpus, memory_mib, Some(Semaphore::new(0))))
+        moves::known(Self::build("simulated", vcpus, memory_mib, Some(Semaphore::new(0))))
     }
 
     fn build(name: &str, vcpus: u32, memory_mib: u64, steps: Option<Semaphore>) -> Self {
@@ -117,7 +130,15 @@ impl Simulated {
             },
             accelerator: Accelerator::None,
         };
-        Self { facts, state: Mutex::default(), steps, changes: watch::Sender::new(0) }
+        let facts = Mutex::new(facts);
+        Self {
+            address: moves::new_address(),
+            facts,
+            state: Mutex::default(),
+            incoming: Mutex::default(),
+            steps,
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// Lets the next order (one that waits already, or the next to come) take effect.
@@ -359,7 +380,7 @@ fn away() -> Error {
 #[async_trait]
 impl Hypervisor for Simulated {
     async fn facts(&self) -> Result<HostFacts> {
-        self.ask(Call::Facts, None, |_| self.facts.clone())
+        self.ask(Call::Facts, None, |_| self.facts.lock().clone())
     }
 
     async fn uptime(&self) -> Result<Option<String>> {
@@ -476,9 +497,34 @@ impl Hypervisor for Simulated {
         Ok(self.state.lock().running(id)?.used())
     }
 
+    async fn offer(&self, id: ServerId) -> Result<Offer> {
+        self.offer_now(id)
+    }
+
+    async fn receive(&self, there: &MachineSpec, offer: &Offer) -> Result<Arrival> {
+        self.receive_now(there, offer)
+    }
+
+    async fn migrate(&self, wish: &Departure) -> Result<()> {
+        self.begin_move(wish).await
+    }
+
+    async fn migration(&self, id: ServerId) -> Result<Option<Progress>> {
+        self.look_at_move(id)
+    }
+
+    async fn steer_migration(&self, id: ServerId, epoch: Epoch, steer: Steer) -> Result<()> {
+        self.steer_move(id, epoch, steer)
+    }
+
+    async fn standing(&self, id: ServerId) -> Result<Standing> {
+        self.standing_now(id)
+    }
+
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()> {
         self.order(Call::Remove, id, epoch, |state| {
             state.machines.remove(&id);
+            state.moves.forget(id);
             state.removed.insert(id, epoch);
             Ok(())
         })

@@ -68,7 +68,7 @@ impl Element {
 
 /// Escapes for text and attributes alike. White space becomes references, or an attribute would lose it; characters
 /// that XML 1.0 can't hold in any form become U+FFFD.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

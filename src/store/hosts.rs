@@ -335,6 +335,31 @@ pub fn release(tx: &mut Tx, server: ServerId) -> Result<()> {
     Ok(())
 }
 
+/// Gives back what a server had claimed of one host. Nothing claimed is done.
+pub fn release_from(tx: &mut Tx, server: ServerId, host: HostId) -> Result<()> {
+    tx.execute("DELETE FROM claims WHERE server_id = ?1 AND host_id = ?2", args![server, host])?;
+    Ok(())
+}
+
+/// A host that a server left has something of it yet.
+pub fn leave_behind(tx: &mut Tx, server: ServerId, host: HostId, now: Timestamp) -> Result<()> {
+    let sql = "INSERT INTO leftovers (server_id, host_id, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    tx.execute(sql, args![server, host, now])?;
+    Ok(())
+}
+
+/// Nothing of the server is on the host any more, or it is back there.
+pub fn cleared(tx: &mut Tx, server: ServerId, host: HostId) -> Result<()> {
+    tx.execute("DELETE FROM leftovers WHERE server_id = ?1 AND host_id = ?2", args![server, host])?;
+    Ok(())
+}
+
+/// Servers that a host has something of though they are elsewhere.
+pub fn leftovers(tx: &mut Tx, host: HostId) -> Result<Vec<ServerId>> {
+    let sql = "SELECT server_id FROM leftovers WHERE host_id = ?1 ORDER BY created_at, server_id";
+    tx.query(sql, args![host])?.into_iter().map(|mut row| row.next()).collect()
+}
+
 /// Servers on a host that are not deleted.
 pub fn servers_on(tx: &mut Tx, host: HostId) -> Result<Vec<(ServerId, String)>> {
     let sql = "SELECT id, name FROM servers WHERE host_id = ?1 AND deleted_at IS NULL ORDER BY created_at, id";
@@ -398,6 +423,7 @@ pub fn populations(tx: &mut Tx) -> Result<BTreeMap<HostId, i64>> {
 /// Forgets a host that runs nothing: its row, and the aggregates it is in.
 pub fn delete(tx: &mut Tx, id: HostId) -> Result<()> {
     tx.execute("DELETE FROM aggregate_hosts WHERE host_id = ?1", args![id])?;
+    tx.execute("DELETE FROM leftovers WHERE host_id = ?1", args![id])?;
     tx.execute("UPDATE servers SET host_id = NULL WHERE host_id = ?1 AND deleted_at IS NOT NULL", args![id])?;
     tx.execute("DELETE FROM hosts WHERE id = ?1", args![id])?;
     Ok(())

@@ -1,7 +1,9 @@
-//! Records of resizes: from which host, to which, and how far they are. Upstream calls them migrations.
+//! Records of resizes and of moves between hosts: from where, to where, how far they are, and what was counted. Upstream calls
+//! them migrations.
 
-use super::{Row, Tx, args};
+use super::{Json, Row, Tx, args};
 use crate::clock::Timestamp;
+use crate::cloud::moving::{Measured, Point};
 use crate::cloud::policy::Reach;
 use crate::error::Result;
 use crate::ids::{ProjectId, ServerId, UserId};
@@ -19,7 +21,21 @@ pub struct Move {
     pub user_id: UserId,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// What somebody asks of it while it goes on.
+    pub asked: Option<String>,
+    pub counts: Option<Measured>,
+    pub failure: Option<String>,
 }
+
+impl Move {
+    /// In the words of upstream's `in progress`.
+    pub fn goes_on(&self) -> bool {
+        GOES_ON.contains(&self.status.as_str())
+    }
+}
+
+/// The states of a live move that is not over.
+pub const GOES_ON: [&str; 4] = ["queued", "preparing", "running", "post-migrating"];
 
 /// Who asked for it, and where the server is.
 #[derive(Debug, Clone)]
@@ -31,7 +47,8 @@ pub struct Asked<'a> {
     pub now: Timestamp,
 }
 
-const COLUMNS: &str = "id, uuid, server_id, kind, status, source, target, project_id, user_id, created_at, updated_at";
+const COLUMNS: &str = "id, uuid, server_id, kind, status, source, target, project_id, user_id, created_at, updated_at,
+    asked, counts, failure";
 
 fn from_row(mut row: Row) -> Result<Move> {
     Ok(Move {
@@ -46,16 +63,24 @@ fn from_row(mut row: Row) -> Result<Move> {
         user_id: row.next()?,
         created_at: row.next()?,
         updated_at: row.next()?,
+        asked: row.next()?,
+        counts: row.next::<Option<Json<Measured>>>()?.map(|json| json.0),
+        failure: row.next()?,
     })
 }
 
 /// Records that a resize was asked for. Answers its number.
 pub fn insert_resize(tx: &mut Tx, asked: &Asked<'_>) -> Result<i64> {
+    insert(tx, "resize", "pre-migrating", asked)
+}
+
+/// Records that a move was asked for. Answers its number.
+pub fn insert(tx: &mut Tx, kind: &str, status: &str, asked: &Asked<'_>) -> Result<i64> {
     let row = tx.query_one("SELECT CAST(COALESCE(MAX(id), 0) + 1 AS BIGINT) FROM server_moves", args![])?;
     let id: i64 = row.map_or(Ok(1), |mut row| row.next())?;
     tx.execute(
         "INSERT INTO server_moves (id, uuid, server_id, kind, status, source, target, project_id, user_id, created_at, updated_at)
-         VALUES (?1, ?2, ?3, 'resize', 'pre-migrating', ?4, NULL, ?5, ?6, ?7, ?7)",
+         VALUES (?1, ?2, ?3, ?8, ?9, ?4, NULL, ?5, ?6, ?7, ?7)",
         args![
             id,
             uuid::Uuid::new_v4().to_string(),
@@ -63,7 +88,9 @@ pub fn insert_resize(tx: &mut Tx, asked: &Asked<'_>) -> Result<i64> {
             asked.source,
             asked.project_id,
             asked.user_id,
-            asked.now
+            asked.now,
+            kind,
+            status
         ],
     )?;
     Ok(id)
@@ -78,6 +105,59 @@ pub fn set_status(tx: &mut Tx, id: i64, status: &str, now: Timestamp) -> Result<
 pub fn set_target(tx: &mut Tx, id: i64, target: &str, now: Timestamp) -> Result<()> {
     tx.execute("UPDATE server_moves SET target = ?2, updated_at = ?3 WHERE id = ?1", args![id, target, now])?;
     Ok(())
+}
+
+/// It failed, or was called off, and why.
+pub fn set_failed(tx: &mut Tx, id: i64, status: &str, why: &str, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE server_moves SET status = ?2, failure = ?3, updated_at = ?4 WHERE id = ?1";
+    tx.execute(sql, args![id, status, why, now])?;
+    Ok(())
+}
+
+/// Somebody wants it ended, or hastened: whoever carries it out looks here.
+pub fn ask(tx: &mut Tx, id: i64, word: &str, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE server_moves SET asked = ?2, updated_at = ?3 WHERE id = ?1", args![id, word, now])?;
+    Ok(())
+}
+
+/// What was wished of it.
+pub fn set_limits(tx: &mut Tx, id: i64, limits: &serde_json::Value) -> Result<()> {
+    tx.execute("UPDATE server_moves SET limits = ?2 WHERE id = ?1", args![id, Json(limits)])?;
+    Ok(())
+}
+
+/// What was counted so far, and what remained when; what somebody asks of it comes back.
+pub fn note(tx: &mut Tx, id: i64, counts: &Measured, plot: Option<&[Point]>, now: Timestamp) -> Result<Option<String>> {
+    if let Some(plot) = plot {
+        tx.execute("UPDATE server_moves SET plot = ?2 WHERE id = ?1", args![id, Json(plot)])?;
+    }
+    let sql = "UPDATE server_moves SET counts = ?2, updated_at = ?3 WHERE id = ?1 RETURNING asked";
+    tx.query_one(sql, args![id, Json(counts), now])?.map_or(Ok(None), |mut row| row.next())
+}
+
+/// What was wished of a move, and how much remained when.
+pub fn course(tx: &mut Tx, id: i64) -> Result<(serde_json::Value, Vec<Point>)> {
+    let row = tx.query_one("SELECT limits, plot FROM server_moves WHERE id = ?1", args![id])?;
+    let Some(mut row) = row else { return Ok((serde_json::Value::Null, Vec::new())) };
+    let limits = row.next::<Option<Json<serde_json::Value>>>()?.map_or(serde_json::Value::Null, |json| json.0);
+    Ok((limits, row.next::<Option<Json<Vec<Point>>>>()?.map(|json| json.0).unwrap_or_default()))
+}
+
+/// A move by its number.
+pub fn get(tx: &mut Tx, id: i64) -> Result<Option<Move>> {
+    let sql = format!("SELECT {COLUMNS} FROM server_moves WHERE id = ?1");
+    tx.query_one(&sql, args![id])?.map(from_row).transpose()
+}
+
+/// A server's live moves that are not over, oldest first.
+pub fn under_way(tx: &mut Tx, server: ServerId) -> Result<Vec<Move>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM server_moves
+          WHERE server_id = ?1 AND kind = 'live-migration'
+            AND status IN ('queued', 'preparing', 'running', 'post-migrating')
+          ORDER BY created_at, id"
+    );
+    tx.query(&sql, args![server])?.into_iter().map(from_row).collect()
 }
 
 /// What a list asks for; `None`: any.

@@ -111,12 +111,15 @@ fn set(tx: &mut Tx, server: ServerId, host: Option<HostId>, status: &str, now: T
     Ok(())
 }
 
-/// Has a network an interface on this host, or one whose host is not chosen yet? What is shelved and on no host comes to
+/// Has a network an interface on this host, one that moves there, or one whose host is not chosen yet? What is shelved and on no host comes to
 /// none until somebody asks for it; what asks touches its networks, so that an answer from before is known to be old.
 pub fn may_come_to(tx: &mut Tx, network: NetworkId, host: HostId) -> Result<bool> {
     let sql = "SELECT 1 FROM ports p JOIN servers s ON s.id = p.server_id
                 WHERE p.network_id = ?1
                   AND (p.host_id = ?2
+                       OR EXISTS (SELECT 1 FROM server_moves m JOIN hosts h ON h.name = m.target
+                                   WHERE m.server_id = s.id AND h.id = ?2
+                                     AND m.status IN ('queued', 'preparing', 'running'))
                        OR (p.host_id IS NULL
                            AND (s.state <> 'shelved_offloaded' OR COALESCE(s.task, '') IN ('unshelving', 'spawning'))))
                 LIMIT 1";

@@ -157,8 +157,31 @@ pub async fn prepare(cx: &Cx, host: &Host, server: &Server) -> Result<MachineSpe
 pub async fn prepare_telling(cx: &Cx, host: &Host, server: &Server, password: Option<&str>) -> Result<MachineSpec> {
     let id = server.id;
     let nics = cx.db.read(move |tx| nics(tx, id)).await?;
+    let mut told = told(server, &nics);
+    told.admin_pass = password.map(str::to_owned);
+    let drive = write_drive(cx, host, &told).await?;
+    spec(cx, host, server, &nics, drive).await
+}
+
+/// Makes ready on a host what a machine needs that comes from another: networks, disks of the same size, and what goes along
+/// with it. Answers the machine as it shall run there.
+pub async fn arrive(cx: &Cx, from: &Host, to: &Host, server: &Server, sees_same_files: bool) -> Result<MachineSpec> {
+    let id = server.id;
+    let nics = cx.db.read(move |tx| nics(tx, id)).await?;
+    let mut luggage = from.disks.pack(id).await?;
+    if sees_same_files {
+        // The machine goes on writing there.
+        luggage.console = None;
+    }
+    let drive = to.disks.unpack(id, cx.epoch, &luggage).await?;
+    spec(cx, to, server, &nics, drive).await
+}
+
+/// The whole machine over the files it has on a host, which are made unless they are there.
+async fn spec(cx: &Cx, host: &Host, server: &Server, nics: &[Nic], drive: PathBuf) -> Result<MachineSpec> {
+    let id = server.id;
     let mut interfaces = Vec::new();
-    for nic in &nics {
+    for nic in nics {
         let bridge = network_wish::ensure(cx, host, nic.port.network_id).await?;
         interfaces.push(InterfaceSpec {
             mac: nic.port.mac_address.clone(),
@@ -179,9 +202,6 @@ pub async fn prepare_telling(cx: &Cx, host: &Host, server: &Server, password: Op
     if server.aside.rescue.is_none() {
         disks.extend(machine_disks::blank(cx, host, server).await?);
     }
-    let mut told = told(server, &nics);
-    told.admin_pass = password.map(str::to_owned);
-    let drive = write_drive(cx, host, &told).await?;
     disks.push(DiskSpec { format: DiskFormat::Raw, read_only: true, ..writable(drive) });
     Ok(MachineSpec {
         id,

@@ -43,6 +43,7 @@ pub mod import_image;
 mod import_plugins;
 mod machine;
 mod machine_disks;
+pub mod migrate_server;
 pub mod network_change;
 pub mod network_wish;
 pub mod overdue;
@@ -136,9 +137,24 @@ pub trait Workflow: Send + Sync + 'static {
     async fn back_out(&self, cx: &Cx, step: &Self::Step, why: &Why) -> Result<Option<Record>>;
 }
 
+/// How work on machines is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// How long a guest is given to shut down by itself.
+    pub grace: Duration,
+    pub moving: migrate_server::Moving,
+}
+
+impl From<Duration> for Manner {
+    fn from(grace: Duration) -> Self {
+        Self { grace, moving: migrate_server::Moving::default() }
+    }
+}
+
 /// Every kind of work there is. `stores` hold images' bytes; `importing` says what may be fetched; a guest gets
-/// `shutdown_grace` to power off by itself.
-pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duration) -> Vec<Box<dyn AnyWorkflow>> {
+/// its grace to power off by itself.
+pub fn workflows(stores: &Stores, importing: &Importing, manner: impl Into<Manner>) -> Vec<Box<dyn AnyWorkflow>> {
+    let Manner { grace: shutdown_grace, moving } = manner.into();
     let images = || image_server::ImageServer { stores: stores.clone(), rules: importing.rules.clone() };
     vec![
         Box::new(boot_server::BootServer { stores: stores.clone(), vault: importing.vault.clone() }),
@@ -146,6 +162,7 @@ pub fn workflows(stores: &Stores, importing: &Importing, shutdown_grace: Duratio
         Box::new(delete_server::DeleteServer),
         Box::new(images()),
         Box::new(import_image::ImportImage::new(stores, importing)),
+        Box::new(migrate_server::MigrateServer { stores: stores.clone(), moving }),
         Box::new(network_change::NetworkChange),
         Box::new(power_server::PowerServer { grace: shutdown_grace }),
         Box::new(rebuild_server::RebuildServer { stores: stores.clone(), vault: importing.vault.clone() }),

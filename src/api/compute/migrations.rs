@@ -1,19 +1,16 @@
-//! `/os-migrations` and `/servers/{server_id}/migrations`: how servers' resizes went. The second shows live migrations on
-//! their way alone, of which there are none yet.
+//! `/os-migrations`: how servers' resizes and moves went.
 
 use super::common::{Link, bad_query, check_known, cut, next_link, page};
-use super::servers::named;
 use super::versions;
 use crate::api::{Call, Row};
 use crate::clock::Timestamp;
 use crate::cloud::policy::Reach;
-use crate::error::{Error, Kind, Result};
-use crate::http::reply::{Empty, Reply};
-use crate::http::table::{delete, get};
+use crate::error::{Error, Result};
+use crate::http::reply::Reply;
+use crate::http::table::get;
 use crate::ids::{ProjectId, ServerId, UserId};
 use crate::store::server_moves::{self, Filter, Move};
 use crate::versioned;
-use serde_json::Value;
 
 const QUERY: &[&str] = &[
     "hidden",
@@ -31,13 +28,7 @@ const QUERY: &[&str] = &[
 ];
 
 pub fn rows() -> Vec<Row> {
-    const ONE: &str = "/servers/{server_id}/migrations/{migration_id}";
-    vec![
-        get("/os-migrations", index).rule("os_compute_api:os-migrations:index").query(QUERY),
-        get("/servers/{server_id}/migrations", of_server).rule("os_compute_api:servers:migrations:index").since(23),
-        get(ONE, show).rule("os_compute_api:servers:migrations:show").since(23),
-        delete(ONE, abort).rule("os_compute_api:servers:migrations:delete").since(24),
-    ]
+    vec![get("/os-migrations", index).rule("os_compute_api:os-migrations:index").query(QUERY)]
 }
 
 versioned! {
@@ -63,9 +54,6 @@ versioned! {
 }
 versioned! {
     response Moves { "migrations" => migrations: Vec<MoveView>, "migrations_links" since(59) optional => links: Vec<Link> }
-}
-versioned! {
-    response NoMoves { "migrations" => migrations: Vec<Value> }
 }
 
 /// `GET /os-migrations`.
@@ -157,40 +145,4 @@ fn view(one: Move, sees_hosts: bool) -> MoveView {
         created_at: one.created_at.to_micros_naive(),
         updated_at: one.updated_at.to_micros_naive(),
     }
-}
-
-/// `GET /servers/{server_id}/migrations`.
-async fn of_server(call: Call) -> Result<Reply<NoMoves>> {
-    named(&call).await?;
-    Ok(Reply::ok(NoMoves { migrations: Vec::new() }))
-}
-
-/// `GET /servers/{server_id}/migrations/{migration_id}`: why none is shown.
-async fn show(call: Call) -> Result<Reply<Value>> {
-    let server = named(&call).await?.id;
-    let text = call.path("migration_id").to_owned();
-    let found = match text.parse() {
-        Ok(id) => call.cx.state.db.read(move |tx| server_moves::of_server(tx, server, id)).await?,
-        Err(_) => None,
-    };
-    Err(Error::not_found(
-        Kind::Part,
-        match found {
-            Some(_) => format!("Migration {text} for server {server} is not live-migration."),
-            None => format!("In-progress live migration {text} is not found for server {server}."),
-        },
-    ))
-}
-
-/// `DELETE /servers/{server_id}/migrations/{migration_id}`: only what moves live can be called off.
-async fn abort(call: Call) -> Result<Empty> {
-    let server = named(&call).await?;
-    Err(match server.task {
-        Some(task) => Error::conflict(format!(
-            "Cannot 'abort live migration' instance {} while it is in task_state {}",
-            server.id,
-            task.word()
-        )),
-        None => Error::conflict("Instance is in an invalid state for 'abort live migration'"),
-    })
 }

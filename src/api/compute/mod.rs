@@ -34,6 +34,8 @@ mod server_groups;
 mod server_images;
 mod server_list;
 mod server_metadata;
+mod server_migrate;
+mod server_migrations;
 mod server_rebuild;
 mod server_request;
 mod server_rescue;
@@ -95,6 +97,8 @@ pub fn rows() -> Vec<Row> {
         server_images::rows,
         server_groups::rows,
         server_metadata::rows,
+        server_migrate::rows,
+        server_migrations::rows,
         server_rebuild::rows,
         server_rescue::rows,
         server_resize::rows,

@@ -102,3 +102,11 @@ pub const MIGRATIONS_BY_OWNER: Microversion = Microversion(80);
 pub const UNSHELVE_TO_ZONE: Microversion = Microversion(77);
 /// And on a host, or in no zone in particular.
 pub const UNSHELVE_TO_HOST: Microversion = Microversion(91);
+/// Whether disks are copied can be left to the scheduler.
+pub const BLOCK_MIGRATION_MAY_BE_AUTO: Microversion = Microversion(25);
+/// A host that is named for a live migration is checked like any other, unless it is forced.
+pub const LIVE_MIGRATION_ASKS_THE_SCHEDULER: Microversion = Microversion(30);
+/// What can be said against a live migration is found out after its request is accepted.
+pub const LIVE_MIGRATION_DOES_NOT_WAIT: Microversion = Microversion(34);
+/// A live migration can be aborted before it runs.
+pub const QUEUED_MIGRATIONS_CAN_BE_ABORTED: Microversion = Microversion(65);

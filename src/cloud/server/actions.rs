@@ -22,6 +22,9 @@ pub enum Action {
     Resize,
     ConfirmResize,
     RevertResize,
+    MigrateLive,
+    ForceComplete,
+    AbortMigration,
     Rescue,
     Unrescue,
     Shelve,
@@ -54,6 +57,9 @@ impl Action {
         Self::Resize,
         Self::ConfirmResize,
         Self::RevertResize,
+        Self::MigrateLive,
+        Self::ForceComplete,
+        Self::AbortMigration,
         Self::Rescue,
         Self::Unrescue,
         Self::Shelve,
@@ -86,6 +92,9 @@ impl Action {
             Self::Resize => "resize",
             Self::ConfirmResize => "confirmResize",
             Self::RevertResize => "revertResize",
+            Self::MigrateLive => "os-migrateLive",
+            Self::ForceComplete => "force_complete",
+            Self::AbortMigration => "abort live migration",
             Self::Rescue => "rescue",
             Self::Unrescue => "unrescue",
             Self::Shelve => "shelve",
@@ -105,7 +114,12 @@ impl Action {
 
     /// What instance actions call it.
     pub const fn recorded_as(self) -> &'static str {
-        self.name()
+        match self {
+            Self::MigrateLive => "live-migration",
+            Self::ForceComplete => "live_migration_force_complete",
+            Self::AbortMigration => "live_migration_cancel",
+            other => other.name(),
+        }
     }
 }
 
@@ -135,6 +149,8 @@ enum Busy {
     Whatever,
     /// Work that a hard reboot is the way out of.
     Rebooting,
+    /// A live move, and nothing else.
+    Migrating,
 }
 
 /// What an action needs.
@@ -165,6 +181,9 @@ const fn needs(action: Action) -> Needs {
         Action::Rebuild | Action::Rescue => when(&[Active, Stopped, Error]),
         Action::Resize => when(&[Active, Stopped]),
         Action::ConfirmResize | Action::RevertResize => when(&[Resized]),
+        Action::MigrateLive => when(&[Active, Paused]),
+        Action::ForceComplete => Needs { busy: Busy::Migrating, ..when(&[Active]) },
+        Action::AbortMigration => Needs { states: States::Any, busy: Busy::Migrating, ..when(&[]) },
         Action::Unrescue => when(&[Rescued]),
         Action::Shelve => when(&[Active, Stopped, Paused, Suspended]),
         Action::ShelveOffload => when(&[Shelved]),
@@ -209,15 +228,18 @@ pub fn may(action: Action, id: ServerId, now: Situation, overrides_lock: bool) -
     let may_go_on = |task: Task| match needs.busy {
         Busy::Never => false,
         Busy::Whatever => true,
+        Busy::Migrating => task == Task::Migrating,
         Busy::Rebooting => matches!(
             task,
             Task::Rebooting | Task::RebootingHard | Task::Pausing | Task::Unpausing | Task::Suspending | Task::Resuming
         ),
     };
-    if let Some(task) = now.task
-        && !may_go_on(task)
-    {
-        return Err(wrong("task_state", task.word(), action, id));
+    match now.task {
+        Some(task) if !may_go_on(task) => return Err(wrong("task_state", task.word(), action, id)),
+        None if needs.busy == Busy::Migrating => {
+            return Err(Error::conflict(format!("Instance is in an invalid state for '{}'", action.name())));
+        }
+        _ => {}
     }
     if needs.launched && !now.has_launched {
         return Err(Error::conflict(format!("Instance is in an invalid state for '{}'", action.name())));

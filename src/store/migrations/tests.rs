@@ -234,6 +234,13 @@ const ROWS: &[(&str, &[&str])] = &[
     ("0080_task_turns", &["UPDATE tasks SET awaits_turn = 1"]),
     ("0084_host_numbers", &["UPDATE host_numbers SET last = last + 1"]),
     ("0085_inventories", &["UPDATE hosts SET failed_builds = 1, inventory = '{\"ratios\": {}}' WHERE id = 'h'"]),
+    (
+        "0092_moves_while_running",
+        &[
+            "UPDATE server_moves SET asked = 'abort', counts = '{}', limits = '{}', plot = '[]', failure = 'why'",
+            "INSERT INTO leftovers (server_id, host_id, created_at) VALUES ('s2', 'h', 1)",
+        ],
+    ),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

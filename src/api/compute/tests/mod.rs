@@ -12,6 +12,7 @@ mod hints;
 mod images;
 mod interfaces;
 mod key_pairs;
+mod migrate;
 mod operators;
 mod passed_on;
 mod placement;
@@ -154,13 +155,15 @@ pub async fn image(cloud: &Cloud, bytes: &'static [u8]) -> ImageId {
     id
 }
 
-/// Nothing of a server is on the host, and nothing is claimed for it.
+/// Nothing of a server is on any host, and nothing is claimed for it.
 pub async fn assert_nothing_left(site: &Site, id: ServerId) {
     let cloud = &site.cloud;
-    assert!(cloud.hypervisor.spec(id).is_none(), "no machine");
-    assert!(cloud.disks.root(id).is_none() && cloud.disks.config_drive(id).is_none(), "no files");
     let network = site.network;
-    assert!(cloud.fabric.wish(network).is_none_or(|wish| wish.ports.is_empty()), "no network that only it was in");
+    for host in &cloud.hosts {
+        assert!(host.hypervisor.spec(id).is_none(), "no machine");
+        assert!(host.disks.root(id).is_none() && host.disks.config_drive(id).is_none(), "no files");
+        assert!(host.fabric.wish(network).is_none_or(|wish| wish.ports.is_empty()), "no network that only it was in");
+    }
     let left = move |tx: &mut crate::store::Tx| {
         let claims = crate::store::hosts::claimed_by(tx, id)?;
         Ok((claims, crate::store::server_ports::of_server(tx, id)?))

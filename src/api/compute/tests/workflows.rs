@@ -12,8 +12,9 @@ use crate::store::servers;
 use crate::tasks::overdue::Waits;
 use crate::tasks::power_server::{Power, word};
 use crate::tasks::testing::{Case, MADE_TO_FAIL, World, missing, prove, run};
-use crate::tasks::{AnyWorkflow, Runner, RunnerSettings, boot_server, delete_server, network_change, network_wish};
+use crate::tasks::{AnyWorkflow, Runner, RunnerSettings, boot_server, delete_server, migrate_server};
 use crate::tasks::{Workflow, image_server, power_server, rebuild_server, rescue_server, resize_server, workflows};
+use crate::tasks::{network_change, network_wish};
 use crate::tasks::{shelve_server, unshelve_server};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -30,6 +31,7 @@ enum Subject {
     Rebuild(ServerId, ImageId),
     Resize(ServerId),
     Revert(ServerId),
+    Migrate(ServerId),
     Rescue(ServerId),
     Unrescue(ServerId),
     Image(ServerId, ImageId),
@@ -49,6 +51,7 @@ enum Work {
     RebuildStopped,
     Resize,
     Revert,
+    MigrateLive,
     Rescue,
     Unrescue,
     Image,
@@ -68,7 +71,8 @@ impl Subject {
     fn server(self) -> Option<ServerId> {
         match self {
             Self::Boot(id) | Self::Delete(id) | Self::Power(id, _) | Self::Rebuild(id, _) => Some(id),
-            Self::Resize(id) | Self::Revert(id) | Self::Rescue(id) | Self::Unrescue(id) => Some(id),
+            Self::Resize(id) | Self::Revert(id) | Self::Migrate(id) => Some(id),
+            Self::Rescue(id) | Self::Unrescue(id) => Some(id),
             Self::Image(id, _) | Self::Shelve(id) | Self::Unshelve(id) => Some(id),
             Self::Refresh(_) | Self::Remove(_) => None,
         }
@@ -90,6 +94,7 @@ impl Case for Work {
             Self::Power(_) => power_server::PowerServer::KIND,
             Self::Rebuild | Self::RebuildStopped => rebuild_server::RebuildServer::KIND,
             Self::Resize | Self::Revert => resize_server::ResizeServer::KIND,
+            Self::MigrateLive => migrate_server::MigrateServer::KIND,
             Self::Rescue | Self::Unrescue => rescue_server::RescueServer::KIND,
             Self::Image | Self::ImageStopped => image_server::ImageServer::KIND,
             Self::Shelve | Self::ShelvePaused | Self::ShelveToStay | Self::Offload => shelve_server::ShelveServer::KIND,
@@ -121,7 +126,12 @@ impl Work {
         let stays = matches!(self, Self::ShelveToStay | Self::Offload | Self::Wake);
         let offload = (!stays).then_some(0);
         let waits = Waits { reclaim: deletes_softly.then_some(1_000_000), offload, ..Waits::default() };
-        let site = Site::over(Cloud::with_waits(waits).await).await;
+        let cloud = if matches!(self, Self::MigrateLive) {
+            Cloud::with_hosts_and_waits(&[(64, 256 * 1024); 2], waits).await
+        } else {
+            Cloud::with_waits(waits).await
+        };
+        let site = Site::over(cloud).await;
         give_blank_disks(&site, "42", 1, 64).await;
         let alice = site.cloud.member("alice").await;
         let subject = match *self {
@@ -161,6 +171,11 @@ impl Work {
                     site.cloud.work().await;
                 }
                 Subject::Image(id, image_of(&alice, id).await)
+            }
+            Self::MigrateLive => {
+                let id = site.boot(&alice, "web").await;
+                migrate(&site, id).await;
+                Subject::Migrate(id)
             }
             Self::Rescue | Self::Unrescue => {
                 let id = site.boot(&alice, "web").await;
@@ -235,6 +250,13 @@ async fn image_of(client: &Client, id: ServerId) -> ImageId {
     let reply = at(client, "2.45", http::Method::POST, &path, &json!({"createImage": {"name": "copy"}})).await;
     assert_eq!(reply.status, 202, "{}", reply.json());
     ImageId::parse(reply.json()["image_id"].as_str().unwrap()).unwrap()
+}
+
+async fn migrate(site: &Site, id: ServerId) {
+    let wish = json!({"os-migrateLive": {"host": null, "block_migration": "auto"}});
+    let path = format!("{PATH}/servers/{id}/action");
+    let reply = at(&site.cloud.admin().await, "2.90", http::Method::POST, &path, &wish).await;
+    assert_eq!(reply.status, 202, "{}", reply.json());
 }
 
 async fn rescue(site: &Site, client: &Client, id: ServerId) {
@@ -341,6 +363,10 @@ impl World for Place {
             Subject::Revert(id) => {
                 self.runs_once(id).await;
                 assert_eq!((self.memory(id), claimed(&self.site, id).await), (192, 192));
+            }
+            Subject::Migrate(id) => {
+                self.is_on_one_host(id).await;
+                assert_eq!(self.at(id).name, "host-2");
             }
             Subject::Refresh(id) => {
                 assert_eq!(self.site.cloud.fabric.wish(id).map(|wish| wish.mtu), Some(1400));
@@ -453,6 +479,13 @@ impl World for Place {
                 assert_eq!((self.memory(id), claimed(&self.site, id).await), (192, 192));
                 self.delete_again(id).await;
             }
+            Subject::Migrate(id) => {
+                self.is_on_one_host(id).await;
+                migrate(&self.site, id).await;
+                self.site.cloud.work().await;
+                self.is_on_one_host(id).await;
+                self.delete_again(id).await;
+            }
             Subject::Power(id, Power::Restore) => {
                 assert_eq!(self.is_as_its_host_says(id).await["status"], "SOFT_DELETED");
                 order(&self.alice, id, Power::Restore).await;
@@ -502,6 +535,7 @@ fn every_work() -> impl Iterator<Item = Work> {
         Work::RebuildStopped,
         Work::Resize,
         Work::Revert,
+        Work::MigrateLive,
         Work::Rescue,
         Work::Unrescue,
         Work::Image,

@@ -4,8 +4,34 @@ use super::*;
 use crate::disks::Part;
 
 impl Place {
+    /// The host that has the machine, or the first.
+    pub(super) fn at(&self, id: ServerId) -> &crate::api::testing::SimulatedHost {
+        let hosts = &self.site.cloud.hosts;
+        hosts.iter().find(|host| host.hypervisor.spec(id).is_some()).unwrap_or(&hosts[0])
+    }
+
+    /// It runs, has never begun anew, and no other host has or holds anything of it.
+    pub(super) async fn is_on_one_host(&self, id: ServerId) {
+        self.runs_once(id).await;
+        let here = self.at(id);
+        assert_eq!(here.hypervisor.boots(id), 1);
+        for other in self.site.cloud.hosts.iter().filter(|host| host.id != here.id) {
+            assert!(other.hypervisor.spec(id).is_none() && other.disks.root(id).is_none(), "{}", other.name);
+            assert!(other.disks.config_drive(id).is_none(), "{}", other.name);
+            assert!(other.fabric.wish(self.site.network).is_none(), "{}", other.name);
+        }
+        let held = move |tx: &mut crate::store::Tx| {
+            let rows = tx.query("SELECT host_id, memory_mib FROM claims WHERE server_id = ?1", args![id])?;
+            rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+        };
+        let held: Vec<(crate::ids::HostId, i64)> = self.site.cloud.state.db.read(held).await.unwrap();
+        assert_eq!(held, [(here.id, 192)]);
+        let shown = self.site.cloud.admin().await.get(&format!("{PATH}/servers/{id}")).await.json();
+        assert_eq!(shown["server"]["OS-EXT-SRV-ATTR:host"], json!(here.name));
+    }
+
     pub(super) async fn observed(&self, id: ServerId) -> Observed {
-        self.site.cloud.hypervisor.find(id).await.unwrap().map_or(Observed::Unknown, |machine| machine.power)
+        self.at(id).hypervisor.find(id).await.unwrap().map_or(Observed::Unknown, |machine| machine.power)
     }
 
     /// No work is said to go on, and power is what the host says.
@@ -22,12 +48,12 @@ impl Place {
         let server = self.is_as_its_host_says(id).await;
         assert_eq!(server["status"], "ACTIVE", "{server}");
         assert_eq!(server["addresses"]["private"].as_array().map(Vec::len), Some(1), "one address: {server}");
-        let machines = self.site.cloud.hypervisor.list().await.unwrap();
-        assert_eq!(machines.iter().filter(|machine| machine.id == id).count(), 1);
-        let spec = self.site.cloud.hypervisor.spec(id).unwrap();
+        let specs: Vec<_> = self.site.cloud.hosts.iter().filter_map(|host| host.hypervisor.spec(id)).collect();
+        assert_eq!(specs.len(), 1);
+        let spec = &specs[0];
         assert_eq!((spec.interfaces.len(), spec.disks.len()), (1, 4), "its own, ephemeral, swap, config drive");
         self.has_the_disks_of_its_flavor(id).await;
-        let wish = self.site.cloud.fabric.wish(self.site.network).unwrap();
+        let wish = self.at(id).fabric.wish(self.site.network).unwrap();
         assert_eq!(wish.ports.len(), 1, "the network carries its one port");
     }
 
@@ -37,7 +63,7 @@ impl Place {
         let row = self.site.cloud.state.db.read(row).await.unwrap();
         let sizes: Vec<u64> = row.blank_disks.iter().map(|disk| disk.size).collect();
         assert_eq!(sizes, [row.flavor.ephemeral_gib << 30, row.flavor.swap_mib << 20]);
-        let blanks = self.site.cloud.disks.blanks(id);
+        let blanks = self.at(id).disks.blanks(id);
         let ephemeral = |layer| blanks.iter().find(|wish| wish.part == Part::Ephemeral { index: 0, layer });
         let top = row.aside.layer;
         assert_eq!(ephemeral(top).map(|wish| wish.size), Some(sizes[0]), "{blanks:?}");
@@ -49,7 +75,7 @@ impl Place {
     }
 
     pub(super) fn memory(&self, id: ServerId) -> u64 {
-        self.site.cloud.hypervisor.spec(id).map_or(0, |spec| spec.memory_mib)
+        self.at(id).hypervisor.spec(id).map_or(0, |spec| spec.memory_mib)
     }
 
     /// The server is what the rebuild made of it: running, or off as it was.
@@ -75,7 +101,7 @@ impl Place {
         order(&self.alice, id, Power::Restore).await;
         self.site.cloud.work().await;
         self.runs_once(id).await;
-        let disks = &self.site.cloud.disks;
+        let disks = &self.at(id).disks;
         assert!(!disks.has_copy(id) && disks.rescue(id).is_none(), "nothing of what was called off is on the host");
         let row = move |tx: &mut crate::store::Tx| servers::get(tx, &crate::cloud::policy::Reach::Cloud, id);
         let row = self.site.cloud.state.db.read(row).await.unwrap();
@@ -83,7 +109,7 @@ impl Place {
         let memory = i64::try_from(row.flavor.ram_mib).unwrap();
         assert_eq!((self.memory(id), claimed(&self.site, id).await), (row.flavor.ram_mib, memory));
         let disk = row.flavor.disk_gib << 30;
-        assert_eq!(self.site.cloud.disks.root(id).unwrap().virtual_size, disk);
+        assert_eq!(self.at(id).disks.root(id).unwrap().virtual_size, disk);
     }
 
     /// How many images there are of the server's disk.

@@ -1,0 +1,154 @@
+//! Moves of running servers between hosts: what is measured of them, when a guest is given more time to stand still, and when
+//! a move has taken too long.
+//!
+//! A guest that changes its memory faster than it can be sent is never done: so it may stand still a little longer at the
+//! switch with each while that passes, and in the end somebody decides. The numbers and their defaults are upstream's.
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of one sort.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Amount {
+    pub total: u64,
+    pub processed: u64,
+    pub remaining: u64,
+}
+
+/// What a hypervisor counted of a move.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measured {
+    pub elapsed_ms: u64,
+    /// How long the guest stood still; while it goes on, how long it is expected to.
+    pub downtime_ms: Option<u64>,
+    pub setup_ms: Option<u64>,
+    pub memory: Amount,
+    pub disk: Amount,
+    /// How often memory was gone through.
+    pub iterations: u64,
+    /// Bytes of memory that the guest changed in a second.
+    pub dirty_rate: u64,
+    /// Bytes a second.
+    pub memory_speed: u64,
+    pub disk_speed: u64,
+    /// By how many percent the guest was slowed down.
+    pub throttle: u64,
+    /// Pages that the guest waited for after the switch.
+    pub postcopy_requests: u64,
+}
+
+/// How much remained when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    pub at_ms: u64,
+    pub memory: u64,
+    pub disk: u64,
+}
+
+/// As many points as a plot keeps: when there are more, every second one goes.
+pub const MOST_POINTS: usize = 400;
+
+/// Adds a point; a long move is remembered as coarsely as its length allows.
+pub fn add_point(plot: &mut Vec<Point>, point: Point) {
+    if plot.len() >= MOST_POINTS {
+        let mut index = 0;
+        plot.retain(|_| {
+            index += 1;
+            index % 2 == 1
+        });
+    }
+    plot.push(point);
+}
+
+/// What ends a move that takes too long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnTimeout {
+    #[default]
+    Abort,
+    /// Post-copy, or a guest that stands still until it is there.
+    ForceComplete,
+}
+
+/// How long moves may take: upstream's `live_migration_…` settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The longest that a guest may stand still at the switch, in milliseconds.
+    pub downtime_ms: u64,
+    /// In how many steps that is come to.
+    pub downtime_steps: u64,
+    /// Seconds between two steps, for each GiB that is moved.
+    pub downtime_delay: u64,
+    /// Seconds for each GiB that is moved; 0: as long as it likes.
+    pub completion_timeout: u64,
+    pub on_timeout: OnTimeout,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            downtime_ms: 500,
+            downtime_steps: 10,
+            downtime_delay: 75,
+            completion_timeout: 800,
+            on_timeout: OnTimeout::Abort,
+        }
+    }
+}
+
+impl Pace {
+    /// How long the guest may stand still after so many seconds of moving so many GiB.
+    pub const fn downtime_after(&self, seconds: u64, gib: u64) -> u64 {
+        let steps = if self.downtime_steps < 3 { 3 } else { self.downtime_steps };
+        let first = self.downtime_ms / steps;
+        let more = (self.downtime_ms - first) / steps;
+        let delay = if self.downtime_delay < 3 { 3 } else { self.downtime_delay } * at_least_two(gib);
+        let step = seconds / delay;
+        if step >= steps { self.downtime_ms } else { first + more * step }
+    }
+
+    /// Has it taken too long?
+    pub const fn is_over(&self, seconds: u64, gib: u64) -> bool {
+        self.completion_timeout > 0 && seconds > self.completion_timeout.saturating_mul(at_least_two(gib))
+    }
+}
+
+/// Upstream counts no move as smaller.
+const fn at_least_two(gib: u64) -> u64 {
+    if gib < 2 { 2 } else { gib }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_may_stand_still_longer_with_each_step_and_never_longer_than_allowed() {
+        let pace = Pace::default();
+        assert_eq!(pace.downtime_after(0, 1), 50);
+        assert_eq!(pace.downtime_after(149, 1), 50);
+        assert_eq!(pace.downtime_after(150, 1), 95);
+        assert_eq!(pace.downtime_after(150, 4), 50);
+        assert_eq!(pace.downtime_after(1_500, 2), 500);
+        assert_eq!(pace.downtime_after(u64::MAX, 2), 500);
+    }
+
+    #[test]
+    fn a_move_is_given_time_by_its_size() {
+        let pace = Pace::default();
+        assert!(!pace.is_over(1_600, 0) && pace.is_over(1_601, 2));
+        assert!(!pace.is_over(1_601, 3));
+        assert!(!Pace { completion_timeout: 0, ..pace }.is_over(u64::MAX, 0));
+    }
+
+    #[test]
+    fn a_plot_stays_bounded_and_keeps_its_ends() {
+        let mut plot = Vec::new();
+        for at_ms in 0..10_000 {
+            add_point(&mut plot, Point { at_ms, memory: 1, disk: 0 });
+        }
+        assert!(plot.len() <= MOST_POINTS);
+        assert_eq!((plot[0].at_ms, plot[plot.len() - 1].at_ms), (0, 9_999));
+        assert!(plot.is_sorted_by_key(|point| point.at_ms));
+    }
+}

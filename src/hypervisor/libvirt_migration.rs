@@ -1,0 +1,294 @@
+//! Moves a running domain to another libvirt.
+//!
+//! The two libvirtds talk to each other (peer to peer), so a move goes on when this process dies: libvirt's own call blocks
+//! for as long as it takes, on a thread that nobody waits for, and all that is known of the move is asked of the domain. What
+//! the thread hears at the end is kept as the reason of a failure, and is never taken for the truth about who runs the
+//! guest.
+
+use super::libvirt::{Libvirt, power, unless_absent};
+use super::libvirt_connection::Failure;
+use super::{
+    Accelerator, Amount, Arrival, Carry, Counts, Departure, Epoch, Limits, MachineSpec, Offer, Phase, Progress,
+};
+use super::{Standing, Steer, domain_xml, libvirt_ffi, moved_xml};
+use crate::error::{Error, Kind, Result};
+use crate::ids::ServerId;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use virt::connect::Connect;
+use virt::domain::{Domain, DomainPausedReason, DomainState, DomainStateReason, MigrateParameters};
+use virt::enumutil::Enum;
+use virt_sys as sys;
+
+/// QEMU's first version that can use several connections, and the first that can and still finish by post-copy.
+const CONNECTIONS: u64 = 4_000_000;
+const CONNECTIONS_AND_POST_COPY: u64 = 10_001_000;
+/// libvirt's first version that knows zstd, and QEMU's.
+const ZSTD: (u32, u64) = (9_001_000, 5_000_000);
+
+/// Moves that this process began: `None` while the call goes on, then what it said.
+pub(super) type Outgoing = Arc<Mutex<BTreeMap<ServerId, Option<Result<(), String>>>>>;
+
+pub(super) async fn offer(host: &Libvirt, id: ServerId) -> Result<Offer> {
+    let found = host.ask("asking what a machine needs", id, move |domain| {
+        let domain = domain.ok_or_else(|| Error::not_found(Kind::Server, id))?;
+        if !domain.is_active()? {
+            return Err(Error::conflict(format!("Machine {id} does not run.")).into());
+        }
+        let xml = domain.xml_desc(sys::VIR_DOMAIN_XML_MIGRATABLE)?;
+        Ok(if xml.starts_with("<domain type='kvm'") { moved_xml::cpu(&xml) } else { None })
+    });
+    let cpu = found.await?;
+    let (hypervisor_type, hypervisor_version) = kind(host).await?;
+    Ok(Offer { hypervisor_type, hypervisor_version, cpu })
+}
+
+async fn kind(host: &Libvirt) -> Result<(String, u64)> {
+    host.connection
+        .call("asking for a hypervisor's version", |connect| {
+            Ok((connect.driver_type()?.to_uppercase(), u64::from(connect.hyp_version()?)))
+        })
+        .await
+}
+
+pub(super) async fn receive(host: &Libvirt, there: &MachineSpec, offer: &Offer) -> Result<Arrival> {
+    let (hypervisor_type, hypervisor_version) = kind(host).await?;
+    offer.check(&hypervisor_type, hypervisor_version)?;
+    if let Some(cpu) = offer.cpu.clone() {
+        if host.accelerator().await? != Accelerator::Kvm {
+            return Err(Error::bad_request("Unacceptable CPU info: the host can't run guests on its CPU."));
+        }
+        let fits = host.connection.call("comparing CPUs", move |connect| {
+            Ok(connect.compare_cpu(&cpu, 0)? != sys::VIR_CPU_COMPARE_INCOMPATIBLE)
+        });
+        if !fits.await? {
+            return Err(Error::bad_request("Unacceptable CPU info: CPU doesn't have compatibility."));
+        }
+    }
+    // A machine of another cloud, or of another name's, is found out now.
+    host.order("looking whether a machine may come in", there.id, there.epoch, |_, _| Ok(())).await?;
+    Ok(Arrival { address: host.peer_address.clone(), hypervisor_version })
+}
+
+pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
+    let id = wish.id;
+    if progress(host, id).await?.is_some_and(|now| !now.phase.is_over()) {
+        return Ok(());
+    }
+    let (order, own_version) = (wish.clone(), kind(host).await?.1);
+    let (parameters, flags) = host
+        .order("preparing a machine's move", id, wish.epoch, move |connect, domain| {
+            let domain = domain.ok_or_else(|| Error::not_found(Kind::Server, id))?;
+            if !domain.is_active()? {
+                return Err(Error::conflict(format!("Machine {id} does not run.")).into());
+            }
+            prepare(connect, &domain, &order, own_version)
+        })
+        .await?;
+    let (outgoing, address) = (host.outgoing.clone(), wish.to.address.clone());
+    outgoing.lock().insert(id, None);
+    let heard = outgoing.clone();
+    let begun = host.connection.apart("gapura-move", move |connect| {
+        let moved = connect
+            .lookup_domain_by_uuid(id.0)
+            .and_then(|domain| domain.migrate_to_uri3(Some(&address), parameters, flags));
+        if let Err(error) = &moved {
+            tracing::warn!(%id, to = address, %error, "a move ended without success");
+        }
+        heard.lock().insert(id, Some(moved.map_err(|error| error.message().to_owned())));
+    });
+    let begun = begun.await;
+    if begun.is_err() {
+        outgoing.lock().remove(&id);
+    }
+    begun
+}
+
+fn prepare(
+    connect: &Connect,
+    domain: &Domain,
+    wish: &Departure,
+    own_version: u64,
+) -> Result<(MigrateParameters, u32), Failure> {
+    let xml = domain.xml_desc(sys::VIR_DOMAIN_XML_MIGRATABLE | sys::VIR_DOMAIN_XML_SECURE)?;
+    let moved = moved_xml::moved(&xml, &wish.there).ok_or_else(|| {
+        Error::internal("a machine on its way has other disks or interfaces than its wish", wish.id.to_string())
+    })?;
+    let both = own_version.min(wish.to.hypervisor_version);
+    let mut flags = sys::VIR_MIGRATE_LIVE
+        | sys::VIR_MIGRATE_PEER2PEER
+        | sys::VIR_MIGRATE_PERSIST_DEST
+        | sys::VIR_MIGRATE_UNDEFINE_SOURCE;
+    let mut parameters = MigrateParameters {
+        dest_xml: Some(moved.clone()),
+        persist_xml: Some(moved),
+        bandwidth: wish.limits.bandwidth_mib,
+        ..MigrateParameters::default()
+    };
+    match wish.carry {
+        // That both see the same files has been looked at; libvirt knows only some file systems.
+        Carry::Nothing => flags |= sys::VIR_MIGRATE_UNSAFE,
+        Carry::Changes => flags |= sys::VIR_MIGRATE_NON_SHARED_INC,
+        Carry::Whole => flags |= sys::VIR_MIGRATE_NON_SHARED_DISK,
+    }
+    if wish.carry != Carry::Nothing {
+        parameters.migrate_disks = moved_xml::carried(&wish.there);
+    }
+    let Limits { auto_converge, post_copy, connections, zstd, .. } = wish.limits;
+    if auto_converge {
+        flags |= sys::VIR_MIGRATE_AUTO_CONVERGE;
+    }
+    if post_copy {
+        flags |= sys::VIR_MIGRATE_POSTCOPY;
+        parameters.bandwidth_postcopy = wish.limits.bandwidth_mib;
+    }
+    let several = if post_copy { CONNECTIONS_AND_POST_COPY } else { CONNECTIONS };
+    if (connections > 1 || zstd) && both >= several {
+        flags |= sys::VIR_MIGRATE_PARALLEL;
+        parameters.parallel_connections = i32::try_from(connections.max(2)).ok();
+        if zstd && both >= ZSTD.1 && connect.lib_version()? >= ZSTD.0 {
+            flags |= sys::VIR_MIGRATE_COMPRESSED;
+            parameters.compression = Some("zstd".to_owned());
+        }
+    }
+    Ok((parameters, flags))
+}
+
+/// What the domain says, then what the call said, then what the domain remembers of a move that has ended.
+pub(super) async fn progress(host: &Libvirt, id: ServerId) -> Result<Option<Progress>> {
+    let (running, remembered) = host
+        .ask("asking how far a move is", id, |domain| match domain {
+            Some(domain) if domain.is_active()? => Ok((under_way(&domain)?, last(&domain)?)),
+            _ => Ok((None, None)),
+        })
+        .await?;
+    if running.is_some() {
+        return Ok(running);
+    }
+    let told = host.outgoing.lock().get(&id).cloned();
+    let counts = remembered.as_ref().map(|last| last.counts).unwrap_or_default();
+    Ok(match told {
+        None => remembered,
+        Some(None) => Some(Progress { phase: Phase::Copying, counts: Counts::default() }),
+        Some(Some(Ok(()))) => Some(Progress { phase: Phase::Completed, counts }),
+        Some(Some(Err(reason))) => Some(Progress { phase: Phase::Failed(reason), counts }),
+    })
+}
+
+fn under_way(domain: &Domain) -> Result<Option<Progress>, Failure> {
+    let Some(job) = libvirt_ffi::job(domain, 0)? else { return Ok(None) };
+    let leaves = job.number("operation") == u64::from(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT);
+    let goes_on = [sys::VIR_DOMAIN_JOB_BOUNDED, sys::VIR_DOMAIN_JOB_UNBOUNDED].contains(&job.kind);
+    if !leaves || !goes_on {
+        return Ok(None);
+    }
+    let is_there = matches!(reason(domain), Some(DomainPausedReason::PostCopy | DomainPausedReason::PostCopyFailed));
+    let phase = if is_there { Phase::PostCopy } else { Phase::Copying };
+    Ok(Some(Progress { phase, counts: counts(&job) }))
+}
+
+/// Of the move by which the machine came, or by which it did not leave.
+fn last(domain: &Domain) -> Result<Option<Progress>, Failure> {
+    let flags = sys::VIR_DOMAIN_JOB_STATS_COMPLETED | sys::VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED;
+    let Some(job) = libvirt_ffi::job(domain, flags)? else { return Ok(None) };
+    let operation = job.number("operation");
+    let phase = match job.kind {
+        sys::VIR_DOMAIN_JOB_COMPLETED if operation == u64::from(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN) => {
+            Phase::Completed
+        }
+        sys::VIR_DOMAIN_JOB_FAILED | sys::VIR_DOMAIN_JOB_CANCELLED
+            if operation == u64::from(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT) =>
+        {
+            Phase::Failed(job.text("errmsg").unwrap_or_else(|| "no reason is given".to_owned()))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(Progress { phase, counts: counts(&job) }))
+}
+
+fn counts(job: &libvirt_ffi::Job) -> Counts {
+    let number = |name: &str| job.number(name);
+    let amount = |sort: &str| Amount {
+        total: number(&format!("{sort}_total")),
+        processed: number(&format!("{sort}_processed")),
+        remaining: number(&format!("{sort}_remaining")),
+    };
+    Counts {
+        elapsed_ms: number("time_elapsed"),
+        downtime_ms: job.has("downtime").then(|| number("downtime")),
+        setup_ms: job.has("setup_time").then(|| number("setup_time")),
+        memory: amount("memory"),
+        disk: amount("disk"),
+        iterations: number("memory_iteration"),
+        dirty_rate: number("memory_dirty_rate").saturating_mul(number("memory_page_size")),
+        memory_speed: number("memory_bps"),
+        disk_speed: number("disk_bps"),
+        throttle: number("auto_converge_throttle"),
+        postcopy_requests: number("memory_postcopy_requests"),
+    }
+}
+
+pub(super) async fn steer(host: &Libvirt, id: ServerId, epoch: Epoch, steer: Steer) -> Result<()> {
+    host.ask("steering a move", id, move |domain| {
+        let Some(domain) = domain else { return Ok(()) };
+        // Its metadata can't be written while it moves; it can be read.
+        let seen = domain_xml::owner(&domain.xml_desc(0)?).map_or(epoch, |owner| owner.epoch);
+        epoch.admit(seen)?;
+        if !domain.is_active()? || under_way(&domain)?.is_none() {
+            return Ok(());
+        }
+        let done = match steer {
+            Steer::Abort => libvirt_ffi::abort_job(&domain),
+            Steer::Downtime(milliseconds) => domain.migrate_set_max_downtime(milliseconds, 0),
+            // Where post-copy was not allowed at the beginning, the guest stands still and so dirties nothing more.
+            Steer::Hasten => match libvirt_ffi::start_post_copy(&domain) {
+                Err(error) => {
+                    tracing::info!(%id, %error, "a guest stands still so that its move ends");
+                    domain.suspend().map(drop)
+                }
+                done => done,
+            },
+        };
+        match done {
+            // It ended just now.
+            Err(_) if under_way(&domain)?.is_none() => Ok(()),
+            done => Ok(done?),
+        }
+    })
+    .await
+}
+
+pub(super) async fn standing(host: &Libvirt, id: ServerId) -> Result<Standing> {
+    let cloud = host.cloud.clone();
+    host.connection
+        .call("asking who runs a machine", move |connect| {
+            let Some(domain) = unless_absent(connect.lookup_domain_by_uuid(id.0))? else {
+                return Ok(Standing::Absent);
+            };
+            if let Some(DomainPausedReason::StartingUp) = reason(&domain) {
+                return Ok(Standing::Held);
+            }
+            let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(Standing::Absent) };
+            if domain_xml::owner(&xml).is_none_or(|owner| *owner.cloud != *cloud) {
+                return Ok(Standing::Absent);
+            }
+            if !domain.is_active()? {
+                return Ok(Standing::Off);
+            }
+            use DomainPausedReason::{Migration, PostCopy, PostCopyFailed};
+            Ok(match reason(&domain) {
+                Some(Migration | PostCopy | PostCopyFailed) => Standing::Held,
+                _ => Standing::Runs(power(&domain)?),
+            })
+        })
+        .await
+}
+
+/// Why a domain's CPUs stand still, if they do.
+fn reason(domain: &Domain) -> Option<DomainPausedReason> {
+    match domain.state() {
+        Ok((Enum::Known(DomainState::Paused), Enum::Known(DomainStateReason::Paused(Enum::Known(why))))) => Some(why),
+        _ => None,
+    }
+}

@@ -1,0 +1,389 @@
+//! Moves a running server to another host, while its guest goes on.
+//!
+//! ```text
+//!  Choose ──► Compare ──► Prepare ──► Send ──► Watch ──► Settle ──► Clean ──► done: Active there
+//!   claim on   same files?  image, disk, the two   until it   who runs  the source
+//!   target     same CPU?    networks     begin     is over    it now?   lets go
+//!     └──────────┴───────────┴───────────┴──────────┴──────────┴─ a failure, or somebody calls it off: ask both hosts; where
+//!                                                                  the guest runs is where the server is, and the other
+//!                                                                  host lets go of it
+//! ```
+//! What a hypervisor's call answered is never the truth about a move: the call may be lost with its process, and with it the
+//! program that waits. So [`Step::Settle`], and every way back, ends the move if it still goes on, and asks both hosts who
+//! runs the guest ([`truth`]). Until the two have answered, the server is shown as moving.
+//!
+//! While it moves the server holds what it takes of both hosts. One claim and the row's host change in one transaction.
+
+mod truth;
+mod watch;
+
+use super::ending::Ending;
+use super::power_server::{state_after, word};
+use super::{Cx, Host, Next, Record, Why, Workflow, boot_server, machine, network_wish};
+use crate::blobs::Stores;
+use crate::cloud::moving::{Measured, Pace};
+use crate::cloud::placement::Wish;
+use crate::cloud::policy::Reach;
+use crate::error::{Error, Result};
+use crate::hypervisor::{Carry, Counts, Departure, Limits, MachineSpec, Power};
+use crate::ids::{HostId, ServerId};
+use crate::store::servers::{self, Change, Server};
+use crate::store::{Tx, hosts, server_moves, server_ports};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use truth::Truth;
+
+const EVENT: &str = "conductor_live_migrate_instance";
+
+/// How live moves are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moving {
+    pub limits: Limits,
+    pub pace: Pace,
+}
+
+pub struct MigrateServer {
+    /// Where images' bytes are.
+    pub stores: Stores,
+    pub moving: Moving,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its record.
+    pub number: i64,
+    pub from: HostId,
+    pub wish: Wish,
+    /// Are disks copied? `None`: if they must be.
+    pub block_migration: Option<bool>,
+}
+
+/// A move whose ends are known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    pub number: i64,
+    pub from: HostId,
+    pub to: HostId,
+    pub carry: Carry,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    Choose(Order),
+    Compare {
+        order: Order,
+        to: HostId,
+    },
+    Prepare(Way),
+    Send {
+        way: Way,
+        /// As it shall run there.
+        there: Box<MachineSpec>,
+    },
+    Watch {
+        way: Way,
+        /// Microseconds of the clock.
+        since: i64,
+    },
+    Settle(Way),
+    Clean(Way),
+}
+
+#[async_trait]
+impl Workflow for MigrateServer {
+    type Step = Step;
+    const KIND: &'static str = "migrate_server";
+    /// About two minutes, for a host that is being restarted.
+    const PATIENCE: u32 = 14;
+    const MAY_TAKE_LONG: bool = true;
+
+    async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        let (id, now) = (machine::server_id(cx)?, cx.clock.now());
+        match step {
+            Step::Choose(order) => {
+                stop_if_asked(cx, order.number).await?;
+                let to = claim(cx, id, order).await?;
+                Ok(Next::step(Step::Compare { order: order.clone(), to }))
+            }
+            Step::Compare { order, to } => {
+                let way = compare(cx, id, order, *to).await?;
+                Ok(Next::step(Step::Prepare(way)))
+            }
+            Step::Prepare(way) => {
+                stop_if_asked(cx, way.number).await?;
+                let (server, from, to) = (machine::server(cx).await?, cx.hosts.get(way.from)?, cx.hosts.get(way.to)?);
+                if way.carry != Carry::Nothing {
+                    machine::fetch(cx, &self.stores, to, machine::base_of(&server)?).await?;
+                }
+                let offer = from.hypervisor.offer(id).await?;
+                let there = machine::arrive(cx, from, to, &server, way.carry == Carry::Nothing).await?;
+                to.hypervisor.receive(&there, &offer).await?;
+                Ok(Next::step(Step::Send { way: way.clone(), there: Box::new(there) }))
+            }
+            Step::Send { way, there } => {
+                stop_if_asked(cx, way.number).await?;
+                self.send(cx, way, there).await?;
+                let number = way.number;
+                let limits = serde_json::to_value(self.moving.limits).unwrap_or_default();
+                Ok(Next::step(Step::Watch { way: way.clone(), since: now.0 }).recording(move |tx| {
+                    server_moves::set_limits(tx, number, &limits)?;
+                    server_moves::set_status(tx, number, "running", now)
+                }))
+            }
+            Step::Watch { way, since } => {
+                watch::watch(cx, id, way, *since, self.moving.pace).await?;
+                Ok(Next::step(Step::Settle(way.clone())))
+            }
+            Step::Settle(way) => match truth::find(cx, id, way, false).await? {
+                Truth::There(power) => {
+                    let counts = truth::last_counts(cx, id, way).await;
+                    let (way, next) = (way.clone(), Step::Clean(way.clone()));
+                    Ok(Next::step(next).recording(move |tx| has_moved(tx, id, &way, power, counts.as_ref(), now)))
+                }
+                Truth::Here { why, .. } => Err(Error::bad_request(why)),
+            },
+            Step::Clean(way) => {
+                let_go(cx, id, way).await?;
+                let server = machine::server(cx).await?;
+                Ok(Next::done().recording(completed(cx, &server, way)))
+            }
+        }
+    }
+
+    async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
+        let id = machine::server_id(cx)?;
+        match step {
+            Step::Choose(order) | Step::Compare { order, .. } => {
+                give_up_claim(cx, id, order).await?;
+                stays(cx, order.number, why).await.map(Some)
+            }
+            Step::Clean(way) => {
+                // What can't be cleared away now is when the host answers.
+                if let Err(error) = let_go(cx, id, way).await {
+                    tracing::warn!(server = %id, %error, "a host keeps something of a server that has left it");
+                }
+                let server = machine::server(cx).await?;
+                Ok(Some(Box::new(completed(cx, &server, way))))
+            }
+            Step::Prepare(way) | Step::Send { way, .. } | Step::Watch { way, .. } | Step::Settle(way) => {
+                match truth::find(cx, id, way, true).await? {
+                    Truth::Here { why: reason, .. } => {
+                        forget_target(cx, id, way).await?;
+                        let why = if matches!(step, Step::Watch { .. }) { Why::Failed(reason) } else { why.clone() };
+                        stays(cx, way.number, &why).await.map(Some)
+                    }
+                    Truth::There(power) => {
+                        // It had got there before anybody could end it.
+                        let counts = truth::last_counts(cx, id, way).await;
+                        let (there, now) = (way.clone(), cx.clock.now());
+                        cx.db.write(move |tx| has_moved(tx, id, &there, power, counts.as_ref(), now)).await?;
+                        if let Err(error) = let_go(cx, id, way).await {
+                            tracing::warn!(server = %id, %error, "a host keeps something of a server that has left it");
+                        }
+                        let server = machine::server(cx).await?;
+                        Ok(Some(Box::new(completed(cx, &server, way))))
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl MigrateServer {
+    async fn send(&self, cx: &Cx, way: &Way, there: &MachineSpec) -> Result<()> {
+        let (from, to) = (cx.hosts.get(way.from)?, cx.hosts.get(way.to)?);
+        // Sent already, by somebody who died before that was saved.
+        if from.hypervisor.migration(there.id).await?.is_some_and(|now| !now.phase.is_over())
+            || truth::has_left(cx, there.id, way).await?
+        {
+            return Ok(());
+        }
+        let there = MachineSpec { epoch: cx.epoch, ..there.clone() };
+        let offer = from.hypervisor.offer(there.id).await?;
+        let arrival = to.hypervisor.receive(&there, &offer).await?;
+        let (id, epoch, carry, limits) = (there.id, cx.epoch, way.carry, self.moving.limits);
+        from.hypervisor.migrate(&Departure { id, epoch, to: arrival, there, carry, limits }).await
+    }
+}
+
+/// Is there a host that the server could move to?
+///
+/// # Errors
+/// The reason that a move would fail with.
+pub fn may_move(tx: &mut Tx, server: &Server, wish: &Wish, now: crate::clock::Timestamp) -> Result<()> {
+    boot_server::pick(tx, server, wish, server.host_id, now).map(drop)
+}
+
+/// Has somebody called it off before it ran?
+async fn stop_if_asked(cx: &Cx, number: i64) -> Result<()> {
+    let asked = cx.db.read(move |tx| Ok(server_moves::get(tx, number)?.and_then(|moved| moved.asked))).await?;
+    if asked.as_deref() == Some("abort") {
+        return Err(Error::conflict("The migration was called off."));
+    }
+    Ok(())
+}
+
+/// Picks the host and claims what the server takes of it, in one transaction; a claim made before a crash stays.
+async fn claim(cx: &Cx, id: ServerId, order: &Order) -> Result<HostId> {
+    let (now, order) = (cx.clock.now(), order.clone());
+    cx.db
+        .write(move |tx| {
+            let moved = server_moves::get(tx, order.number)?;
+            if let Some(name) = moved.and_then(|moved| moved.target) {
+                return Ok(hosts::named(tx, &name)?.id);
+            }
+            let server = servers::get(tx, &Reach::Cloud, id)?;
+            let to = boot_server::pick(tx, &server, &order.wish, Some(order.from), now)?;
+            hosts::claim(tx, id, to, boot_server::demand(&server), now)?;
+            let name = hosts::get(tx, to)?.name;
+            server_moves::set_target(tx, order.number, &name, now)?;
+            server_moves::set_status(tx, order.number, "preparing", now)?;
+            // Whoever settles its networks there looks again.
+            server_ports::touch_networks(tx, id)?;
+            Ok(to)
+        })
+        .await
+}
+
+/// Do the hosts see the same files, and was that asked for?
+async fn compare(cx: &Cx, id: ServerId, order: &Order, to: HostId) -> Result<Way> {
+    let (source, target) = (cx.hosts.get(order.from)?, cx.hosts.get(to)?);
+    let mark = uuid::Uuid::new_v4().to_string();
+    source.disks.mark(id, cx.epoch, &mark).await?;
+    let same = target.disks.has_mark(id, &mark).await?;
+    let server = machine::server(cx).await?;
+    let name = &target.name;
+    let carry = match (same, order.block_migration) {
+        (true, Some(true)) => {
+            return Err(Error::bad_request(format!(
+                "{name} is not on local storage: Block migration can not be used with shared storage."
+            )));
+        }
+        (false, Some(false)) => {
+            return Err(Error::bad_request(format!(
+                "{name} is not on shared storage: Shared storage live-migration requires either shared storage or boot-from-volume with no local disks."
+            )));
+        }
+        (true, _) => Carry::Nothing,
+        // A disk that began empty lies over nothing that the other host has too.
+        (false, _) if server.aside.layer == 0 && server.blank_disks.is_empty() => Carry::Changes,
+        (false, _) => Carry::Whole,
+    };
+    Ok(Way { number: order.number, from: order.from, to, carry })
+}
+
+/// The claim on the target goes, if there is one.
+async fn give_up_claim(cx: &Cx, id: ServerId, order: &Order) -> Result<()> {
+    let (number, from, now) = (order.number, order.from, cx.clock.now());
+    let release = move |tx: &mut Tx| {
+        let Some(name) = server_moves::get(tx, number)?.and_then(|moved| moved.target) else { return Ok(()) };
+        let to = hosts::named(tx, &name)?.id;
+        if to != from {
+            hosts::release_from(tx, id, to)?;
+        }
+        server_moves::set_status(tx, number, "error", now)
+    };
+    cx.db.write(release).await
+}
+
+/// The guest runs at the source: nothing of it stays at the target.
+async fn forget_target(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
+    let to = cx.hosts.get(way.to)?;
+    to.hypervisor.remove(id, cx.epoch).await?;
+    if way.carry != Carry::Nothing {
+        to.disks.remove(id, cx.epoch).await?;
+    }
+    let (number, target, now) = (way.number, way.to, cx.clock.now());
+    let release = move |tx: &mut Tx| {
+        hosts::release_from(tx, id, target)?;
+        server_moves::set_status(tx, number, "error", now)
+    };
+    cx.db.write(release).await?;
+    settle_networks(cx, to, id).await
+}
+
+/// The guest runs at the target: nothing of it stays at the source.
+async fn let_go(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
+    let from = cx.hosts.get(way.from)?;
+    from.hypervisor.remove(id, cx.epoch).await?;
+    if way.carry != Carry::Nothing {
+        from.disks.remove(id, cx.epoch).await?;
+    }
+    settle_networks(cx, from, id).await?;
+    let from = way.from;
+    cx.db.write(move |tx| hosts::cleared(tx, id, from)).await
+}
+
+async fn settle_networks(cx: &Cx, host: &Host, id: ServerId) -> Result<()> {
+    for network in machine::networks_of(cx, id).await? {
+        network_wish::settle(cx, host, network).await?;
+    }
+    Ok(())
+}
+
+/// From now on the server is on the other host, and holds nothing of the first.
+fn has_moved(
+    tx: &mut Tx,
+    id: ServerId,
+    way: &Way,
+    power: Power,
+    counts: Option<&Measured>,
+    now: crate::clock::Timestamp,
+) -> Result<()> {
+    let server = servers::get(tx, &Reach::Cloud, id)?;
+    hosts::claim(tx, id, way.to, boot_server::demand(&server), now)?;
+    hosts::release_from(tx, id, way.from)?;
+    hosts::leave_behind(tx, id, way.from, now)?;
+    servers::update(tx, id, Change::new().host(Some(way.to)).power(word(power)), now)?;
+    match power {
+        Power::Running | Power::Paused => server_ports::set_active(tx, id, way.to, now)?,
+        _ => server_ports::set_down(tx, id, Some(way.to), now)?,
+    }
+    if let Some(counts) = counts {
+        server_moves::note(tx, way.number, counts, None, now)?;
+    }
+    server_moves::set_status(tx, way.number, "post-migrating", now)
+}
+
+/// It is done, and clients see the server as it is there.
+fn completed(cx: &Cx, server: &Server, way: &Way) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
+    let (ending, number, id) = (Ending::of(cx, server, EVENT), way.number, server.id);
+    move |tx| {
+        server_moves::set_status(tx, number, "completed", ending.now)?;
+        let server = servers::get(tx, &Reach::Cloud, id)?;
+        let power = observed(&server.power);
+        ending.record(tx, Change::new().state(state_after(server.state, power)), power, None, None)
+    }
+}
+
+fn observed(stored: &str) -> Power {
+    const ALL: [Power; 6] =
+        [Power::Running, Power::Paused, Power::Shutdown, Power::Crashed, Power::Suspended, Power::Saved];
+    ALL.into_iter().find(|power| word(*power) == stored).unwrap_or(Power::Unknown)
+}
+
+/// The server stays where it is, as its host says; the record says why.
+async fn stays(cx: &Cx, number: i64, why: &Why) -> Result<Record> {
+    let server = machine::server(cx).await?;
+    let power = machine::power(cx, &server).await;
+    let (ending, id) = (Ending::of(cx, &server, EVENT), server.id);
+    let (was_cancelled, why) = (*why == Why::Cancelled, why.to_string());
+    Ok(Box::new(move |tx| {
+        let was_called_off = server_moves::get(tx, number)?.and_then(|moved| moved.asked).as_deref() == Some("abort");
+        let status = if was_cancelled || was_called_off { "cancelled" } else { "error" };
+        server_moves::set_failed(tx, number, status, &why, ending.now)?;
+        if was_cancelled {
+            // Whoever deletes the server says what it is.
+            return Ok(());
+        }
+        let server = servers::get(tx, &Reach::Cloud, id)?;
+        let change = Change::new().state(state_after(server.state, power));
+        ending.record(tx, change, power, None, if was_called_off { None } else { Some(&why) })
+    }))
+}
+
+/// What a hypervisor counted, as records keep it.
+fn measured(counts: &Counts) -> Measured {
+    serde_json::to_value(counts).and_then(serde_json::from_value).unwrap_or_default()
+}

@@ -1,0 +1,101 @@
+//! Looks at a move until it is over: notes what is counted, does what somebody asks of it, and gives the guest more time to
+//! stand still, or the move its end, as time passes.
+
+use super::{Way, measured};
+use crate::cloud::moving::{Measured, OnTimeout, Pace, Point, add_point};
+use crate::error::{Error, Result};
+use crate::hypervisor::{Hypervisor, Phase, Steer};
+use crate::ids::ServerId;
+use crate::store::server_moves;
+use crate::tasks::{Cx, machine};
+use std::time::Duration;
+
+/// Short moves are over before the second look; long ones are looked at this often.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const EVERY: Duration = Duration::from_millis(500);
+
+/// What has been asked of the hypervisor so far: each is asked once, and again after a crash.
+#[derive(Default)]
+struct Asked {
+    abort: bool,
+    hasten: bool,
+    downtime: u64,
+}
+
+/// Until nothing goes on at the source.
+///
+/// # Errors
+/// A conflict when somebody deletes the server, which ends the move.
+pub async fn watch(cx: &Cx, id: ServerId, way: &Way, since: i64, pace: Pace) -> Result<()> {
+    let host = &*cx.hosts.get(way.from)?.hypervisor;
+    let server = machine::server(cx).await?;
+    let gib = server.flavor.ram_mib.div_ceil(1024) + server.flavor.disk_gib;
+    let mut changes = host.events();
+    let (mut pause, mut asked, mut plot, mut noted) = (FIRST_LOOK, Asked::default(), Vec::new(), None);
+    loop {
+        let Some(progress) = host.migration(id).await? else { return Ok(()) };
+        let counts = measured(&progress.counts);
+        let word = if noted == Some(counts) {
+            asked_for(cx, way.number).await?
+        } else {
+            note(cx, way.number, &counts, &mut plot).await?
+        };
+        noted = Some(counts);
+        if progress.phase.is_over() {
+            return Ok(());
+        }
+        if cx.is_cancelled().await? {
+            return Err(Error::conflict("cancelled"));
+        }
+        let seconds = u64::try_from((cx.clock.now().0 - since) / 1_000_000).unwrap_or(0);
+        let is_over = pace.is_over(seconds, gib);
+        let aborts = word.as_deref() == Some("abort") || (is_over && pace.on_timeout == OnTimeout::Abort);
+        let hastens = word.as_deref() == Some("hasten") || (is_over && pace.on_timeout == OnTimeout::ForceComplete);
+        if progress.phase == Phase::Copying {
+            steer(cx, host, id, &mut asked, (aborts, hastens, pace.downtime_after(seconds, gib))).await?;
+        }
+        let changed = async {
+            match &mut changes {
+                Some(changes) => drop(changes.changed().await),
+                None => std::future::pending().await,
+            }
+        };
+        let _ = tokio::time::timeout(pause, changed).await;
+        pause = (pause * 2).min(EVERY);
+    }
+}
+
+async fn steer(
+    cx: &Cx,
+    host: &dyn Hypervisor,
+    id: ServerId,
+    asked: &mut Asked,
+    (aborts, hastens, downtime): (bool, bool, u64),
+) -> Result<()> {
+    if aborts && !asked.abort {
+        asked.abort = true;
+        return host.steer_migration(id, cx.epoch, Steer::Abort).await;
+    }
+    if hastens && !asked.hasten {
+        asked.hasten = true;
+        return host.steer_migration(id, cx.epoch, Steer::Hasten).await;
+    }
+    if downtime != asked.downtime {
+        asked.downtime = downtime;
+        return host.steer_migration(id, cx.epoch, Steer::Downtime(downtime)).await;
+    }
+    Ok(())
+}
+
+async fn asked_for(cx: &Cx, number: i64) -> Result<Option<String>> {
+    cx.db.read(move |tx| Ok(server_moves::get(tx, number)?.and_then(|moved| moved.asked))).await
+}
+
+async fn note(cx: &Cx, number: i64, counts: &Measured, plot: &mut Vec<Point>) -> Result<Option<String>> {
+    if plot.is_empty() {
+        *plot = cx.db.read(move |tx| server_moves::course(tx, number)).await?.1;
+    }
+    add_point(plot, Point { at_ms: counts.elapsed_ms, memory: counts.memory.remaining, disk: counts.disk.remaining });
+    let (counts, plot, now) = (*counts, plot.clone(), cx.clock.now());
+    cx.db.write(move |tx| server_moves::note(tx, number, &counts, Some(&plot), now)).await
+}
