@@ -269,6 +269,23 @@ mod tests {
         refusal_in(action, situation(state, task))
     }
 
+    /// What is only asked of a server while it moves.
+    const OF_A_MOVE: [Action; 2] = [Action::ForceComplete, Action::AbortMigration];
+
+    #[test]
+    fn a_move_is_hastened_or_called_off_only_while_it_goes_on() {
+        for action in OF_A_MOVE {
+            let nothing = format!("Instance is in an invalid state for '{}'", action.name());
+            assert_eq!(refusal(action, State::Active, None), Some(nothing));
+            assert_eq!(refusal(action, State::Active, Some(Task::Migrating)), None);
+            let other = format!("Cannot '{}' instance {ID} while it is in task_state pausing", action.name());
+            assert_eq!(refusal(action, State::Active, Some(Task::Pausing)), Some(other));
+        }
+        assert_eq!(refusal(Action::AbortMigration, State::Paused, Some(Task::Migrating)), None);
+        let paused = format!("Cannot 'force_complete' instance {ID} while it is in vm_state paused");
+        assert_eq!(refusal(Action::ForceComplete, State::Paused, Some(Task::Migrating)), Some(paused));
+    }
+
     /// Upstream's table (`check_instance_state` over each method of its compute API), state by state: the actions that are
     /// legal in it while nothing goes on. Written out a second time, the other way round, so that neither can drift alone.
     #[test]
@@ -287,6 +304,7 @@ mod tests {
                     A::Suspend,
                     A::Rebuild,
                     A::Resize,
+                    A::MigrateLive,
                     A::Rescue,
                     A::Shelve,
                     A::CreateImage,
@@ -317,6 +335,7 @@ mod tests {
                 &[
                     A::RebootHard,
                     A::Unpause,
+                    A::MigrateLive,
                     A::Shelve,
                     A::CreateImage,
                     A::CreateBackup,
@@ -347,7 +366,7 @@ mod tests {
         ];
         assert_eq!(table.len(), State::ALL.len());
         for (state, legal) in table {
-            for action in Action::ALL {
+            for action in Action::ALL.iter().filter(|action| !OF_A_MOVE.contains(action)) {
                 let expected = always.contains(action) || legal.contains(action);
                 let refused = refusal(*action, *state, None);
                 assert_eq!(refused.is_none(), expected, "{action:?} in {state:?}: {refused:?}");
@@ -393,8 +412,9 @@ mod tests {
     fn a_locked_server_is_only_touched_by_who_overrides_the_lock() {
         let id = ServerId::parse(ID).unwrap();
         for action in Action::ALL {
-            let state = *State::ALL.iter().find(|state| refusal(*action, **state, None).is_none()).unwrap();
-            let now = Situation { is_locked: true, ..situation(state, None) };
+            let task = OF_A_MOVE.contains(action).then_some(Task::Migrating);
+            let state = *State::ALL.iter().find(|state| refusal(*action, **state, task).is_none()).unwrap();
+            let now = Situation { is_locked: true, ..situation(state, task) };
             let heedless = matches!(action, Action::CreateImage | Action::CreateBackup | Action::ChangeTags);
             let expected = (!heedless).then(|| format!("Instance {ID} is locked"));
             assert_eq!(refusal_in(*action, now), expected, "{action:?}");
