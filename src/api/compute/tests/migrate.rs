@@ -59,7 +59,6 @@ impl Fleet {
         self.places().0.hypervisor.hold_moves(true);
         assert_eq!(self.migrate().await.status, 202);
         let site = self.site.clone();
-        #[expect(clippy::disallowed_methods, reason = "the test awaits it")]
         let work = tokio::spawn(async move { site.cloud.work().await });
         loop {
             let found = self.under_way().await;
