@@ -9,10 +9,13 @@
 
 use super::remote::Channel;
 use super::wire::{Answer, Fault};
-use crate::disks::{BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Part, RootDisk};
+use crate::disks::{BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Luggage, Part, RootDisk};
 use crate::error::Result;
 use crate::fabric::{Fabric, NetworkWish};
-use crate::hypervisor::{Diagnostics, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Quiesce};
+use crate::hypervisor::{
+    Arrival, Departure, Diagnostics, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Offer, Progress, Quiesce,
+    Standing, Steer,
+};
 use crate::ids::{NetworkId, ServerId};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -146,6 +149,12 @@ calls! {
     set_password(id: ServerId = ServerId, user: &str = String, password: &str = String) -> (), within ORDER;
     interrupt(id: ServerId = ServerId) -> (), within ORDER;
     diagnostics(id: ServerId = ServerId) -> Diagnostics, within QUESTION;
+    offer(id: ServerId = ServerId) -> Offer, within QUESTION;
+    receive(there: &MachineSpec = MachineSpec, offer: &Offer = Offer) -> Arrival, within ORDER;
+    migrate(wish: &Departure = Departure) -> (), within ORDER;
+    migration(id: ServerId = ServerId) -> Option<Progress>, within QUESTION;
+    steer_migration(id: ServerId = ServerId, epoch: Epoch = Epoch, steer: Steer = Steer) -> (), within ORDER;
+    standing(id: ServerId = ServerId) -> Standing, within QUESTION;
     remove(id: ServerId = ServerId, epoch: Epoch = Epoch) -> (), within ORDER;
 }
 
@@ -168,6 +177,10 @@ calls! {
     place_for_copy(server: ServerId = ServerId, epoch: Epoch = Epoch) -> PathBuf, within ORDER;
     copy_at_rest(server: ServerId = ServerId, epoch: Epoch = Epoch, part: Part = Part) -> (), within WORK;
     drop_copy(server: ServerId = ServerId, epoch: Epoch = Epoch) -> (), within ORDER;
+    pack(server: ServerId = ServerId) -> Luggage, within ORDER;
+    unpack(server: ServerId = ServerId, epoch: Epoch = Epoch, luggage: &Luggage = Luggage) -> PathBuf, within ORDER;
+    mark(server: ServerId = ServerId, epoch: Epoch = Epoch, mark: &str = String) -> (), within ORDER;
+    has_mark(server: ServerId = ServerId, mark: &str = String) -> bool, within QUESTION;
     write_config_drive(wish: &ConfigDrive = ConfigDrive) -> PathBuf, within ORDER;
     console_log(server: ServerId = ServerId) -> PathBuf, within ORDER;
     read_console_log(server: ServerId = ServerId, lines: Option<usize> = Option<usize>) -> String, within QUESTION;

@@ -19,10 +19,10 @@ mod watch;
 
 use super::ending::Ending;
 use super::power_server::{state_after, word};
-use super::{Cx, Host, Next, Record, Why, Workflow, boot_server, machine, network_wish};
+use super::{Cx, Host, Next, Record, Why, Workflow, machine, network_wish, placing};
 use crate::blobs::Stores;
 use crate::cloud::moving::{Measured, Pace};
-use crate::cloud::placement::Wish;
+use crate::cloud::placement::{Rules, Wish};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
 use crate::hypervisor::{Carry, Counts, Departure, Limits, MachineSpec, Power};
@@ -211,8 +211,8 @@ impl MigrateServer {
 ///
 /// # Errors
 /// The reason that a move would fail with.
-pub fn may_move(tx: &mut Tx, server: &Server, wish: &Wish, now: crate::clock::Timestamp) -> Result<()> {
-    boot_server::pick(tx, server, wish, server.host_id, now).map(drop)
+pub fn may_move(tx: &mut Tx, rules: &Rules, server: &Server, wish: &Wish, now: crate::clock::Timestamp) -> Result<()> {
+    placing::pick(tx, rules, server, wish, server.host_id, now).map(drop)
 }
 
 /// Has somebody called it off before it ran?
@@ -226,7 +226,7 @@ async fn stop_if_asked(cx: &Cx, number: i64) -> Result<()> {
 
 /// Picks the host and claims what the server takes of it, in one transaction; a claim made before a crash stays.
 async fn claim(cx: &Cx, id: ServerId, order: &Order) -> Result<HostId> {
-    let (now, order) = (cx.clock.now(), order.clone());
+    let (now, order, rules) = (cx.clock.now(), order.clone(), cx.placement.clone());
     cx.db
         .write(move |tx| {
             let moved = server_moves::get(tx, order.number)?;
@@ -234,8 +234,8 @@ async fn claim(cx: &Cx, id: ServerId, order: &Order) -> Result<HostId> {
                 return Ok(hosts::named(tx, &name)?.id);
             }
             let server = servers::get(tx, &Reach::Cloud, id)?;
-            let to = boot_server::pick(tx, &server, &order.wish, Some(order.from), now)?;
-            hosts::claim(tx, id, to, boot_server::demand(&server), now)?;
+            let to = placing::pick(tx, &rules, &server, &order.wish, Some(order.from), now)?;
+            hosts::claim(tx, id, to, placing::demand(&server), now)?;
             let name = hosts::get(tx, to)?.name;
             server_moves::set_target(tx, order.number, &name, now)?;
             server_moves::set_status(tx, order.number, "preparing", now)?;
@@ -332,7 +332,7 @@ fn has_moved(
     now: crate::clock::Timestamp,
 ) -> Result<()> {
     let server = servers::get(tx, &Reach::Cloud, id)?;
-    hosts::claim(tx, id, way.to, boot_server::demand(&server), now)?;
+    hosts::claim(tx, id, way.to, placing::demand(&server), now)?;
     hosts::release_from(tx, id, way.from)?;
     hosts::leave_behind(tx, id, way.from, now)?;
     servers::update(tx, id, Change::new().host(Some(way.to)).power(word(power)), now)?;

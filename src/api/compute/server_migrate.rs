@@ -97,6 +97,7 @@ async fn migrate_live(call: Call<MigrateLive>) -> Result<Empty> {
     let leaves_scheduler_out = host.is_some() && (forces || version < versions::LIVE_MIGRATION_ASKS_THE_SCHEDULER);
     let waits = version < versions::LIVE_MIGRATION_DOES_NOT_WAIT;
     let (user, project) = (call.cx.user_id()?.clone(), call.cx.project_id().ok().cloned());
+    let rules = call.cx.state.placement.clone();
     let write = move |tx: &mut Tx| {
         let now = deed.asker.now;
         let server = deed.server(tx, Action::MigrateLive)?;
@@ -110,7 +111,7 @@ async fn migrate_live(call: Call<MigrateLive>) -> Result<Empty> {
             if let Some(name) = host.as_deref().filter(|_| leaves_scheduler_out) {
                 check_destination(tx, &server, name, now)?;
             }
-            let chosen = migrate_server::may_move(tx, &server, &wish, now);
+            let chosen = migrate_server::may_move(tx, &rules, &server, &wish, now);
             chosen.map_err(|error| Error::bad_request(error.to_string()))?;
         }
         let project = project.as_ref().unwrap_or(&server.project_id);
