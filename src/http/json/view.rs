@@ -1,11 +1,10 @@
 //! Writing types as JSON at a version, straight into bytes.
 
 use crate::http::microversion::Microversion;
-use parking_lot::Mutex;
 use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A type that can be shown at a version.
 pub trait View {
@@ -123,7 +122,8 @@ impl<V> std::fmt::Debug for InTurn<V> {
 
 impl<V: View> View for InTurn<V> {
     fn view<S: Serializer>(&self, version: Microversion, serializer: S) -> Result<S::Ok, S::Error> {
-        let items = self.0.lock().take().ok_or_else(|| S::Error::custom("a list is written once"))?;
+        let items = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let items = items.ok_or_else(|| S::Error::custom("a list is written once"))?;
         let mut seq = serializer.serialize_seq(None)?;
         for item in items {
             seq.serialize_element(&At(&item, version))?;
