@@ -280,11 +280,19 @@ pub fn set_claim(tx: &mut Tx, server: ServerId, demand: Demand, now: Timestamp) 
     Ok(())
 }
 
-/// As [`set_claim`], if the host has room for what it is more.
+/// As [`set_claim`], if the host has room for what it is more. `alone` is what the server will take by itself, which its host
+/// must really have; what it holds until the change is confirmed comes on top.
 ///
 /// # Errors
 /// `BadRequest` in Nova's words when it hasn't.
-pub fn enlarge_claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: Timestamp) -> Result<()> {
+pub fn enlarge_claim(
+    tx: &mut Tx,
+    server: ServerId,
+    host: HostId,
+    demand: Demand,
+    alone: Demand,
+    now: Timestamp,
+) -> Result<()> {
     let sql = "SELECT vcpus, memory_mib, disk_gib FROM claims WHERE server_id = ?1 AND host_id = ?2";
     let held = match tx.query_one(sql, args![server, host])? {
         Some(mut row) => Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
@@ -293,7 +301,7 @@ pub fn enlarge_claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand
     let host = get(tx, host)?;
     let free = host.free();
     let fits = |wanted: u64, held: u64, free: u64| wanted <= held.saturating_add(free);
-    let has_room = demand.fits(host.total)
+    let has_room = alone.fits(host.total)
         && fits(demand.vcpus, held.vcpus, free.vcpus)
         && fits(demand.memory_mib, held.memory_mib, free.memory_mib)
         && fits(demand.disk_gib, held.disk_gib, free.disk_gib);

@@ -74,9 +74,10 @@ impl Workflow for ResizeServer {
         let host = cx.hosts.get(machine::on(&server)?)?;
         match step {
             Step::Claim { flavor } => {
-                let wanted = both(demand(&server), Demand::of(flavor));
+                let alone = Demand::of(flavor);
+                let wanted = both(demand(&server), alone);
                 let (on, name, moved) = (host.id, host.name.clone(), resized(&server)?.migration);
-                cx.db.write(move |tx| hosts::enlarge_claim(tx, id, on, wanted, now)).await?;
+                cx.db.write(move |tx| hosts::enlarge_claim(tx, id, on, wanted, alone, now)).await?;
                 Ok(Next::step(Step::Stop { flavor: flavor.clone() }).recording(move |tx| {
                     server_moves::set_target(tx, moved, &name, now)?;
                     server_moves::set_status(tx, moved, "migrating", now)?;

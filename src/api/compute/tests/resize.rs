@@ -145,6 +145,22 @@ async fn what_does_not_fit_is_refused_in_novas_words() {
     assert_eq!(message(&smaller), "Server disk was unable to be resized because: Unable to resize disk down.");
 }
 
+/// What a server holds until the resize is confirmed is no reason that its host is too small for it.
+#[tokio::test]
+async fn a_server_may_be_resized_to_all_the_cpus_that_its_host_has() {
+    let site = Site::over(Cloud::with_hosts(&[(2, 4096)]).await).await;
+    make_flavor(&site, LARGER, 384, 2).await;
+    make_flavor(&site, "wider", 384, 3).await;
+    let alice = site.cloud.member("alice").await;
+    let id = site.boot(&alice, "web").await;
+    resize(&alice, id, "wider").await;
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "ACTIVE", "one more than there are");
+    resize(&alice, id, LARGER).await;
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "VERIFY_RESIZE");
+}
+
 #[tokio::test]
 async fn a_host_without_room_for_both_flavors_leaves_the_server_running_as_it_was() {
     let (site, alice, id) = site_with(Waits::default()).await;
