@@ -21,11 +21,11 @@ use super::ending::Ending;
 use super::power_server::{state_after, word};
 use super::{Cx, Host, Next, Record, Why, Workflow, machine, network_wish, placing};
 use crate::blobs::Stores;
-use crate::cloud::moving::{Measured, Pace};
+use crate::cloud::moving::{Amount, Measured, Pace};
 use crate::cloud::placement::{Rules, Wish};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
-use crate::hypervisor::{Carry, Counts, Departure, Limits, MachineSpec, Power};
+use crate::hypervisor::{self, Carry, Counts, Departure, Limits, MachineSpec, Power};
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Change, Server};
 use crate::store::{Tx, hosts, server_moves, server_ports};
@@ -158,14 +158,7 @@ impl Workflow for MigrateServer {
                 give_up_claim(cx, id, order).await?;
                 stays(cx, order.number, why).await.map(Some)
             }
-            Step::Clean(way) => {
-                // What can't be cleared away now is when the host answers.
-                if let Err(error) = let_go(cx, id, way).await {
-                    tracing::warn!(server = %id, %error, "a host keeps something of a server that has left it");
-                }
-                let server = machine::server(cx).await?;
-                Ok(Some(Box::new(completed(cx, &server, way))))
-            }
+            Step::Clean(way) => ends_there(cx, id, way).await.map(Some),
             Step::Prepare(way) | Step::Send { way, .. } | Step::Watch { way, .. } | Step::Settle(way) => {
                 match truth::find(cx, id, way, true).await? {
                     Truth::Here { why: reason, .. } => {
@@ -178,11 +171,7 @@ impl Workflow for MigrateServer {
                         let counts = truth::last_counts(cx, id, way).await;
                         let (there, now) = (way.clone(), cx.clock.now());
                         cx.db.write(move |tx| has_moved(tx, id, &there, power, counts.as_ref(), now)).await?;
-                        if let Err(error) = let_go(cx, id, way).await {
-                            tracing::warn!(server = %id, %error, "a host keeps something of a server that has left it");
-                        }
-                        let server = machine::server(cx).await?;
-                        Ok(Some(Box::new(completed(cx, &server, way))))
+                        ends_there(cx, id, way).await.map(Some)
                     }
                 }
             }
@@ -315,6 +304,15 @@ async fn let_go(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
     cx.db.write(move |tx| hosts::cleared(tx, id, from)).await
 }
 
+/// The server is at the target for good, whether or not the source can let go of it now; `leftovers` remembers that it didn't.
+async fn ends_there(cx: &Cx, id: ServerId, way: &Way) -> Result<Record> {
+    if let Err(error) = let_go(cx, id, way).await {
+        tracing::warn!(server = %id, %error, "a host keeps something of a server that has left it");
+    }
+    let server = machine::server(cx).await?;
+    Ok(Box::new(completed(cx, &server, way)))
+}
+
 async fn settle_networks(cx: &Cx, host: &Host, id: ServerId) -> Result<()> {
     for network in machine::networks_of(cx, id).await? {
         network_wish::settle(cx, host, network).await?;
@@ -383,7 +381,34 @@ async fn stays(cx: &Cx, number: i64, why: &Why) -> Result<Record> {
     }))
 }
 
-/// What a hypervisor counted, as records keep it.
+/// What a hypervisor counted, as records keep it. Named field by field, so that a new one is not forgotten here.
 fn measured(counts: &Counts) -> Measured {
-    serde_json::to_value(counts).and_then(serde_json::from_value).unwrap_or_default()
+    let Counts {
+        elapsed_ms,
+        downtime_ms,
+        setup_ms,
+        memory,
+        disk,
+        iterations,
+        dirty_rate,
+        memory_speed,
+        disk_speed,
+        throttle,
+        postcopy_requests,
+    } = *counts;
+    let amount = |of: hypervisor::Amount| Amount { total: of.total, processed: of.processed, remaining: of.remaining };
+    let (memory, disk) = (amount(memory), amount(disk));
+    Measured {
+        elapsed_ms,
+        downtime_ms,
+        setup_ms,
+        memory,
+        disk,
+        iterations,
+        dirty_rate,
+        memory_speed,
+        disk_speed,
+        throttle,
+        postcopy_requests,
+    }
 }

@@ -4,7 +4,7 @@
 //! and of two such transactions PostgreSQL lets one begin again.
 
 use crate::clock::Timestamp;
-use crate::cloud::placement::{self, Condition, Demand, Neighbours, Request, Rules, Verdict, Wish};
+use crate::cloud::placement::{self, Candidate, Condition, Demand, Neighbours, Request, Rules, Verdict, Wish};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
 use crate::ids::{HostId, ServerId};
@@ -42,9 +42,7 @@ pub fn pick(
     but: Option<HostId>,
     now: Timestamp,
 ) -> Result<HostId> {
-    let request = request(tx, server, wish, but)?;
-    let candidates = rows::candidates(tx, &request, rules, now)?;
-    let verdict = placement::choose(&candidates, &request, rules);
+    let (candidates, verdict) = judge(tx, rules, server, wish, but, now)?;
     verdict.chosen().map_err(|why| {
         tracing::info!(server = %server.id, "{why} {}", verdict.explanation());
         let is_heard = candidates.iter().any(|host| host.condition == Condition::Up);
@@ -63,9 +61,22 @@ pub fn decide(
     but: Option<HostId>,
     now: Timestamp,
 ) -> Result<Verdict> {
+    judge(tx, rules, server, wish, but, now).map(|(_, verdict)| verdict)
+}
+
+/// The hosts there are, and what placement says of them.
+fn judge(
+    tx: &mut Tx,
+    rules: &Rules,
+    server: &Server,
+    wish: &Wish,
+    but: Option<HostId>,
+    now: Timestamp,
+) -> Result<(Vec<Candidate>, Verdict)> {
     let request = request(tx, server, wish, but)?;
     let candidates = rows::candidates(tx, &request, rules, now)?;
-    Ok(placement::choose(&candidates, &request, rules))
+    let verdict = placement::choose(&candidates, &request, rules);
+    Ok((candidates, verdict))
 }
 
 fn request(tx: &mut Tx, server: &Server, wish: &Wish, but: Option<HostId>) -> Result<Request> {
