@@ -45,6 +45,8 @@ pub fn kind_of(public_key: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
 
     /// Made with `openssl req -x509 -newkey ed25519 -nodes -subj /CN=test -days 36500`, its fingerprint with `openssl x509`.
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
@@ -75,6 +77,20 @@ VCNjyTj+R7Tq+MXJepfPJJdshrVTKfsM
             let refused = fingerprint(nonsense).unwrap_err().to_string();
             let beginning = "Keypair data is invalid: failed to generate X509 fingerprint. Error message: ";
             assert!(refused.starts_with(beginning), "{refused}");
+        }
+    }
+
+    #[test]
+    fn no_change_of_a_byte_and_no_cut_makes_more_of_a_certificate_than_a_refusal_or_another_fingerprint() {
+        let whole = der(CERTIFICATE).unwrap();
+        let text = |der: &[u8]| format!("{BEGINNING}\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der));
+        for at in 0..whole.len() {
+            for mask in [0x01, 0x7f, 0x80, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] ^= mask;
+                assert_ne!(fingerprint(&text(&changed)).ok().as_deref(), Some(FINGERPRINT), "byte {at}");
+            }
+            assert!(fingerprint(&text(&whole[..at])).is_err(), "cut to {at} bytes");
         }
     }
 }
