@@ -29,36 +29,38 @@ impl Timestamp {
 
     /// `2026-11-22T02:41:09Z`: Nova's, Glance's and Neutron's form.
     pub fn to_seconds_z(self) -> String {
-        let t = self.date_time();
-        format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-            t.year(),
-            u8::from(t.month()),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second()
-        )
+        let mut text = self.to_the_second();
+        text.push('Z');
+        text
     }
 
     /// `2026-11-22T02:41:09.000000Z`: Keystone's form.
     pub fn to_micros_z(self) -> String {
-        format!("{}Z", self.to_micros_naive())
+        let mut text = self.to_micros_naive();
+        text.push('Z');
+        text
     }
 
     /// `2026-11-22T02:41:09.000000`: Nova's form in `OS-SRV-USG:launched_at` and in lists of services and migrations.
     pub fn to_micros_naive(self) -> String {
-        let t = self.date_time();
-        format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}",
-            t.year(),
-            u8::from(t.month()),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second(),
-            t.microsecond()
-        )
+        let mut text = self.to_the_second();
+        text.push('.');
+        push_digits(&mut text, self.date_time().microsecond(), 100_000);
+        text
+    }
+
+    /// Digit by digit: a list of a thousand servers shows three thousand times, and `format!` takes several times as long.
+    fn to_the_second(self) -> String {
+        let at = self.date_time();
+        let mut text = String::with_capacity("2026-11-22T02:41:09.000000Z".len());
+        push_digits(&mut text, u32::try_from(at.year()).unwrap_or_default(), 1_000);
+        let parts =
+            [('-', u8::from(at.month())), ('-', at.day()), ('T', at.hour()), (':', at.minute()), (':', at.second())];
+        for (before, part) in parts {
+            text.push(before);
+            push_digits(&mut text, u32::from(part), 10);
+        }
+        text
     }
 
     /// Reads ISO 8601 with or without a zone (none means UTC), fraction or time of day.
@@ -73,6 +75,14 @@ impl Timestamp {
             time::Date::parse(&text, &Iso8601::PARSING).ok()?.midnight().assume_utc().unix_timestamp_nanos()
         };
         i64::try_from(nanos / 1_000).ok().map(Self)
+    }
+}
+
+/// Writes a number from the place of its highest digit on, zeros too.
+fn push_digits(text: &mut String, number: u32, mut place: u32) {
+    while place > 0 {
+        text.push(char::from_digit(number / place % 10, 10).unwrap_or('0'));
+        place /= 10;
     }
 }
 
