@@ -21,13 +21,17 @@ versioned! {
 }
 
 /// `self` and `bookmark` of a thing.
-pub fn links<B>(call: &Call<B>, collection: &str, id: impl std::fmt::Display) -> Vec<Link> {
-    let url = &call.cx.state.public_url;
-    vec![Link { rel: "self", href: format!("{url}/compute/v2.1/{collection}/{id}") }, bookmark(call, collection, id)]
+pub fn links<B>(call: &Call<B>, collection: &str, id: impl ToString) -> Vec<Link> {
+    let (url, id) = (call.cx.state.public_url.as_str(), id.to_string());
+    vec![
+        Link { rel: "self", href: [url, "/compute/v2.1/", collection, "/", &id].concat() },
+        Link { rel: "bookmark", href: [url, "/compute/", collection, "/", &id].concat() },
+    ]
 }
 
-pub fn bookmark<B>(call: &Call<B>, collection: &str, id: impl std::fmt::Display) -> Link {
-    Link { rel: "bookmark", href: format!("{}/compute/{collection}/{id}", call.cx.state.public_url) }
+pub fn bookmark<B>(call: &Call<B>, collection: &str, id: impl ToString) -> Link {
+    let (url, id) = (call.cx.state.public_url.as_str(), id.to_string());
+    Link { rel: "bookmark", href: [url, "/compute/", collection, "/", &id].concat() }
 }
 
 /// The link to the next page, when there is one.
