@@ -67,6 +67,7 @@ enum ImagesCommand {
 }
 
 fn main() -> ExitCode {
+    gapura::memory::keep();
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,
