@@ -96,12 +96,16 @@ pub struct Fault {
     pub created: Timestamp,
 }
 
-const COLUMNS: &str = "s.id, s.project_id, s.user_id, s.name, s.hostname, s.description, s.state, s.task, s.power, s.host_id,
-    (SELECT h.name FROM hosts h WHERE h.id = s.host_id), (SELECT h.zone FROM hosts h WHERE h.id = s.host_id), s.flavor, s.image_id, s.image_properties, s.base, s.key_name,
+const COLUMNS: &str =
+    "s.id, s.project_id, s.user_id, s.name, s.hostname, s.description, s.state, s.task, s.power, s.host_id,
+    h.name, h.zone, s.flavor, s.image_id, s.image_properties, s.base, s.key_name,
     s.public_key, s.metadata, s.user_data, s.personality, s.config_drive, s.availability_zone, s.reservation_id,
     s.launch_index, s.scheduler_hints, s.access_ip_v4, s.access_ip_v6, s.disk_config, s.locked_by, s.locked_reason,
     s.progress, s.fault, s.launched_at, s.terminated_at, s.created_at, s.updated_at, s.deleted_at,
     s.trusted_certificates, s.aside, s.blank_disks";
+
+/// With the host's row, where there is one: read once for its name and its zone.
+const TABLES: &str = "servers s LEFT JOIN hosts h ON h.id = s.host_id";
 
 fn word<T>(parse: fn(&str) -> Option<T>, text: &str) -> Result<T> {
     parse(text).ok_or_else(|| Error::internal("a server's row holds a word of another program", text.to_owned()))
@@ -209,14 +213,14 @@ pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
 /// `NotFound` also for what is beyond the reach.
 pub fn get(tx: &mut Tx, reach: &Reach, id: ServerId) -> Result<Server> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM servers s WHERE s.id = ?1 AND (s.project_id = ?2 OR ?2 IS NULL) AND s.deleted_at IS NULL"
+        "SELECT {COLUMNS} FROM {TABLES} WHERE s.id = ?1 AND (s.project_id = ?2 OR ?2 IS NULL) AND s.deleted_at IS NULL"
     );
     tx.query_one(&sql, args![id, reach.project()?])?.or_not_found(Kind::Server, id).and_then(from_row)
 }
 
 /// One server, also after its end: instance actions outlive it.
 pub fn get_even_deleted(tx: &mut Tx, reach: &Reach, id: ServerId) -> Result<Server> {
-    let sql = format!("SELECT {COLUMNS} FROM servers s WHERE s.id = ?1 AND (s.project_id = ?2 OR ?2 IS NULL)");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE s.id = ?1 AND (s.project_id = ?2 OR ?2 IS NULL)");
     tx.query_one(&sql, args![id, reach.project()?])?.or_not_found(Kind::Server, id).and_then(from_row)
 }
 
@@ -274,7 +278,7 @@ pub fn list(tx: &mut Tx, reach: &Reach, filter: &Filter) -> Result<Vec<Server>> 
     }
     let limit = given(i64::try_from(limit).unwrap_or(i64::MAX).into());
     let sql = format!(
-        "SELECT {COLUMNS} FROM servers s WHERE {} ORDER BY s.created_at DESC, s.id DESC LIMIT ?{limit}",
+        "SELECT {COLUMNS} FROM {TABLES} WHERE {} ORDER BY s.created_at DESC, s.id DESC LIMIT ?{limit}",
         conditions.join(" AND ")
     );
     tx.query_map(&sql, &arguments, from_row)
@@ -329,7 +333,7 @@ pub fn clear_tags(tx: &mut Tx, id: ServerId) -> Result<()> {
 /// Servers, deleted or not, that ran at some time in a period: what usage is counted from.
 pub fn ran_between(tx: &mut Tx, project: Option<&ProjectId>, from: Timestamp, until: Timestamp) -> Result<Vec<Server>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM servers s
+        "SELECT {COLUMNS} FROM {TABLES}
           WHERE (s.project_id = ?1 OR ?1 IS NULL) AND s.launched_at IS NOT NULL AND s.launched_at < ?3
             AND (s.terminated_at IS NULL OR s.terminated_at > ?2)
           ORDER BY s.project_id, s.created_at, s.id"
@@ -360,7 +364,7 @@ pub fn expected_on(tx: &mut Tx, host: HostId) -> Result<Vec<Expected>> {
 /// Servers at rest in a state in which they wait for somebody, or for time to pass.
 pub fn waiting(tx: &mut Tx, state: State) -> Result<Vec<Server>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM servers s WHERE s.state = ?1 AND s.task IS NULL AND s.deleted_at IS NULL
+        "SELECT {COLUMNS} FROM {TABLES} WHERE s.state = ?1 AND s.task IS NULL AND s.deleted_at IS NULL
           ORDER BY s.created_at, s.id"
     );
     tx.query_map(&sql, args![state.word()], from_row)

@@ -59,7 +59,7 @@ fn both(one: Demand, other: Demand) -> Demand {
 
 /// From where the server was resized.
 fn resized(server: &Server) -> Result<&Resized> {
-    let found = server.aside.resized.as_ref();
+    let found = server.aside.resized.as_deref();
     found.ok_or_else(|| Error::internal("a server that is resized has nothing to go back to", server.id.to_string()))
 }
 

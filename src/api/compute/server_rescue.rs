@@ -53,7 +53,7 @@ async fn rescue(call: Call<Rescue>) -> Result<Reply<Value>> {
         }
         let looker = (!is_admin).then_some(&server.project_id);
         let mut aside = server.aside.clone();
-        aside.rescue = Some(Kept { base: base(tx, &server, looker, named, asker.now)? });
+        aside.rescue = Some(Box::new(Kept { base: base(tx, &server, looker, named, asker.now)? }));
         servers::update(tx, id, Change::new().task(Some(Task::Rescuing)).aside(&aside), asker.now)?;
         asker.note(tx, &server, Action::Rescue.recorded_as())?;
         asker.start::<RescueServer>(tx, id, &Step::Fetch { password: password.clone() })

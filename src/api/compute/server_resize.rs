@@ -63,7 +63,7 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
         let source = server.host.as_deref();
         let asked = server_moves::Asked { server: id, source, project_id: &project, user_id: &user, now: asker.now };
         let mut aside = server.aside.clone();
-        aside.resized = Some(Resized {
+        aside.resized = Some(Box::new(Resized {
             flavor: server.flavor.clone(),
             wished: Some(flavor.clone()),
             was_stopped: server.state == State::Stopped,
@@ -72,7 +72,7 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
             has_layer: false,
             blank_disks: (blank != server.blank_disks)
                 .then(|| BlankChange { before: server.blank_disks.clone(), after: blank }),
-        });
+        }));
         let mut change = Change::new().task(Some(Task::ResizePrep)).aside(&aside);
         if let Some(word) = wish.disk_config.as_ref() {
             change = change.disk_config(&word.0);

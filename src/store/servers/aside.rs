@@ -8,6 +8,7 @@ use crate::cloud::flavor::Flavor;
 use crate::ids::ImageId;
 use serde::{Deserialize, Serialize};
 
+/// Few servers have any of it, so what is large is elsewhere.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Aside {
@@ -16,9 +17,9 @@ pub struct Aside {
     #[serde(skip_serializing_if = "is_zero")]
     pub layer: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resized: Option<Resized>,
+    pub resized: Option<Box<Resized>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rescue: Option<Rescue>,
+    pub rescue: Option<Box<Rescue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shelved: Option<Shelved>,
     #[serde(skip_serializing_if = "Option::is_none")]
