@@ -7,7 +7,7 @@
 mod list;
 
 use super::{
-    FromValue, OrConflict, OrNotFound, Row, Tx, Value, args, blobs, image_copies, image_uploads, image_working,
+    FromColumn, OrConflict, OrNotFound, Row, Tx, Value, args, blobs, image_copies, image_uploads, image_working,
 };
 use crate::clock::Timestamp;
 use crate::cloud::image::{Image, Place, Status, Visibility};
@@ -300,7 +300,7 @@ fn complete(tx: &mut Tx, mut images: Vec<Image>) -> Result<Vec<Image>> {
 }
 
 /// The first column of each row.
-fn column<T: FromValue>(rows: Vec<Row>) -> Result<Vec<T>> {
+fn column<T: FromColumn>(rows: Vec<Row<'static>>) -> Result<Vec<T>> {
     rows.into_iter().map(|mut row| row.next()).collect()
 }
 

@@ -3,7 +3,7 @@
 //! Conditions only hold what both engines read alike. `LIKE` does not (rule 4 of the dialect), so a part of a text in its
 //! own case is found by `REPLACE` and `SUBSTR`, and a part in any case by `LIKE` over text that is in lower case already.
 
-use super::{FromValue, Row, Tx, Value};
+use super::{FromColumn, Row, Tx, Value};
 use crate::cloud::listing::{Listing, Page, Place, Relation, Test};
 use crate::error::{Error, Kind, Result};
 
@@ -181,6 +181,6 @@ pub(super) fn by_ids<T>(
 }
 
 /// A row of two columns.
-pub(super) fn pair<A: FromValue, B: FromValue>(mut row: Row) -> Result<(A, B)> {
+pub(super) fn pair<A: FromColumn, B: FromColumn>(mut row: Row) -> Result<(A, B)> {
     Ok((row.next()?, row.next()?))
 }

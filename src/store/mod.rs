@@ -101,7 +101,7 @@ pub mod subnets;
 pub mod tasks;
 
 pub use tx::{OrConflict, OrNotFound, Tx};
-pub use value::{FromValue, Json, Mismatch, Row, Value, args};
+pub use value::{Column, FromColumn, Json, Mismatch, Row, Value, args};
 
 use crate::error::{Error, Result};
 use postgres::Postgres;

@@ -11,7 +11,7 @@
 //! is that a long query holds a thread of the runtime: page what may grow.
 
 use super::tx::{Statements, Tx};
-use super::value::{Row, Value};
+use super::value::{Column, Columns, Row, Value};
 use super::workers::Workers;
 use crate::error::{BoxError, Error, Result};
 use parking_lot::Mutex;
@@ -118,17 +118,13 @@ impl Statements for Open<'_> {
         Ok(changed as u64)
     }
 
-    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
+    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row<'_>) -> Result<()>) -> Result<()> {
         let mut statement = self.0.prepare_cached(sql).map_err(translate)?;
         bind(&mut statement, sql, args)?;
-        let columns = statement.column_count();
+        let count = statement.column_count();
         let mut answers = statement.raw_query();
-        while let Some(answer) = answers.next().map_err(translate)? {
-            let mut values = Vec::with_capacity(columns);
-            for column in 0..columns {
-                values.push(read(answer.get_ref(column).map_err(translate)?)?);
-            }
-            take(Row::new(values))?;
+        while let Some(row) = answers.next().map_err(translate)? {
+            take(Row::of(&Answer { row, count }))?;
         }
         Ok(())
     }
@@ -162,19 +158,32 @@ impl rusqlite::ToSql for Value {
     }
 }
 
-fn read(value: ValueRef<'_>) -> Result<Value> {
-    Ok(match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(number) => Value::Int(number),
-        ValueRef::Text(text) => Value::Text(
-            String::from_utf8(text.to_vec())
-                .map_err(|cause| Error::internal("a text in the database is not UTF-8", cause))?,
-        ),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-        ValueRef::Real(number) => {
-            return Err(Error::internal("a query answered a fraction", format!("{number}: use integers")));
-        }
-    })
+struct Answer<'a, 'statement> {
+    row: &'a rusqlite::Row<'statement>,
+    count: usize,
+}
+
+impl Columns for Answer<'_, '_> {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn column(&self, at: usize) -> Result<Column<'_>> {
+        Ok(match self.row.get_ref(at).map_err(translate)? {
+            ValueRef::Null => Column::Null,
+            ValueRef::Integer(number) => Column::Int(number),
+            ValueRef::Text(text) => {
+                let text = std::str::from_utf8(text);
+                Column::Text(
+                    text.map_err(|cause| Error::internal("a text in the database is not UTF-8", cause))?.into(),
+                )
+            }
+            ValueRef::Blob(bytes) => Column::Blob(bytes.into()),
+            ValueRef::Real(number) => {
+                return Err(Error::internal("a query answered a fraction", format!("{number}: use integers")));
+            }
+        })
+    }
 }
 
 fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {

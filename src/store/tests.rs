@@ -124,9 +124,9 @@ store_test! {
 
     async fn a_parameter_too_few_or_too_many_is_a_fault(db: Db) {
         with_things(&db).await;
-        let few = db.read(|tx| tx.query("SELECT id FROM things WHERE id = ?1 AND name = ?2", args![1_i64])).await;
+        let few = db.read(|tx| tx.query("SELECT id FROM things WHERE id = ?1 AND name = ?2", args![1_i64]).map(drop)).await;
         assert!(matches!(few, Err(Error::Internal { .. })), "{few:?}");
-        let many = db.read(|tx| tx.query("SELECT id FROM things WHERE id = ?1", args![1_i64, "x"])).await;
+        let many = db.read(|tx| tx.query("SELECT id FROM things WHERE id = ?1", args![1_i64, "x"]).map(drop)).await;
         assert!(matches!(many, Err(Error::Internal { .. })), "{many:?}");
     }
 

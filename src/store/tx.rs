@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(super) trait Statements {
     fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64>;
     /// Hands over each row as it comes, so that a long answer is never held as rows and as what is made of them at once.
-    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row) -> Result<()>) -> Result<()>;
+    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row<'_>) -> Result<()>) -> Result<()>;
     /// Several statements without parameters: migrations.
     fn batch(&mut self, sql: &str) -> Result<()>;
 }
@@ -38,14 +38,14 @@ impl<'a> Tx<'a> {
     }
 
     /// Runs a statement and answers its rows, those of `RETURNING` too.
-    pub fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
-        self.query_map(sql, args, Ok)
+    pub fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row<'static>>> {
+        self.query_map(sql, args, |row| row.into_owned())
     }
 
     /// As [`Tx::query`], each row made into something as it comes: for what may answer many.
-    pub fn query_map<T>(&mut self, sql: &str, args: &[Value], make: impl Fn(Row) -> Result<T>) -> Result<Vec<T>> {
+    pub fn query_map<T>(&mut self, sql: &str, args: &[Value], make: impl Fn(Row<'_>) -> Result<T>) -> Result<Vec<T>> {
         let mut made = Vec::new();
-        let mut take = |row| {
+        let mut take = |row: Row<'_>| {
             made.push(make(row)?);
             Ok(())
         };
@@ -54,7 +54,7 @@ impl<'a> Tx<'a> {
     }
 
     /// As [`Tx::query`], for what has at most one answer; two are a fault of ours.
-    pub fn query_one(&mut self, sql: &str, args: &[Value]) -> Result<Option<Row>> {
+    pub fn query_one(&mut self, sql: &str, args: &[Value]) -> Result<Option<Row<'static>>> {
         let mut rows = self.query(sql, args)?;
         if rows.len() > 1 {
             return Err(Error::internal("a query for one row found several", sql.to_owned()));

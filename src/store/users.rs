@@ -1,7 +1,7 @@
 //! Users and their passwords. Which rows a caller may see is decided on each row, by the rule of the operation.
 
 use super::listing::{self, Attribute, Conditions};
-use super::{FromValue, Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch, identity_changes};
+use super::{FromColumn, Json, OrConflict, Row, Tx, Value, application_credentials, args, epoch, identity_changes};
 use crate::clock::Timestamp;
 use crate::cloud::identity::{DomainRef, User, name_key};
 use crate::cloud::listing::{Listing, Page};
@@ -47,12 +47,12 @@ pub(super) fn json_map(row: &mut Row) -> Result<Map<String, JsonValue>> {
 }
 
 /// Reads every row of an answer.
-pub(super) fn all<T>(rows: Vec<Row>, read: impl Fn(Row) -> Result<T>) -> Result<Vec<T>> {
+pub(super) fn all<T>(rows: Vec<Row<'static>>, read: impl Fn(Row) -> Result<T>) -> Result<Vec<T>> {
     rows.into_iter().map(read).collect()
 }
 
 /// Reads the only column of an answer's rows.
-pub(super) fn column<T: FromValue>(rows: Vec<Row>) -> Result<Vec<T>> {
+pub(super) fn column<T: FromColumn>(rows: Vec<Row<'static>>) -> Result<Vec<T>> {
     all(rows, |mut row| row.next())
 }
 

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 use crate::ids;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 
-/// One column of a row, or one parameter of a statement.
+/// One parameter of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Null,
@@ -18,13 +19,32 @@ pub enum Value {
     Blob(Vec<u8>),
 }
 
-impl Value {
+/// One column of a row: where the engine has it, or taken along. A list of a thousand servers has forty thousand of them,
+/// and most are read into something else than text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column<'r> {
+    Null,
+    Int(i64),
+    Text(Cow<'r, str>),
+    Blob(Cow<'r, [u8]>),
+}
+
+impl Column<'_> {
     const fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Int(_) => "an integer",
             Self::Text(_) => "text",
             Self::Blob(_) => "bytes",
+        }
+    }
+
+    fn into_owned(self) -> Column<'static> {
+        match self {
+            Self::Null => Column::Null,
+            Self::Int(number) => Column::Int(number),
+            Self::Text(text) => Column::Text(Cow::Owned(text.into_owned())),
+            Self::Blob(bytes) => Column::Blob(Cow::Owned(bytes.into_owned())),
         }
     }
 }
@@ -134,9 +154,9 @@ impl<T: Serialize> From<Json<T>> for Value {
 }
 
 /// What a column can be read as.
-pub trait FromValue: Sized {
-    /// Says what was expected when the value is something else.
-    fn from_value(value: Value) -> Result<Self, Mismatch>;
+pub trait FromColumn: Sized {
+    /// Says what was expected when the column is something else.
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch>;
 }
 
 /// Why a column could not be read as the type asked for.
@@ -145,33 +165,41 @@ pub trait FromValue: Sized {
 pub struct Mismatch(String);
 
 impl Mismatch {
-    fn new(expected: &str, value: &Value) -> Self {
-        Self(format!("expected {expected}, found {}", value.type_name()))
+    fn new(expected: &str, column: &Column<'_>) -> Self {
+        Self(format!("expected {expected}, found {}", column.type_name()))
     }
 }
 
-impl FromValue for String {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::Text(text) => Ok(text),
+/// A column's text, as it is.
+fn text_of(column: Column<'_>) -> Result<Cow<'_, str>, Mismatch> {
+    match column {
+        Column::Text(text) => Ok(text),
+        other => Err(Mismatch::new("text", &other)),
+    }
+}
+
+impl FromColumn for String {
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+        match column {
+            Column::Text(text) => Ok(text.into_owned()),
             other => Err(Mismatch::new("text", &other)),
         }
     }
 }
 
-impl FromValue for Vec<u8> {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::Blob(bytes) => Ok(bytes),
+impl FromColumn for Vec<u8> {
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+        match column {
+            Column::Blob(bytes) => Ok(bytes.into_owned()),
             other => Err(Mismatch::new("bytes", &other)),
         }
     }
 }
 
-impl FromValue for i64 {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::Int(number) => Ok(number),
+impl FromColumn for i64 {
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+        match column {
+            Column::Int(number) => Ok(number),
             other => Err(Mismatch::new("an integer", &other)),
         }
     }
@@ -179,9 +207,9 @@ impl FromValue for i64 {
 
 macro_rules! smaller_integers {
     ($($integer:ty),*) => {$(
-        impl FromValue for $integer {
-            fn from_value(value: Value) -> Result<Self, Mismatch> {
-                let number = i64::from_value(value)?;
+        impl FromColumn for $integer {
+            fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+                let number = i64::from_column(column)?;
                 Self::try_from(number)
                     .map_err(|_| Mismatch(format!("{number} does not fit {}", stringify!($integer))))
             }
@@ -190,36 +218,35 @@ macro_rules! smaller_integers {
 }
 smaller_integers!(u64, u32, i32, u16);
 
-impl FromValue for bool {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::Int(0) => Ok(false),
-            Value::Int(1) => Ok(true),
-            Value::Int(number) => Err(Mismatch(format!("expected 0 or 1, found {number}"))),
+impl FromColumn for bool {
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+        match column {
+            Column::Int(0) => Ok(false),
+            Column::Int(1) => Ok(true),
+            Column::Int(number) => Err(Mismatch(format!("expected 0 or 1, found {number}"))),
             other => Err(Mismatch::new("0 or 1", &other)),
         }
     }
 }
 
-impl FromValue for Timestamp {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        i64::from_value(value).map(Self)
+impl FromColumn for Timestamp {
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+        i64::from_column(column).map(Self)
     }
 }
 
-impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::Null => Ok(None),
-            other => T::from_value(other).map(Some),
+impl<T: FromColumn> FromColumn for Option<T> {
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+        match column {
+            Column::Null => Ok(None),
+            other => T::from_column(other).map(Some),
         }
     }
 }
 
-impl<T: DeserializeOwned> FromValue for Json<T> {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        let text = String::from_value(value)?;
-        serde_json::from_str(&text)
+impl<T: DeserializeOwned> FromColumn for Json<T> {
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+        serde_json::from_str(&text_of(column)?)
             .map(Self)
             .map_err(|cause| Mismatch(format!("JSON that is not a {}: {cause}", std::any::type_name::<T>())))
     }
@@ -233,9 +260,9 @@ macro_rules! uuid_values {
             }
         }
 
-        impl FromValue for ids::$id {
-            fn from_value(value: Value) -> Result<Self, Mismatch> {
-                let text = String::from_value(value)?;
+        impl FromColumn for ids::$id {
+            fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+                let text = text_of(column)?;
                 Self::parse(&text).ok_or_else(|| Mismatch(format!("expected a UUID, found '{text}'")))
             }
         }
@@ -251,35 +278,59 @@ macro_rules! text_values {
             }
         }
 
-        impl FromValue for ids::$id {
-            fn from_value(value: Value) -> Result<Self, Mismatch> {
-                String::from_value(value).map(Self)
+        impl FromColumn for ids::$id {
+            fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+                String::from_column(column).map(Self)
             }
         }
     )*};
 }
 text_values!(DomainId, ProjectId, UserId, GroupId, RoleId, FlavorId);
 
+/// A row as an engine has it until it goes on to the next.
+pub(super) trait Columns {
+    fn len(&self) -> usize;
+    fn column(&self, at: usize) -> Result<Column<'_>>;
+}
+
 /// One answer of a query. Columns are taken in the order the statement names them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    values: Vec<Value>,
+pub struct Row<'r> {
+    source: Source<'r>,
     taken: usize,
 }
 
-impl Row {
-    pub(super) const fn new(values: Vec<Value>) -> Self {
-        Self { values, taken: 0 }
+enum Source<'r> {
+    Engine(&'r dyn Columns),
+    Owned(Vec<Column<'static>>),
+}
+
+impl<'r> Row<'r> {
+    pub(super) const fn of(columns: &'r dyn Columns) -> Self {
+        Self { source: Source::Engine(columns), taken: 0 }
+    }
+
+    /// The row by itself, for who wants it after the engine went on.
+    pub(super) fn into_owned(self) -> Result<Row<'static>> {
+        let owned = match self.source {
+            Source::Owned(columns) => columns,
+            Source::Engine(engine) => {
+                (0..engine.len()).map(|at| Ok(engine.column(at)?.into_owned())).collect::<Result<_>>()?
+            }
+        };
+        Ok(Row { source: Source::Owned(owned), taken: self.taken })
     }
 
     /// The next column as a `T`. A column of another type, or one too many, is a fault of ours.
     #[expect(clippy::should_implement_trait, reason = "each column has a type of its own, so it can't be an iterator")]
-    pub fn next<T: FromValue>(&mut self) -> Result<T> {
+    pub fn next<T: FromColumn>(&mut self) -> Result<T> {
         let at = self.taken;
         self.taken += 1;
-        let outcome = match self.values.get_mut(at) {
-            Some(value) => T::from_value(std::mem::replace(value, Value::Null)),
-            None => Err(Mismatch(format!("the row has only {} columns", self.values.len()))),
+        let outcome = match &mut self.source {
+            Source::Engine(engine) if at < engine.len() => T::from_column(engine.column(at)?),
+            Source::Owned(columns) if at < columns.len() => {
+                T::from_column(std::mem::replace(&mut columns[at], Column::Null))
+            }
+            Source::Engine(_) | Source::Owned(_) => Err(Mismatch(format!("the row has only {at} columns"))),
         };
         outcome.map_err(|why| {
             let text = format!("column {at} as {}: {why}", std::any::type_name::<T>());
@@ -294,11 +345,20 @@ mod tests {
     use crate::error::with_causes;
     use crate::ids::{ServerId, UserId};
 
+    fn row(values: &[Value]) -> Row<'static> {
+        let column = |value: &Value| match value.clone() {
+            Value::Null => Column::Null,
+            Value::Int(number) => Column::Int(number),
+            Value::Text(text) => Column::Text(text.into()),
+            Value::Blob(bytes) => Column::Blob(bytes.into()),
+        };
+        Row { source: Source::Owned(values.iter().map(column).collect()), taken: 0 }
+    }
+
     #[test]
     fn a_row_gives_its_columns_in_order() {
         let server = ServerId::random();
-        let values = args![server, "web", 7_u64, true, None::<i64>, &UserId::from("ab"), Timestamp(5)];
-        let mut row = Row::new(values.to_vec());
+        let mut row = row(args![server, "web", 7_u64, true, None::<i64>, &UserId::from("ab"), Timestamp(5)]);
         assert_eq!(row.next::<ServerId>().unwrap(), server);
         assert_eq!(row.next::<String>().unwrap(), "web");
         assert_eq!(row.next::<u32>().unwrap(), 7);
@@ -310,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_column_of_another_type_is_named_with_its_index() {
-        let mut row = Row::new(args!["web", "down"].to_vec());
+        let mut row = row(args!["web", "down"]);
         row.next::<String>().unwrap();
         let error = row.next::<i64>().unwrap_err();
         assert_eq!(
@@ -321,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_negative_number_is_not_read_as_a_size() {
-        let mut row = Row::new(args![-1_i64, 2_i64].to_vec());
+        let mut row = row(args![-1_i64, 2_i64]);
         assert!(row.next::<u64>().is_err());
         assert!(row.next::<bool>().is_err());
         assert!(row.next::<String>().is_err(), "there is no third column");

@@ -89,9 +89,9 @@ async fn an_image_of_another_region_comes_with_its_formats_and_the_properties_th
     }
     assert_eq!(task["input"]["import_req"]["method"]["glance_service_interface"], "public");
     assert!(!task.to_string().contains(&token), "nobody reads the token in the task");
-    let steps = cloud.state.db.read(|tx| tx.query("SELECT step FROM tasks", &[])).await.unwrap();
-    for mut step in steps {
-        assert!(!step.next::<String>().unwrap().contains(&token), "nor in the database");
+    let steps = cloud.state.db.read(|tx| tx.query_map("SELECT step FROM tasks", &[], |mut row| row.next::<String>()));
+    for step in steps.await.unwrap() {
+        assert!(!step.contains(&token), "nor in the database");
     }
 }
 
@@ -118,8 +118,10 @@ async fn what_comes_from_another_region_is_not_what_it_was_said_to_be_and_is_not
         assert_eq!((&image["status"], &task["status"]), (&json!("queued"), &json!("failure")), "{change}");
         assert_eq!((&image["disk_format"], &image["os_distro"]), (&json!("iso"), &json!("windows")), "{change}");
         let token = alice.token.clone().unwrap();
-        for mut step in cloud.state.db.read(|tx| tx.query("SELECT step FROM tasks", &[])).await.unwrap() {
-            assert_eq!(step.next::<String>().unwrap(), "null", "{change}: not even sealed is {token} kept");
+        let steps =
+            cloud.state.db.read(|tx| tx.query_map("SELECT step FROM tasks", &[], |mut row| row.next::<String>()));
+        for step in steps.await.unwrap() {
+            assert_eq!(step, "null", "{change}: not even sealed is {token} kept");
         }
         let message = task["message"].as_str().unwrap();
         assert!(message.contains(sentence.trim_start_matches("has ")), "{change}: {message}");

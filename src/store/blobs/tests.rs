@@ -41,15 +41,15 @@ async fn place_of(db: &Db, id: ImageId) -> BlobId {
 /// Each blob counts exactly those that name it; answers how many blobs are needed, and how many are not.
 async fn counted(db: &Db) -> (usize, usize) {
     let rows = db.read(|tx| {
-        tx.query(
+        tx.query_map(
             "SELECT b.refcount, (SELECT COUNT(*) FROM images i WHERE i.blob_id = b.id)
                               + (SELECT COUNT(*) FROM image_copies c WHERE c.blob_id = b.id) FROM blobs b",
             &[],
+            |mut row| Ok((row.next::<i64>()?, row.next::<i64>()?)),
         )
     });
     let (mut needed, mut unused) = (0, 0);
-    for mut row in rows.await.unwrap() {
-        let (counted, named): (i64, i64) = (row.next().unwrap(), row.next().unwrap());
+    for (counted, named) in rows.await.unwrap() {
         assert_eq!(counted, named);
         if named > 0 { needed += 1 } else { unused += 1 }
     }

@@ -236,10 +236,10 @@ impl Statements for Connection {
         outcome.map_err(|cause| self.translate(cause))
     }
 
-    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row) -> Result<()>) -> Result<()> {
+    fn query(&mut self, sql: &str, args: &[Value], take: &mut dyn FnMut(Row<'_>) -> Result<()>) -> Result<()> {
         let statement = self.prepared(sql, args.len())?;
         let outcome = self.client.query(&statement, &borrowed(args));
-        outcome.map_err(|cause| self.translate(cause))?.iter().try_for_each(|row| take(types::row(row)?))
+        outcome.map_err(|cause| self.translate(cause))?.iter().try_for_each(|row| take(Row::of(row)))
     }
 
     fn batch(&mut self, sql: &str) -> Result<()> {

@@ -93,7 +93,7 @@ async fn a_lost_connection_comes_back_by_itself() {
 #[tokio::test]
 async fn a_connection_that_is_lost_each_time_is_unavailable() {
     let Some(db) = counter("a_connection_that_is_lost_each_time_is_unavailable").await else { return };
-    let outcome = db.write(|tx| tx.query("SELECT pg_terminate_backend(pg_backend_pid())", args![])).await;
+    let outcome = db.write(|tx| tx.query("SELECT pg_terminate_backend(pg_backend_pid())", args![]).map(drop)).await;
     assert!(matches!(outcome, Err(Error::Unavailable { what: "the database", .. })), "{outcome:?}");
     assert_eq!(db.read(read_counter).await.unwrap(), 0);
 }

@@ -3,14 +3,19 @@
 //! The server decides what type a parameter or an answer has: `1` is an int4, `SUM` of a BIGINT is a NUMERIC, a comparison
 //! with such a sum wants a NUMERIC too. All of these are integers here, so that a query means the same on both engines.
 
-use super::super::value::{Row, Value};
+use super::super::value::{Column, Columns, Value};
 use crate::error::{BoxError, Error, Result};
 use bytes::{BufMut, BytesMut};
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-pub(super) fn row(answer: &postgres::Row) -> Result<Row> {
-    let values = (0..answer.len()).map(|column| answer.try_get::<_, Value>(column)).collect::<Result<_, _>>();
-    values.map(Row::new).map_err(|cause| Error::internal("a row of the database could not be read", cause))
+impl Columns for postgres::Row {
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn column(&self, at: usize) -> Result<Column<'_>> {
+        self.try_get(at).map_err(|cause| Error::internal("a row of the database could not be read", cause))
+    }
 }
 
 /// Gives every TEXT column the collation that compares bytes, which is SQLite's own.
@@ -43,7 +48,7 @@ impl ToSql for Value {
     to_sql_checked!();
 }
 
-impl<'a> FromSql<'a> for Value {
+impl<'a> FromSql<'a> for Column<'a> {
     fn from_sql(from: &Type, raw: &'a [u8]) -> Result<Self, BoxError> {
         Ok(match *from {
             Type::INT8 => Self::Int(i64::from_sql(from, raw)?),
@@ -52,9 +57,9 @@ impl<'a> FromSql<'a> for Value {
             Type::BOOL => Self::Int(i64::from(bool::from_sql(from, raw)?)),
             Type::NUMERIC => Self::Int(numeric(raw).ok_or("a number is not a whole one of 64 bits")?),
             Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
-                Self::Text(std::str::from_utf8(raw)?.to_owned())
+                Self::Text(std::str::from_utf8(raw)?.into())
             }
-            Type::BYTEA => Self::Blob(raw.to_owned()),
+            Type::BYTEA => Self::Blob(raw.into()),
             ref other => return Err(format!("a query answered a {other}").into()),
         })
     }
