@@ -28,7 +28,7 @@ pub fn connect(config: &Config, cloud: &str) -> Result<Hosts> {
     if config.hypervisor == "simulated" {
         return simulated(config, cloud);
     }
-    let name = if config.compute.host.is_empty() { own_name() } else { config.compute.host.clone() };
+    let name = machine(config);
     let disks: Arc<dyn Disks> = Arc::new(LocalDisks::open(&config.compute.disks)?);
     let (hypervisor, fabric) = (hypervisor(config, cloud)?, fabric(config, cloud)?);
     Ok(Hosts::new([Host { id: id_of(cloud, &name), name, hypervisor, disks, fabric }]))
@@ -91,6 +91,11 @@ fn accelerator(text: &str) -> Result<AcceleratorChoice> {
             Err(Error::bad_request(format!("compute.accelerator = {other:?} is none of \"auto\", \"kvm\", \"tcg\"")))
         }
     }
+}
+
+/// What this machine is called here.
+pub fn machine(config: &Config) -> String {
+    if config.compute.host.is_empty() { own_name() } else { config.compute.host.clone() }
 }
 
 /// This machine's name, as its kernel knows it.

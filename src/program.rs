@@ -82,6 +82,7 @@ impl Program {
             policy,
             public_url: config.public_url.clone(),
             region: config.region.clone(),
+            machine: crate::hosts::machine(&config),
             identity: Identity::new(config.identity.clone(), keys, vault, &metrics),
             stores,
             images,

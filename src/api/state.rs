@@ -22,6 +22,8 @@ pub struct State {
     /// What clients reach us by, without a trailing slash; links, version documents and the catalogue begin with it.
     pub public_url: String,
     pub region: String,
+    /// This machine's name.
+    pub machine: String,
     /// The bytes of images.
     pub stores: Stores,
     pub images: ImageSettings,

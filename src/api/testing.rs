@@ -206,6 +206,7 @@ impl Cloud {
             policy: Policy::new(policy_rules::all(), &overrides).unwrap().with_scopes(policy_rules::scopes()),
             public_url: "http://cloud.test".to_owned(),
             region: "RegionOne".to_owned(),
+            machine: "host-1".to_owned(),
             identity: Identity::new(settings, Keys::ephemeral().unwrap(), vault, &metrics),
             stores,
             images,

@@ -23,6 +23,12 @@ pub struct NumberOrUuid {
     uuid: HostId,
 }
 
+impl NumberOrUuid {
+    pub const fn new(number: i64, uuid: HostId) -> Self {
+        Self { number, uuid }
+    }
+}
+
 impl View for NumberOrUuid {
     fn view<S: serde::Serializer>(&self, version: Microversion, serializer: S) -> Result<S::Ok, S::Error> {
         if version >= versions::HOSTS_HAVE_UUIDS {
@@ -77,7 +83,7 @@ pub async fn all_with_servers<B>(call: &Call<B>) -> Result<Vec<Seen>> {
 
 impl Seen {
     pub fn id(&self) -> NumberOrUuid {
-        NumberOrUuid { number: self.host.number, uuid: self.host.id }
+        NumberOrUuid::new(self.host.number, self.host.id)
     }
 
     pub const fn state(&self) -> &'static str {

@@ -11,6 +11,7 @@ mod flavors;
 mod host_name;
 mod hosts;
 mod hypervisors;
+mod inner_services;
 mod instance_actions;
 mod keypairs;
 mod limits;

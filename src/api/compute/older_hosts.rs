@@ -1,6 +1,7 @@
 //! `os-hosts`: hosts by name, as operators asked for them until hypervisors and services took its place.
 
 use super::hosts::{Seen, all, look};
+use super::inner_services::{self, InnerService};
 use crate::api::{Call, Row};
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{Maybe, OneOf, Words};
@@ -33,13 +34,20 @@ versioned! {
     response Hosts { "hosts" => hosts: Vec<HostView> }
 }
 
-/// `GET /os-hosts`: those that take new servers.
+/// `GET /os-hosts`: those that take new servers, and where the process's own services are.
 async fn index(call: Call) -> Result<Reply<Hosts>> {
     let zone = call.query().get("zone").filter(|zone| !zone.is_empty());
     let is_meant = |seen: &Seen| seen.host.enabled && zone.is_none_or(|zone| seen.host.zone == zone);
     let found = all(&call).await?.into_iter().filter(is_meant);
     let hosts = found.map(|seen| HostView { host_name: seen.host.name, service: "compute", zone: seen.host.zone });
-    Ok(Reply::ok(Hosts { hosts: hosts.collect() }))
+    let inner = |service: InnerService| HostView {
+        host_name: service.host,
+        service: service.topic,
+        zone: inner_services::ZONE.to_owned(),
+    };
+    let of_process = inner_services::all(&call).into_iter().map(inner);
+    let of_process = of_process.filter(|view| zone.is_none_or(|zone| view.zone == zone));
+    Ok(Reply::ok(Hosts { hosts: hosts.chain(of_process).collect() }))
 }
 
 versioned! {

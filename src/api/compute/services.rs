@@ -1,9 +1,12 @@
-//! Services: the `nova-compute` of each host, which an operator lets work, keeps new servers from, calls dead or forgets.
+//! Services: the `nova-compute` of each host, which an operator lets work, keeps new servers from, calls dead or forgets; and,
+//! to look at, those of the process itself.
 
 use super::common::check_query;
 use super::host_name::HostName;
 use super::hosts::{BINARY, NumberOrUuid, Seen, all, named};
+use super::inner_services::{self, InnerService};
 use crate::api::{Call, Row};
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{FlexibleBool, Maybe, OneOf, Text, Words};
 use crate::http::reply::{Empty, Reply};
@@ -50,7 +53,7 @@ fn service(seen: Seen) -> ServiceView {
         binary: BINARY,
         status: seen.status(),
         state: seen.state(),
-        updated_at: seen.host.last_seen_at.map(crate::clock::Timestamp::to_micros_naive),
+        updated_at: seen.host.last_seen_at.map(Timestamp::to_micros_naive),
         forced_down: seen.host.forced_down,
         host: seen.host.name,
         zone: seen.host.zone,
@@ -58,17 +61,32 @@ fn service(seen: Seen) -> ServiceView {
     }
 }
 
-/// `GET /os-services`.
+fn inner(service: InnerService, now: Timestamp) -> ServiceView {
+    ServiceView {
+        id: service.id(),
+        binary: service.binary,
+        host: service.host,
+        zone: inner_services::ZONE.to_owned(),
+        status: "enabled",
+        state: "up",
+        updated_at: Some(now.to_micros_naive()),
+        disabled_reason: None,
+        forced_down: false,
+    }
+}
+
+/// `GET /os-services`: hosts', then the process's own.
 async fn services(call: Call) -> Result<Reply<Services>> {
     check_query(&call, &["host", "binary"])?;
-    let mut found = all(&call).await?;
-    if let Some(host) = call.query().get("host").filter(|text| !text.is_empty()) {
-        found.retain(|seen| seen.host.name == host);
-    }
-    if call.query().get("binary").is_some_and(|binary| !binary.is_empty() && binary != BINARY) {
-        found.clear();
-    }
-    Ok(Reply::ok(Services { services: found.into_iter().map(service).collect() }))
+    let now = call.cx.state.clock.now();
+    let of_hosts = all(&call).await?.into_iter().map(service);
+    let of_process = inner_services::all(&call).into_iter().map(|service| inner(service, now));
+    let asked = |name: &str| call.query().get(name).filter(|text| !text.is_empty());
+    let (host, binary) = (asked("host"), asked("binary"));
+    let is_meant = |service: &ServiceView| {
+        host.is_none_or(|host| service.host == host) && binary.is_none_or(|binary| service.binary == binary)
+    };
+    Ok(Reply::ok(Services { services: of_hosts.chain(of_process).filter(is_meant).collect() }))
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +106,7 @@ versioned! {
 
 /// `PUT /os-services/{service_id}`: lets new servers onto a host or keeps them away, or says that it is down.
 async fn update_service(call: Call<ServiceUpdate>) -> Result<Reply<OneService>> {
+    inner_services::refuse(&call, call.path("service_id"), "Updating", "updated")?;
     let seen = named(&call, call.path("service_id"), Kind::ComputeService).await?;
     let enabled = call.body.status.as_ref().map(|status| status.0 == "enabled");
     let reason = call.body.disabled_reason.as_ref().map(|text| text.0.clone());
@@ -146,9 +165,7 @@ async fn act(call: Call<ServiceAction>) -> Result<Reply<ServiceActed>> {
     };
     let (host, binary) = (call.body.host.0.clone(), call.body.binary.0.clone());
     if binary != BINARY {
-        return Err(Error::bad_request(format!(
-            "Updating a {binary} service is not supported. Only nova-compute services can be updated."
-        )));
+        return Err(inner_services::unsupported(&binary, "Updating", "updated"));
     }
     let now = call.cx.state.clock.now();
     let (name, kept) = (host.clone(), reason.clone());
@@ -165,6 +182,7 @@ async fn act(call: Call<ServiceAction>) -> Result<Reply<ServiceActed>> {
 /// `DELETE /os-services/{service_id}`: forgets a host that runs nothing. One that is still connected is found again at the
 /// next look, as new.
 async fn forget(call: Call) -> Result<Empty> {
+    inner_services::refuse(&call, call.path("service_id"), "Deleting", "deleted")?;
     let seen = named(&call, call.path("service_id"), Kind::ComputeService).await.map_err(|error| match error {
         Error::NotFound { id, .. } => Error::not_found(Kind::Part, format!("Service {id} not found.")),
         other => other,

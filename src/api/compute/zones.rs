@@ -2,6 +2,7 @@
 //! the zone that every cloud has.
 
 use super::hosts::{BINARY, Seen, all};
+use super::inner_services::{self, InnerService};
 use crate::api::{Call, Row};
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -59,6 +60,17 @@ async fn zones(call: Call) -> Result<Reply<Zones>> {
     Ok(Reply::ok(Zones { zones: by_zone(&call).await?.into_iter().map(zone).collect() }))
 }
 
+/// The zone that servers can't be put into: that of the process's own services.
+fn internal(call: &Call) -> Zone {
+    let now = call.cx.state.clock.now().to_micros_naive();
+    let mut hosts: BTreeMap<String, BTreeMap<String, ServiceInZone>> = BTreeMap::new();
+    for InnerService { host, binary, .. } in inner_services::all(call) {
+        let state = ServiceInZone { available: true, active: true, updated_at: Some(now.clone()) };
+        hosts.entry(host).or_default().insert(binary.to_owned(), state);
+    }
+    Zone { name: inner_services::ZONE.to_owned(), state: ZoneState { available: true }, hosts: Some(hosts) }
+}
+
 /// `GET /os-availability-zone/detail`.
 async fn zones_in_detail(call: Call) -> Result<Reply<Zones>> {
     let zone = |(name, hosts): (String, Vec<Seen>)| {
@@ -74,5 +86,6 @@ async fn zones_in_detail(call: Call) -> Result<Reply<Zones>> {
         let hosts = hosts.into_iter().filter(|seen| seen.host.enabled).map(service).collect();
         Zone { name, state: ZoneState { available }, hosts: available.then_some(hosts) }
     };
-    Ok(Reply::ok(Zones { zones: by_zone(&call).await?.into_iter().map(zone).collect() }))
+    let of_hosts = by_zone(&call).await?.into_iter().map(zone);
+    Ok(Reply::ok(Zones { zones: of_hosts.chain([internal(&call)]).collect() }))
 }

@@ -113,7 +113,42 @@ async fn a_service_is_disabled_forced_down_and_forgotten_in_the_older_form_too()
     let nowhere = json!({"host": "nowhere", "binary": "nova-compute"});
     assert_eq!(admin.put(&format!("{path}/disable"), nowhere).await.status, 404);
     assert_eq!(admin.delete(&format!("{path}/1")).await.status, 204);
-    assert_eq!(admin.get(&path).await.json()["services"], json!([]));
+    assert_eq!(admin.get(&format!("{path}?binary=nova-compute")).await.json()["services"], json!([]));
+}
+
+#[tokio::test]
+async fn the_process_itself_is_scheduler_and_conductor_which_can_be_seen_and_not_switched_off() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    let path = format!("{PATH}/os-services");
+    let of = |version: &'static str, query: &str| {
+        let (admin, path) = (admin.clone(), format!("{path}{query}"));
+        async move { at(&admin, version, Method::GET, &path, &Value::Null).await.json()["services"].clone() }
+    };
+    let all = of("2.1", "").await;
+    let seen: Vec<_> =
+        all.as_array().unwrap().iter().map(|s| (s["binary"].as_str().unwrap(), s["zone"].as_str().unwrap())).collect();
+    let inner = [("nova-scheduler", "internal"), ("nova-conductor", "internal")];
+    assert_eq!(seen, [("nova-compute", "nova"), inner[0], inner[1]]);
+    let conductor = &of("2.1", "?binary=nova-conductor&host=host-1").await[0];
+    assert_eq!((&conductor["state"], &conductor["status"]), (&json!("up"), &json!("enabled")));
+    assert_eq!(of("2.1", "?host=moon").await, json!([]));
+    let zones = admin.get(&format!("{PATH}/os-availability-zone/detail")).await.json();
+    let internal = &zones["availabilityZoneInfo"][1];
+    assert_eq!(internal["zoneName"], "internal");
+    assert_eq!(internal["hosts"]["host-1"]["nova-scheduler"]["available"], true);
+    let brief = site.cloud.member("alice").await.get(&format!("{PATH}/os-availability-zone")).await.json();
+    assert_eq!(brief["availabilityZoneInfo"].as_array().unwrap().len(), 1, "nobody can ask for that zone");
+
+    let id = |service: &Value| format!("{path}/{}", service["id"].to_string().trim_matches('"'));
+    let (old, new) = (id(conductor), id(&of("2.53", "?binary=nova-conductor").await[0]));
+    let off = at(&admin, "2.53", Method::PUT, &new, &json!({"status": "disabled"})).await;
+    let sentence = "a nova-conductor service is not supported. Only nova-compute services can be";
+    assert_eq!((off.status, message(&off)), (400, format!("Updating {sentence} updated.")));
+    for (version, path) in [("2.1", old), ("2.53", new)] {
+        let gone = at(&admin, version, Method::DELETE, &path, &Value::Null).await;
+        assert_eq!((gone.status, message(&gone)), (400, format!("Deleting {sentence} deleted.")));
+    }
 }
 
 #[tokio::test]
@@ -157,8 +192,11 @@ async fn hosts_by_name_are_there_until_2_43() {
     site.boot(&admin, "web").await;
     assert_eq!(
         admin.get(&path).await.json(),
-        json!({"hosts": [{"host_name": "host-1", "service": "compute", "zone": "nova"}]})
+        json!({"hosts": [{"host_name": "host-1", "service": "compute", "zone": "nova"},
+                         {"host_name": "host-1", "service": "scheduler", "zone": "internal"},
+                         {"host_name": "host-1", "service": "conductor", "zone": "internal"}]})
     );
+    assert_eq!(admin.get(&format!("{path}?zone=internal")).await.json()["hosts"].as_array().unwrap().len(), 2);
     assert_eq!(admin.get(&format!("{path}?zone=moon")).await.json(), json!({"hosts": []}));
     let one = admin.get(&format!("{path}/host-1")).await.json();
     let projects: Vec<&str> =
@@ -167,7 +205,7 @@ async fn hosts_by_name_are_there_until_2_43() {
     assert_eq!(one["host"][3]["resource"]["memory_mb"], 192);
     let off = admin.put(&format!("{path}/host-1"), json!({"status": "disable"})).await.json();
     assert_eq!(off, json!({"host": "host-1", "status": "disabled"}));
-    assert_eq!(admin.get(&path).await.json(), json!({"hosts": []}));
+    assert_eq!(admin.get(&format!("{path}?zone=nova")).await.json(), json!({"hosts": []}));
     assert_eq!(admin.put(&format!("{path}/host-1"), json!({})).await.status, 400);
     assert_eq!(admin.put(&format!("{path}/host-1"), json!({"maintenance_mode": "enable"})).await.status, 501);
     assert_eq!(admin.get(&format!("{path}/host-1/reboot")).await.status, 501);
@@ -288,7 +326,7 @@ async fn a_server_goes_to_the_host_that_an_administrator_names_in_each_of_the_wa
 #[tokio::test]
 async fn each_of_several_hosts_is_listed_with_what_is_on_it_and_none_with_what_is_on_another() {
     let (_site, admin, [one, two]) = two_hosts().await;
-    let services = admin.get(&format!("{PATH}/os-services")).await.json();
+    let services = admin.get(&format!("{PATH}/os-services?binary=nova-compute")).await.json();
     let listed: Vec<_> = services["services"].as_array().unwrap().iter().map(|s| (&s["id"], &s["host"])).collect();
     assert_eq!(listed, [(&json!(1), &json!("host-1")), (&json!(2), &json!("host-2"))]);
     let path = format!("{PATH}/os-hypervisors/detail?with_servers=true");
@@ -319,10 +357,10 @@ async fn a_host_keeps_its_number_when_one_before_it_is_forgotten() {
         let services = reply["services"].as_array().unwrap().iter();
         services.map(|service| (service["id"].clone(), service["host"].clone())).collect()
     };
-    let listed = numbers(admin.get(&format!("{PATH}/os-services")).await.json());
+    let listed = numbers(admin.get(&format!("{PATH}/os-services?binary=nova-compute")).await.json());
     assert_eq!(listed, [(json!(1), json!("host-1")), (json!(3), json!("host-3"))]);
     site.cloud.reconcile().await;
-    let listed = numbers(admin.get(&format!("{PATH}/os-services")).await.json());
+    let listed = numbers(admin.get(&format!("{PATH}/os-services?binary=nova-compute")).await.json());
     assert_eq!(listed[2], (json!(4), json!("host-2")), "found again as new");
 }
 
