@@ -178,6 +178,10 @@ impl Dialect for Nova {
         }
     }
 
+    fn ignores_trailing_slash(&self) -> bool {
+        false
+    }
+
     fn content_type_fault(&self, content_type: &str) -> Option<Error> {
         // Upstream takes `text/plain` for "not said": some HTTP libraries put it there by themselves.
         const TAKEN: &[&str] = &["", "text/plain", "application/json", "application/vnd.openstack.compute+json"];

@@ -25,7 +25,7 @@ pub use identity::{FirstPasswords, Identity, IdentitySettings, reseal_credential
 pub use image::ImageSettings;
 pub use state::State;
 
-use crate::http::router::Router;
+use crate::http::router::{Alias, Router};
 use crate::http::table::{Row as TableRow, Service};
 use std::sync::Arc;
 
@@ -46,9 +46,13 @@ pub fn table() -> Vec<(&'static Service, Vec<Row>)> {
     ]
 }
 
+/// Where identity and compute can be found besides.
+const ALIASES: &[Alias] =
+    &[Alias { prefix: "/v3", target: "/identity/v3", version: None }, compute::versions::LEGACY_ALIAS];
+
 /// The router over the whole table.
 pub fn router(state: Arc<State>) -> Router<GateKeeper> {
-    Router::new(GateKeeper::new(state), table(), &[("/v3", "/identity/v3")])
+    Router::new(GateKeeper::new(state), table(), ALIASES)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ impl Microversion {
     pub const ANY: Self = Self(u16::MAX);
     /// Before all: since when what was always there is.
     pub const FIRST: Self = Self(0);
+    /// The same, as something to speak: keys that nobody knows are ignored, as they were before versions.
+    pub const LENIENT: Self = Self::FIRST;
 }
 
 /// From which version (inclusive) until which (exclusive) something exists.

@@ -45,6 +45,15 @@ pub struct Request {
     pub body: BodyStream,
 }
 
+/// A prefix that stands for another one.
+#[derive(Debug, Clone, Copy)]
+pub struct Alias {
+    pub prefix: &'static str,
+    pub target: &'static str,
+    /// What is spoken under it: headers ask for nothing there, and none says so.
+    pub version: Option<Microversion>,
+}
+
 struct Entry<X> {
     service: &'static Service,
     rows: Vec<Row<X>>,
@@ -58,6 +67,8 @@ pub struct Route<'r, X> {
     pub streams: bool,
     path: String,
     version: Result<Microversion>,
+    /// Does the path say the version, and no header?
+    is_said_by_path: bool,
     found: Option<Found<'r, X>>,
 }
 
@@ -75,16 +86,12 @@ pub struct Router<G: Gate> {
     entries: Vec<Entry<G::Context>>,
     /// Services by prefix, longest first: who answers for a path that no row has.
     services: Vec<&'static Service>,
-    aliases: &'static [(&'static str, &'static str)],
+    aliases: &'static [Alias],
 }
 
 impl<G: Gate> Router<G> {
-    /// A router over services and their rows. `aliases` are prefixes that stand for other prefixes.
-    pub fn new(
-        gate: G,
-        table: Vec<(&'static Service, Vec<Row<G::Context>>)>,
-        aliases: &'static [(&'static str, &'static str)],
-    ) -> Self {
+    /// A router over services and their rows.
+    pub fn new(gate: G, table: Vec<(&'static Service, Vec<Row<G::Context>>)>, aliases: &'static [Alias]) -> Self {
         let mut paths = matchit::Router::new();
         let mut entries: Vec<Entry<G::Context>> = Vec::new();
         let mut by_path: HashMap<String, usize> = HashMap::new();
@@ -119,9 +126,13 @@ impl<G: Gate> Router<G> {
 
     /// Finds the way of a request without taking it.
     pub fn route(&self, request: &Request) -> Route<'_, G::Context> {
-        let path = self.canonical(&request.path);
+        let (path, said) = self.canonical(&request.path);
         let service = self.service_of(&path);
-        let version = service.axis.map_or(Ok(Microversion::ANY), |axis| axis.negotiate(&request.headers));
+        let version = match (said, service.axis) {
+            (Some(version), _) => Ok(version),
+            (None, Some(axis)) => axis.negotiate(&request.headers),
+            (None, None) => Ok(Microversion::ANY),
+        };
         let found = self.paths.at(&path).ok().map(|matched| {
             let entry = &self.entries[*matched.value];
             let params =
@@ -130,7 +141,14 @@ impl<G: Gate> Router<G> {
             Found { entry, params, rows }
         });
         let row = found.as_ref().and_then(|found| found.rows.as_ref()?.first());
-        Route { service, streams: row.is_some_and(|row| row.streams), path, version, found }
+        Route {
+            service,
+            streams: row.is_some_and(|row| row.streams),
+            path,
+            version,
+            is_said_by_path: said.is_some(),
+            found,
+        }
     }
 
     /// Answers a request; every failure in the dialect of the service whose path it is.
@@ -141,7 +159,7 @@ impl<G: Gate> Router<G> {
 
     /// Answers a request on the way that [`Router::route`] found for it.
     pub async fn answer_on(&self, route: Route<'_, G::Context>, request: Request) -> RawReply {
-        let Route { service, path, version, found, .. } = route;
+        let Route { service, path, version, is_said_by_path, found, .. } = route;
         let request_id = request.request_id.clone();
         let is_head = request.method == Method::HEAD;
         let version = match version {
@@ -150,7 +168,7 @@ impl<G: Gate> Router<G> {
         };
         let answered = self.dispatch(request, path, version, found).await;
         let mut reply = answered.unwrap_or_else(|error| fault(service, &error, &request_id));
-        if let Some(axis) = service.axis {
+        if let Some(axis) = service.axis.filter(|_| !is_said_by_path) {
             axis.echo(version, &mut reply.headers);
         }
         if is_head {
@@ -159,20 +177,20 @@ impl<G: Gate> Router<G> {
         reply
     }
 
-    /// The path without trailing slashes, aliases resolved.
-    fn canonical(&self, path: &str) -> String {
+    /// The path without trailing slashes, aliases resolved, and the version that it says.
+    fn canonical(&self, path: &str) -> (String, Option<Microversion>) {
         let path = match path.trim_end_matches('/') {
             "" => "/",
             path => path,
         };
-        for (alias, target) in self.aliases {
-            if let Some(rest) = path.strip_prefix(alias)
+        for alias in self.aliases {
+            if let Some(rest) = path.strip_prefix(alias.prefix)
                 && (rest.is_empty() || rest.starts_with('/'))
             {
-                return format!("{target}{rest}");
+                return (format!("{}{rest}", alias.target), alias.version);
             }
         }
-        path.to_owned()
+        (path.to_owned(), None)
     }
 
     fn service_of(&self, path: &str) -> &'static Service {

@@ -51,7 +51,7 @@ pub trait Dialect: Send + Sync {
     /// The sentence for a body of the wrong shape or no JSON at all.
     fn body_fault(&self, fault: &BodyFault) -> Error;
 
-    /// Does `…/images/` name what `…/images` names? (Glance: no, there it names an image without an id.)
+    /// Does `…/images/` name what `…/images` names? (Glance and Nova: no, there it names an image without an id.)
     fn ignores_trailing_slash(&self) -> bool {
         true
     }

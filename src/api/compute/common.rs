@@ -20,11 +20,22 @@ versioned! {
     }
 }
 
+/// Where a path of the service is for the caller, who may have come by the older prefix.
+pub fn address<B>(call: &Call<B>, path: &str) -> String {
+    format!("{}{}{path}", call.cx.state.public_url, versions::prefix(call.version()))
+}
+
+/// The address of what was asked for.
+pub fn own_address<B>(call: &Call<B>) -> String {
+    let path = call.head.path.strip_prefix(versions::LEGACY_ALIAS.target);
+    address(call, path.unwrap_or_default())
+}
+
 /// `self` and `bookmark` of a thing.
 pub fn links<B>(call: &Call<B>, collection: &str, id: impl ToString) -> Vec<Link> {
     let (url, id) = (call.cx.state.public_url.as_str(), id.to_string());
     vec![
-        Link { rel: "self", href: [url, "/compute/v2.1/", collection, "/", &id].concat() },
+        Link { rel: "self", href: [url, versions::prefix(call.version()), "/", collection, "/", &id].concat() },
         Link { rel: "bookmark", href: [url, "/compute/", collection, "/", &id].concat() },
     ]
 }
@@ -38,7 +49,7 @@ pub fn bookmark<B>(call: &Call<B>, collection: &str, id: impl ToString) -> Link 
 pub fn next_link<B>(call: &Call<B>, next_marker: Option<&str>) -> Vec<Link> {
     let Some(marker) = next_marker else { return Vec::new() };
     let query = call.query().with(&[("marker", marker)]);
-    vec![Link { rel: "next", href: format!("{}{}?{query}", call.cx.state.public_url, call.head.path) }]
+    vec![Link { rel: "next", href: format!("{}?{query}", own_address(call)) }]
 }
 
 /// `limit` and `marker` in Nova's sentences.
@@ -124,6 +135,10 @@ pub struct Name(pub String);
 
 impl Parse for Name {
     fn parse(value: Value, path: &Path<'_>, version: Microversion) -> Result<Self, Invalid> {
+        let value = match value {
+            Value::String(text) if version == versions::LEGACY => Value::String(text.trim().to_owned()),
+            value => value,
+        };
         let text = crate::http::json::Text::<1, 255>::parse(value, path, version)?.0;
         let printable = text.chars().all(|c| !c.is_control());
         if !printable || text.trim() != text {

@@ -3,7 +3,7 @@
 //! Nothing is decided here: each handler asks what the image service would, under that service's rules, and words the
 //! answer as Nova did.
 
-use super::common::{LARGEST_PAGE, Link, bookmark, links, next_link};
+use super::common::{LARGEST_PAGE, Link, links, next_link};
 use super::versions::NO_PROXIES;
 use crate::api::image::seen::Seen;
 use crate::api::image::{images as image_service, views};
@@ -112,13 +112,9 @@ fn in_detail(call: &Call, image: views::ImageView) -> ImageDetailed {
         _ => ("UNKNOWN", 0),
     };
     let text = |name: &str| image.properties.get(name).and_then(Value::as_str);
-    let server = text("instance_uuid").and_then(ServerId::parse).map(|id| ServerOfImage {
-        id: id.to_string(),
-        links: vec![
-            Link { rel: "self", href: format!("{}/compute/v2.1/servers/{id}", call.cx.state.public_url) },
-            bookmark(call, "servers", id),
-        ],
-    });
+    let server = text("instance_uuid")
+        .and_then(ServerId::parse)
+        .map(|id| ServerOfImage { id: id.to_string(), links: links(call, "servers", id) });
     let disk_config = text("auto_disk_config").map(|text| match super::common::truth(text) {
         Some(true) => "AUTO",
         _ => "MANUAL",

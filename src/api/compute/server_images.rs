@@ -1,7 +1,7 @@
 //! Actions `createImage` and `createBackup`: the image's row is made with the request, as upstream makes it;
 //! [`image_server`](crate::tasks::image_server) fills it.
 
-use super::common::{Metadata, Name};
+use super::common::{Metadata, Name, address};
 use super::server_actions::PATH;
 use super::server_deed::Deed;
 
@@ -81,7 +81,7 @@ async fn create_backup(call: Call<CreateBackup>) -> Result<RawReply> {
     let wish = wish(&call, Action::CreateBackup, &body.name, metadata, Some((kind, keep)))?;
     let id = order(&call, wish).await?;
     // What does not outlive its own rotation has no address.
-    let address = (keep > 0).then(|| format!("{}/compute/v2.1/images/{id}", call.cx.state.public_url));
+    let address = (keep > 0).then(|| address(&call, &format!("/images/{id}")));
     Ok(answer(&call, id, address))
 }
 

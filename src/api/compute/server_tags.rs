@@ -1,6 +1,6 @@
 //! A server's tags.
 
-use super::common::server_id;
+use super::common::{own_address, server_id};
 use super::server_request::Tag;
 use crate::api::{Call, Row};
 use crate::cloud::server::State;
@@ -96,7 +96,7 @@ async fn replace(call: Call<TagsWish>) -> Result<Reply<Tags>> {
 /// `PUT /servers/{server_id}/tags/{tag}`: 201 when it is new, 204 when it was there.
 async fn add(call: Call) -> Result<Empty> {
     let (reach, id, text) = (call.cx.reach.clone(), server_id(&call)?, call.path("tag").to_owned());
-    let location = format!("{}{}", call.cx.state.public_url, call.head.path);
+    let location = own_address(&call);
     let parsed = Tag::parse(text.clone().into(), &Path::Root, call.version());
     let tag = parsed.map_err(|invalid| {
         Error::bad_request(format!(

@@ -4,6 +4,7 @@
 //! stands anywhere else.
 
 use crate::http::microversion::{Axis, Microversion};
+use crate::http::router::Alias;
 
 /// Nova's versions, up to the highest at which everything served is exact.
 pub const AXIS: Axis = Axis {
@@ -14,6 +15,16 @@ pub const AXIS: Axis = Axis {
     max: Microversion(104),
     strict_queries: ALL_QUERIES_ARE_STRICT,
 };
+
+/// What `/v2` speaks, before there were microversions: 2.1 to whoever knows no headers, but that bodies may hold what nobody
+/// reads and names have white space around them, which is cut off.
+pub const LEGACY: Microversion = Microversion::LENIENT;
+pub const LEGACY_ALIAS: Alias = Alias { prefix: "/compute/v2", target: "/compute/v2.1", version: Some(LEGACY) };
+
+/// Where a version is served.
+pub fn prefix(version: Microversion) -> &'static str {
+    if version == LEGACY { LEGACY_ALIAS.prefix } else { LEGACY_ALIAS.target }
+}
 
 /// Key pairs are created with 201 and deleted with 204, and show their type.
 pub const KEYPAIRS_HAVE_TYPES: Microversion = Microversion(2);

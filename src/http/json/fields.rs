@@ -83,7 +83,7 @@ pub fn check_keys(
     if let Some(missing) = fields.iter().find(|field| field.is_required_at(version) && !map.contains_key(field.name)) {
         return Err(path.refuse(&shown(), format!("'{}' is a required property", missing.name)));
     }
-    if strict {
+    if strict && version != Microversion::LENIENT {
         let known = |key: &str| fields.iter().any(|field| field.name == key && field.lifetime.holds_at(version));
         let unknown: Vec<String> =
             map.keys().filter(|key| !known(key)).map(|key| python_repr(&Value::String(key.clone()))).collect();

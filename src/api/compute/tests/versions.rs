@@ -8,10 +8,59 @@ async fn the_version_documents_say_what_is_served_to_anybody() {
     let site = Site::new().await;
     let stranger = site.cloud.stranger();
     let root = stranger.get("/compute").await.json();
-    assert_eq!((&root["versions"][0]["id"], &root["versions"][0]["min_version"]), (&json!("v2.1"), &json!("2.1")));
-    let one = stranger.get("/compute/v2.1/").await;
-    assert_eq!(one.status, 200);
-    assert_eq!(one.json()["version"]["links"][0]["href"], "http://cloud.test/compute/v2.1/");
+    assert_eq!((&root["versions"][1]["id"], &root["versions"][1]["min_version"]), (&json!("v2.1"), &json!("2.1")));
+    assert_eq!((&root["versions"][0]["id"], &root["versions"][0]["min_version"]), (&json!("v2.0"), &json!("")));
+    for (at, id) in [("/compute/v2.1/", "v2.1"), ("/compute/v2/", "v2.0")] {
+        let one = stranger.get(at).await;
+        assert_eq!((one.status, &one.json()["version"]["id"]), (200, &json!(id)));
+        assert_eq!(one.json()["version"]["links"][0]["href"], format!("http://cloud.test{at}"));
+    }
+}
+
+#[tokio::test]
+async fn v2_is_the_oldest_version_to_clients_that_know_no_headers_and_send_what_nobody_reads() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    assert_eq!(site.cloud.stranger().get("/compute/v2/servers").await.status, 401);
+    let mut wish = site.wish("  web ");
+    wish["server"]["shiny"] = json!(true);
+    wish["server"]["networks"][0]["label"] = json!("x");
+    wish["server"]["tags"] = json!(["of 2.52"]);
+    wish["more"] = json!({});
+    let strict = alice.post(&format!("{PATH}/servers"), wish.clone()).await;
+    assert_eq!(strict.status, 400);
+    let made = at(&alice, "2.90", Method::POST, "/compute/v2/servers", &wish).await;
+    assert_eq!(made.status, 202, "{}", made.json());
+    for unsaid in ["openstack-api-version", "x-openstack-nova-api-version", "vary"] {
+        assert_eq!(made.header(unsaid), None, "{unsaid}");
+    }
+    site.cloud.work().await;
+    let id = made.json()["server"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(made.header("location"), Some(format!("http://cloud.test/compute/v2/servers/{id}").as_str()));
+    let shown = at(&alice, "2.90", Method::GET, &format!("/compute/v2/servers/{id}"), &Value::Null).await.json();
+    assert_eq!((&shown["server"]["name"], &shown["server"]["status"]), (&json!("web"), &json!("ACTIVE")));
+    assert_eq!(shown["server"]["links"][0]["href"], format!("http://cloud.test/compute/v2/servers/{id}"));
+    assert!(shown["server"].get("tags").is_none(), "nothing of later versions");
+    let page = alice.get("/compute/v2/servers?limit=1&nonsense=1").await.json();
+    let next = page["servers_links"][0]["href"].as_str().unwrap();
+    assert!(next.starts_with("http://cloud.test/compute/v2/servers?"), "{next}");
+    let lacking = alice.post("/compute/v2/servers", json!({"server": {"name": "web", "shiny": 1}})).await;
+    assert_eq!((lacking.status, message(&lacking).contains("'flavorRef' is a required property")), (400, true));
+    let wrong = alice.post("/compute/v2/servers", json!({"server": {"name": 7, "flavorRef": "42"}})).await;
+    assert_eq!(wrong.status, 400, "what is read must be right");
+    assert_eq!(alice.get("/compute/v2.0/servers").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_slash_behind_a_path_names_something_without_an_id_which_is_nothing() {
+    let site = Site::new().await;
+    let admin = site.cloud.admin().await;
+    for path in ["servers", "servers/detail", "flavors", "os-keypairs", "os-services", "images", "limits"] {
+        assert_eq!(admin.get(&format!("{PATH}/{path}")).await.status, 200, "{path}");
+        assert_eq!(admin.get(&format!("{PATH}/{path}/")).await.status, 404, "{path}/");
+        assert_eq!(admin.delete(&format!("{PATH}/{path}/")).await.status, 404, "{path}/");
+    }
+    assert_eq!(admin.post(&format!("{PATH}/servers/"), site.wish("web")).await.status, 404);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ async fn a_token_with_access_rules_is_good_for_what_they_name_and_for_nothing_el
     let robot = robot(&cloud, &alice, json!({"name": "narrow", "access_rules": rules})).await;
     for (method, path, status) in [
         (Method::GET, "/compute/v2.1/servers", 200),
-        (Method::GET, "/compute/v2.1/servers/", 200),
+        (Method::GET, "/compute/v2/servers", 200),
         (Method::GET, "/compute/v2.1/servers?limit=1", 200),
         (Method::GET, "/compute/v2.1/servers/detail", 401),
         (Method::GET, "/compute/v2.1/flavors", 401),
