@@ -27,6 +27,7 @@ mod image;
 mod in_process;
 mod lab;
 mod libvirt_away;
+mod nodes;
 mod object_stores;
 mod offline;
 mod regions;

@@ -50,6 +50,8 @@ pub struct Config {
     pub network: Network,
     pub quota: Quota,
     pub audit: AuditSettings,
+    pub nodes: Nodes,
+    pub node: Node,
     pub init: Init,
 }
 
@@ -76,6 +78,8 @@ impl Default for Config {
             network: Network::default(),
             quota: Quota::default(),
             audit: AuditSettings::default(),
+            nodes: Nodes::default(),
+            node: Node::default(),
             init: Init::default(),
         }
     }
@@ -132,6 +136,8 @@ pub struct Compute {
     pub default_ephemeral_format: String,
     /// How many local disks a server may have, its own included; less than 0: any number.
     pub max_local_block_devices: i64,
+    /// By which the libvirt of another host reaches this one's, for machines that come here; empty: `hypervisor`.
+    pub live_migration_uri: String,
 }
 
 impl Default for Compute {
@@ -152,6 +158,7 @@ impl Default for Compute {
             shelved_offload_time: 0,
             default_ephemeral_format: "ext4".to_owned(),
             max_local_block_devices: 3,
+            live_migration_uri: String::new(),
         }
     }
 }
@@ -254,6 +261,58 @@ impl Default for AuditSettings {
     }
 }
 
+/// Of a controller.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nodes {
+    /// Where machines join the cloud as hosts; empty: nowhere.
+    pub listen: String,
+}
+
+/// Of a machine that joined a cloud as a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// Where it takes orders.
+    pub listen: SocketAddr,
+    /// By which its controllers reach that; empty: as `listen`, at the address from which it joins.
+    pub address: String,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 5010)), address: String::new() }
+    }
+}
+
+/// An address, or none.
+fn address(setting: &str, text: &str) -> Result<Option<SocketAddr>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| Error::bad_request(format!("{setting} = {text:?} is no IP address with a port"));
+    text.parse().map(Some).map_err(wrong)
+}
+
+impl Nodes {
+    /// # Errors
+    /// `BadRequest` for what is no address.
+    pub fn listen(&self) -> Result<Option<SocketAddr>> {
+        address("nodes.listen", &self.listen)
+    }
+}
+
+impl Node {
+    /// By which it wants to be reached, as far as the settings tell.
+    ///
+    /// # Errors
+    /// `BadRequest` for what is no address.
+    pub fn reached_at(&self) -> Result<Option<SocketAddr>> {
+        let told = address("node.address", &self.address)?;
+        Ok(told.or_else(|| Some(self.listen).filter(|listen| !listen.ip().is_unspecified())))
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Init {
@@ -311,6 +370,8 @@ impl Config {
             return Err(Error::bad_request("simulated.hosts = 0: a cloud has a host"));
         }
         self.compute.check()?;
+        self.nodes.listen()?;
+        self.node.reached_at()?;
         if self.state_dir.is_relative() {
             let here =
                 std::env::current_dir().map_err(|error| Error::internal("the working directory is gone", error))?;

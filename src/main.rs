@@ -40,6 +40,11 @@ enum Command {
         #[command(subcommand)]
         command: ImagesCommand,
     },
+    /// This machine as a host of a cloud that it joined: carry out what its controllers ask, until told to stop.
+    Node {
+        #[command(subcommand)]
+        command: Option<NodeCommand>,
+    },
     /// Write what is served as OpenAPI documents, one a service.
     Spec {
         #[arg(default_value = "api-specs")]
@@ -64,6 +69,23 @@ enum ImagesCommand {
     Verify,
     /// Delete bytes that no image needs: what crashes left, once it is a day old. Refuses when the rows look wrong.
     Gc,
+}
+
+#[derive(Subcommand)]
+enum NodeCommand {
+    /// On a controller: print a token by which one machine may join.
+    Token {
+        /// For how long it is good.
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=10080))]
+        minutes: u32,
+    },
+    /// On another machine: join a cloud as a host of it.
+    Join {
+        /// Of the controller, where its settings let machines join: https://controller:5009.
+        url: String,
+        /// What `gapura node token` printed there.
+        token: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -116,6 +138,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 say(&format!("credentials are sealed with {key} from now on; {count} were sealed anew"));
             }
             Command::Images { command } => return images(config, command).await,
+            Command::Node { command: None } => Program::node(&config).await?,
+            Command::Node { command: Some(NodeCommand::Token { minutes }) } => {
+                say(&Program::node_token(&config, minutes).await?);
+            }
+            Command::Node { command: Some(NodeCommand::Join { url, token }) } => {
+                say(&gapura::hosts::joining::join(&config, &url, &token).await?);
+            }
             Command::Doctor => {
                 let report = gapura::doctor::examine(&config).await;
                 say(&report.to_string());

@@ -12,14 +12,18 @@ use crate::cloud::policy::Policy;
 use crate::cloud::policy_rules;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::hosts::admission::{self, Admission};
+use crate::hosts::follow::Following;
 use crate::http::cors::Origins;
 use crate::http::serve;
 use crate::keys::{self, Keys};
 use crate::memory;
 use crate::metrics::Metrics;
-use crate::store::{Db, StoreSettings, image_imports, images};
+use crate::node::authority::{Authority, Holder};
+use crate::node::told_to_stop;
+use crate::store::{self, Db, StoreSettings, image_imports, images};
 use crate::tasks::reconcile::Reconciler;
-use crate::tasks::{Importing, Runner, RunnerSettings, convert_image, sweep_images, workflows};
+use crate::tasks::{Fleet, Hosts, Importing, Runner, RunnerSettings, convert_image, sweep_images, workflows};
 use crate::vault::{self, Vault};
 use std::collections::HashMap;
 use std::fs;
@@ -28,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 fn open_audit(config: &Config, cloud: &str) -> Result<Audit> {
     let file = &config.audit.file;
@@ -40,6 +44,26 @@ pub struct Program {
     pub config: Config,
     pub state: Arc<State>,
     pub runner: Runner,
+    nodes: Option<Nodes>,
+}
+
+/// What is needed where machines join, or have joined.
+struct Nodes {
+    authority: Arc<Authority>,
+    following: Following,
+}
+
+impl Nodes {
+    /// `None` where this cloud has its own hosts alone, and no machine can join.
+    async fn open(config: &Config, db: &Db, own: &Hosts, cloud: &str, now: Timestamp) -> Result<Option<Self>> {
+        if config.nodes.listen()?.is_none() && db.read(store::nodes::list).await?.is_empty() {
+            return Ok(None);
+        }
+        let authority = Authority::load_or_create(&admission::authority_folder(config), cloud, now)?;
+        let identity = authority.identity(&Holder::controller(), now)?;
+        let following = Following::begin(db.clone(), own.clone(), identity).await?;
+        Ok(Some(Self { authority: Arc::new(authority), following }))
+    }
 }
 
 impl Program {
@@ -57,7 +81,9 @@ impl Program {
         let now = clock.now();
         let cloud = db.write(move |tx| crate::store::cloud::id(tx, now)).await?;
         let stores = config.images.open_stores()?;
-        let hosts = crate::hosts::connect(&config, &cloud)?;
+        let own = crate::hosts::connect(&config, &cloud)?;
+        let nodes = Nodes::open(&config, &db, &own, &cloud, now).await?;
+        let hosts = nodes.as_ref().map_or_else(|| Fleet::from(own), |nodes| nodes.following.fleet());
         // Who listens here again is who listened here before, and takes up its own tasks at once.
         let owner = format!("{} {}", crate::hosts::own_name(), config.listen);
         let placement = Arc::new(config.placement.clone());
@@ -95,7 +121,7 @@ impl Program {
             local_disks: config.compute.local_disks(),
             placement,
         });
-        Ok(Self { config, state, runner })
+        Ok(Self { config, state, runner, nodes })
     }
 
     /// What keeps rows true to hosts.
@@ -116,7 +142,7 @@ impl Program {
     ///
     /// # Errors
     /// When the address can't be listened on, or the certificate can't be used.
-    pub async fn serve(self) -> Result<()> {
+    pub async fn serve(mut self) -> Result<()> {
         let tls = crate::tls::acceptor(&self.config.tls)?;
         let listener = serve::listen(self.config.listen).await?;
         if self.config.database_url.starts_with("sqlite:") {
@@ -137,28 +163,80 @@ impl Program {
             tracing::warn!(%error, "what earlier conversions of images left could not be cleared away");
         }
         let (stop, stopped) = watch::channel(false);
-        let until = |mut stopped: watch::Receiver<bool>| async move {
-            // An error means that the sender is gone, which is a reason to stop too.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
+        let until = told_to_stop;
         let runner = tokio::spawn(self.runner.clone().run(until(stopped.clone())));
         let (db, stores, clock) = (self.state.db.clone(), self.state.stores.clone(), self.state.clock.clone());
         let sweeper = tokio::spawn(sweep_images::run(db, stores, clock, until(stopped.clone())));
         let forgetter = tokio::spawn(api::identity::forget_old_logins(self.state.clone(), until(stopped.clone())));
         let reconciler = tokio::spawn(self.reconciler().run(until(stopped.clone())));
+        let nodes = tokio::spawn(self.serve_nodes(stopped.clone()).await?);
         let memory = tokio::spawn(memory::give_back(self.state.metrics.clone(), until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");
         let router = Arc::new(api::router(self.state.clone()));
         let origins = Arc::new(Origins::new(&self.config.allowed_origins));
         let server = serve::serve(listener, tls, router, self.state.metrics.clone(), origins, until(stopped));
         tokio::spawn(async move {
-            told_to_stop().await;
+            signalled().await;
             tracing::info!("stopping: requests under way may finish");
             let _ = stop.send(true);
         });
         server.await;
-        let _ = tokio::join!(runner, sweeper, forgetter, reconciler, memory);
+        let _ = tokio::join!(runner, sweeper, forgetter, reconciler, memory, nodes);
         Ok(())
+    }
+
+    /// Takes machines in where they may join, and connects those that did, until told to stop.
+    async fn serve_nodes(&mut self, stopped: watch::Receiver<bool>) -> Result<impl Future<Output = ()> + Send + use<>> {
+        let (came, nodes) = (Arc::new(Notify::new()), self.nodes.take());
+        let admission = match (&nodes, self.config.nodes.listen()?) {
+            (Some(nodes), Some(address)) => {
+                let (db, clock) = (self.state.db.clone(), self.state.clock.clone());
+                let admission = Admission { db, clock, authority: nodes.authority.clone(), came: came.clone() };
+                let listener = serve::listen(address).await?;
+                tracing::info!(listen = %address, "machines may join");
+                Some(admission.serve(listener, stopped.clone())?)
+            }
+            _ => None,
+        };
+        Ok(async move {
+            let follow = async {
+                if let Some(nodes) = nodes {
+                    nodes.following.run(came, told_to_stop(stopped)).await;
+                }
+            };
+            let admit = async {
+                if let Some(admission) = admission {
+                    admission.await;
+                }
+            };
+            tokio::join!(follow, admit);
+        })
+    }
+
+    /// A token by which one machine may join within so many minutes.
+    ///
+    /// # Errors
+    /// When the database is away, or the authority can't be made.
+    pub async fn node_token(config: &Config, minutes: u32) -> Result<String> {
+        make_state_folder(&config.state_dir)?;
+        let (db, now) = (open_database(config).await?, Clock::System.now());
+        db.migrate().await?;
+        let cloud = db.write(move |tx| store::cloud::id(tx, now)).await?;
+        admission::make_token(config, &db, &cloud, minutes, now).await
+    }
+
+    /// This machine as a host of a cloud that it joined, until the process is told to stop.
+    ///
+    /// # Errors
+    /// As [`crate::hosts::node::run`].
+    pub async fn node(config: &Config) -> Result<()> {
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            signalled().await;
+            tracing::info!("stopping: what is under way may finish");
+            let _ = stop.send(true);
+        });
+        crate::hosts::node::run(config, stopped).await
     }
 
     /// Adds a key that signs tokens from now on; running processes notice it. The new key's name.
@@ -236,7 +314,7 @@ fn policy_overrides(file: &Path) -> Result<HashMap<String, String>> {
     Ok(rules)
 }
 
-async fn told_to_stop() {
+async fn signalled() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals can't be waited for; stop the process by force");

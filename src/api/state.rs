@@ -11,7 +11,7 @@ use crate::cloud::policy::Policy;
 use crate::metrics::Metrics;
 use crate::store::Db;
 use crate::tasks::overdue::Waits;
-use crate::tasks::{Hosts, Importing, Runner};
+use crate::tasks::{Fleet, Importing, Runner};
 use std::sync::Arc;
 
 /// The program's parts. Everything in it is cheap to share and safe to use from many requests at once.
@@ -27,7 +27,7 @@ pub struct State {
     /// The bytes of images.
     pub stores: Stores,
     pub images: ImageSettings,
-    pub hosts: Hosts,
+    pub hosts: Fleet,
     /// Woken after a transaction that made a task.
     pub runner: Runner,
     pub metrics: Arc<Metrics>,

@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::store::{Db, assignments, projects, roles, users};
 use crate::tasks::overdue::Waits;
 use crate::tasks::reconcile::{Promises, Reconciler};
-use crate::tasks::{Host, Hosts, Importing, Runner, RunnerSettings, workflows};
+use crate::tasks::{Fleet, Host, Hosts, Importing, Runner, RunnerSettings, workflows};
 use crate::vault::Vault;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -189,7 +189,7 @@ impl Cloud {
         let sizes = if own.hosts.is_empty() { vec![(64, 256 * 1024)] } else { own.hosts };
         let simulated: Vec<SimulatedHost> =
             sizes.into_iter().enumerate().map(|(index, size)| SimulatedHost::new(index + 1, size)).collect();
-        let hosts = Hosts::new(simulated.iter().map(SimulatedHost::connected));
+        let hosts = Fleet::from(Hosts::new(simulated.iter().map(SimulatedHost::connected)));
         let vault = Arc::new(Vault::ephemeral().unwrap());
         let importing = Importing {
             rules: images.imports(own.unified_limits.then(|| "RegionOne".to_owned())),

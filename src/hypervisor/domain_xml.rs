@@ -301,6 +301,14 @@ pub fn name(xml: &str) -> Option<String> {
     name.text().map(str::to_owned)
 }
 
+/// By which libvirt tells this machine from others, as its capabilities say; empty where they don't.
+pub fn host_uuid(capabilities: &str) -> String {
+    let Ok(document) = roxmltree::Document::parse(capabilities) else { return String::new() };
+    let host = document.root_element().children().find(|node| node.has_tag_name("host"));
+    let uuid = host.and_then(|host| host.children().find(|node| node.has_tag_name("uuid")));
+    uuid.and_then(|uuid| uuid.text()).unwrap_or_default().trim().to_owned()
+}
+
 /// The host's CPU, as its capabilities describe it; what they leave out stays empty.
 pub fn host_cpu(capabilities: &str) -> CpuFacts {
     let Ok(document) = roxmltree::Document::parse(capabilities) else { return CpuFacts::default() };

@@ -294,8 +294,10 @@ fn machine(domain: &Domain, cloud: &str) -> Result<Option<Machine>, virt::error:
 
 fn facts(connect: &Connect, accelerator: Accelerator) -> Result<HostFacts, Failure> {
     let node = connect.node_info()?;
-    let cpu = domain_xml::host_cpu(&connect.capabilities()?);
+    let capabilities = connect.capabilities()?;
+    let cpu = domain_xml::host_cpu(&capabilities);
     Ok(HostFacts {
+        uuid: domain_xml::host_uuid(&capabilities),
         hostname: connect.hostname()?,
         hypervisor_type: connect.driver_type()?.to_uppercase(),
         hypervisor_version: u64::from(connect.hyp_version()?),

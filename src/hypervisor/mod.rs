@@ -194,6 +194,9 @@ pub enum Quiesce {
 /// What a host is and has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
+    /// By which the hypervisor tells its machine from all others; empty: it doesn't say.
+    #[serde(default)]
+    pub uuid: String,
     pub hostname: String,
     /// `QEMU`, as Nova's `hypervisor_type` says for KVM and emulation alike; `TEST` and `simulated` otherwise.
     pub hypervisor_type: String,

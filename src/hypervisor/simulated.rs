@@ -95,6 +95,14 @@ struct Simulation {
     copied: Option<Quiesce>,
 }
 
+/// Of a machine that is pretended: the same for the same name, so that it is known again.
+fn uuid_of(name: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("simulated/{name}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
 impl Simulated {
     /// A host of so many CPUs and so much memory, whose orders take effect at once.
     pub fn new(vcpus: u32, memory_mib: u64) -> Arc<Self> {
@@ -113,6 +121,7 @@ impl Simulated {
 
     fn build(name: &str, vcpus: u32, memory_mib: u64, steps: Option<Semaphore>) -> Self {
         let facts = HostFacts {
+            uuid: uuid_of(name),
             hostname: name.to_owned(),
             hypervisor_type: "simulated".to_owned(),
             hypervisor_version: 1_000_000,

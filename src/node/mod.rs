@@ -9,10 +9,16 @@
 //! Wishes are whole, serialisable and carry an epoch, so they travel as they are; nothing above the three traits knows
 //! where a host is. A host refuses older orders there as it does here. What a call is, is said once, in [`calls`]: a line
 //! makes the message, its sender and its receiver. [`wire`] says how failures keep their kind, [`server`] and [`remote`]
-//! how the two ends speak, [`authority`] and [`trust`] who believes whom.
+//! how the two ends speak, [`authority`] and [`trust`] who believes whom, [`joining`] how that begins.
+//!
+//! The controller calls the host, and keeps asking what changes there. A host behind a gate that only lets it call out
+//! would want it the other way round; but orders begin at the controller, so this way each is one exchange whose failure is
+//! seen at once by whoever gave it, and a host that comes back need do nothing but listen.
 
 pub mod authority;
 pub mod calls;
+pub mod joining;
+pub mod listener;
 pub mod remote;
 pub mod server;
 pub mod testing;
@@ -26,6 +32,7 @@ use crate::fabric::Fabric;
 use crate::hypervisor::Hypervisor;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What is said, in which words. A host that is one behind or one ahead is understood, so that hosts and controller can be
 /// brought to a new version one after the other.
@@ -48,6 +55,12 @@ pub struct Parts {
     pub hypervisor: Arc<dyn Hypervisor>,
     pub disks: Arc<dyn Disks>,
     pub fabric: Arc<dyn Fabric>,
+}
+
+/// Resolves when the process is to end.
+pub async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a reason to stop too.
+    drop(stopped.wait_for(|stop| *stop).await);
 }
 
 /// Do two ends understand each other?

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// An answer that is larger is not believed.
 const LONGEST_ANSWER: usize = 64 << 20;
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// An image's bytes stand still for at most so long; after the last one a host writes them to its disk.
 const STANDSTILL: Duration = Duration::from_secs(300);
 /// How long a host waits before it says that nothing has changed.

@@ -10,34 +10,24 @@
 //! leaves it running. Until it is done the answer consists of spaces, which JSON ignores, as a sign of life.
 
 use super::calls::{Calls, DisksCall, FabricCall, HypervisorCall, written};
+use super::listener::{self, Body};
 use super::remote::{LONG_POLL, OpenCopy, Seen, Since};
-use super::{BASE_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SIZE_HEADER, understands};
+use super::{BASE_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SIZE_HEADER, told_to_stop, understands};
 use crate::disks::BaseImage;
 use crate::error::{BoxError, Error, Result};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use serde::de::DeserializeOwned;
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::sleep;
 
 /// A call that is larger is refused: the largest is a network with all its ports, or a config drive.
 const LONGEST_CALL: usize = 64 << 20;
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long calls under way may take once the process is told to stop.
-const FAREWELL: Duration = Duration::from_secs(20);
-
-type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 struct Node {
     parts: Parts,
@@ -48,50 +38,12 @@ struct Node {
 
 /// Takes calls until told to stop, then lets those under way finish.
 pub async fn serve(listener: TcpListener, tls: rustls::ServerConfig, parts: Parts, stopped: watch::Receiver<bool>) {
-    let tls = TlsAcceptor::from(Arc::new(tls));
     let node = Arc::new(Node { parts, run: rand::random(), stopped: stopped.clone() });
-    let graceful = GracefulShutdown::new();
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "could not accept a connection");
-                    // Out of file descriptors, most likely: let some close.
-                    sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            () = told_to_stop(stopped.clone()) => break,
-        };
-        let _ = stream.set_nodelay(true);
-        let (node, tls, watcher) = (node.clone(), tls.clone(), graceful.watcher());
-        tokio::spawn(async move {
-            let stream = match timeout(HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return tracing::warn!(%peer, %error, "refused a connection"),
-                Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
-            };
-            let service = hyper::service::service_fn(move |request| {
-                let node = node.clone();
-                async move { Ok::<_, Infallible>(node.respond(request).await) }
-            });
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).keep_alive(true);
-            if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await {
-                tracing::debug!(%peer, %error, "a connection ended early");
-            }
-        });
-    }
-    drop(listener);
-    if timeout(FAREWELL, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some calls did not finish in time and were cut off");
-    }
-}
-
-async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is a reason to stop too.
-    drop(stopped.wait_for(|stop| *stop).await);
+    let respond = move |request, _| {
+        let node = node.clone();
+        async move { node.respond(request).await }
+    };
+    listener::serve(listener, tls, stopped, respond).await;
 }
 
 impl Node {
@@ -222,11 +174,11 @@ fn answer(work: impl Future<Output = Vec<u8>> + Send + 'static) -> Response<Body
     Response::new(BodyExt::boxed_unsync(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))))))
 }
 
-fn refusal(error: Error) -> Response<Body> {
+pub(crate) fn refusal(error: Error) -> Response<Body> {
     whole(StatusCode::UNPROCESSABLE_ENTITY, written::<()>(Err(error)))
 }
 
-fn whole(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
+pub(crate) fn whole(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(BodyExt::boxed_unsync(Full::new(bytes.into()).map_err(|never| match never {})));
     *response.status_mut() = status;
     response

@@ -37,11 +37,11 @@ impl std::fmt::Display for Fingerprint {
     }
 }
 
-fn unusable(error: impl std::fmt::Display) -> Error {
+pub(super) fn unusable(error: impl std::fmt::Display) -> Error {
     Error::internal("a certificate of the cloud can't be used", error.to_string())
 }
 
-fn roots(authority: &CertificateDer<'static>) -> Result<Arc<RootCertStore>> {
+pub(super) fn roots(authority: &CertificateDer<'static>) -> Result<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.clone()).map_err(unusable)?;
     Ok(Arc::new(roots))

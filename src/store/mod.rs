@@ -89,6 +89,7 @@ pub mod keypairs;
 pub mod metadefs;
 pub mod network_quotas;
 pub mod networks;
+pub mod nodes;
 pub mod placement;
 pub mod ports;
 pub mod quotas;

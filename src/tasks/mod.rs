@@ -38,6 +38,7 @@ mod cx;
 pub mod delete_server;
 mod ending;
 pub mod fetch;
+mod fleet;
 pub mod image_server;
 pub mod import_image;
 mod import_plugins;
@@ -67,6 +68,7 @@ pub mod verify_images;
 
 pub use crate::store::tasks::Why;
 pub use cx::{Cx, Host, Hosts};
+pub use fleet::Fleet;
 pub use import_image::Importing;
 pub use runner::{Runner, RunnerSettings};
 

@@ -10,22 +10,23 @@
 
 use super::overdue::{self, Waits};
 use super::power_server::{state_after, word};
-use super::{Host, Hosts, Runner, crash_point};
+use super::{Fleet, Host, Runner, crash_point};
 use crate::clock::Clock;
 use crate::cloud::placement::{Demand, Ratios};
 use crate::cloud::server::State;
-use crate::error::{Result, with_causes};
+use crate::error::{Error, Result, with_causes};
 use crate::hypervisor::Machine;
 use crate::ids::{HostId, ServerId};
 use crate::store::hosts::Heard;
 use crate::store::servers::Expected;
-use crate::store::{Db, Tx, hosts, server_ports, servers};
+use crate::store::{Db, Tx, hosts, nodes, server_ports, servers};
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use signals::Signals;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
+
+mod signals;
 
 /// What the operator lets be promised of each host.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,35 +68,11 @@ impl Due {
     }
 }
 
-/// The next host that signals; never, where none can.
-async fn next_signal(signals: &mut [(HostId, watch::Receiver<u64>)]) -> HostId {
-    let changes = signals.iter_mut().map(|(host, signal)| async { signal.changed().await.map(|()| *host) });
-    let mut changes: FuturesUnordered<_> = changes.collect();
-    while let Some(change) = changes.next().await {
-        // An error means that its host is gone from this process.
-        if let Ok(host) = change {
-            return host;
-        }
-    }
-    std::future::pending().await
-}
-
-/// The hosts that have signalled since they were last asked.
-fn seen(signals: &mut [(HostId, watch::Receiver<u64>)]) -> HashSet<HostId> {
-    let changed = signals.iter_mut().filter(|(_, signal)| signal.has_changed().unwrap_or(false));
-    changed
-        .map(|(host, signal)| {
-            signal.mark_unchanged();
-            *host
-        })
-        .collect()
-}
-
 #[derive(Clone)]
 pub struct Reconciler {
     pub db: Db,
     pub clock: Clock,
-    pub hosts: Hosts,
+    pub hosts: Fleet,
     pub promises: Promises,
     /// Whose work waits for hosts.
     pub runner: Runner,
@@ -108,9 +85,10 @@ impl Reconciler {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         // Listened to from before the first look on: what changes during a look is a reason for the next.
-        let mut signals: Vec<(HostId, watch::Receiver<u64>)> =
-            self.hosts.iter().filter_map(|host| Some((host.id, host.hypervisor.events()?))).collect();
-        let mut away = HashMap::new();
+        let mut fleet = self.hosts.changes();
+        let mut signals = Signals::default();
+        signals.follow(&fleet.borrow_and_update());
+        let (mut away, mut have_come) = (HashMap::new(), false);
         let mut rounds = tokio::time::interval(EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut due = Due::All;
@@ -126,14 +104,23 @@ impl Reconciler {
             away.extend(found);
             if away.len() < before {
                 tracing::info!("a host is back");
+            }
+            if away.len() < before || have_come {
                 self.runner.retry_now().await;
             }
+            have_come = false;
             due = tokio::select! {
-                host = next_signal(&mut signals) => {
+                host = signals.next() => {
                     tokio::time::sleep(SETTLE).await;
-                    let mut hosts: HashSet<HostId> = seen(&mut signals);
+                    let mut hosts = signals.seen();
                     hosts.insert(host);
                     Due::Some(hosts)
+                }
+                Ok(()) = fleet.changed() => {
+                    let new = signals.follow(&fleet.borrow_and_update());
+                    away.retain(|host, _| signals.hears(*host));
+                    have_come = true;
+                    Due::Some(new)
                 }
                 () = tokio::time::sleep(WHILE_AWAY), if !away.is_empty() => Due::Some(away.keys().copied().collect()),
                 _ = rounds.tick() => Due::All,
@@ -151,7 +138,7 @@ impl Reconciler {
 
     /// Looks at some hosts, several at a time: one that is slow to answer holds up few others.
     async fn look_at(&self, due: &Due) -> HashMap<HostId, String> {
-        let mut hosts: Vec<Host> = self.hosts.iter().filter(|host| due.covers(host.id)).cloned().collect();
+        let mut hosts: Vec<Host> = self.hosts.now().iter().filter(|host| due.covers(host.id)).cloned().collect();
         // Those that are new get their numbers in this order, in which `sim-2` stands before `sim-10`.
         hosts.sort_by_key(|host| (host.name.len(), host.name.clone()));
         let known: Vec<(HostId, String)> = hosts.iter().map(|host| (host.id, host.name.clone())).collect();
@@ -189,7 +176,9 @@ impl Reconciler {
         said["disk_total"] = space.total.into();
         said["disk_free"] = space.free.into();
         let (now, promises, hypervisor_version) = (self.clock.now(), self.promises, facts.hypervisor_version);
+        let uuid = facts.uuid;
         let hear = move |tx: &mut Tx| {
+            refuse_impostor(tx, id, &uuid)?;
             let Promises { ratios, reserved } = promises;
             hosts::heard(tx, id, &Heard { facts: &said, hypervisor_version, total, reserved, ratios }, now)
         };
@@ -250,6 +239,17 @@ impl Reconciler {
             tracing::debug!(host = host.name, server = %id, "a host has a machine that no row speaks of, or not yet");
         }
         Ok(())
+    }
+}
+
+/// What answers for a machine that joined must be this machine, not a copy of its disk on another.
+fn refuse_impostor(tx: &mut Tx, id: HostId, uuid: &str) -> Result<()> {
+    match nodes::machine_of(tx, id)? {
+        Some(joined) if joined != uuid => {
+            let text = format!("its hypervisor's UUID is {uuid}, and was {joined} when it joined");
+            Err(Error::internal("another machine answers for the host", text))
+        }
+        _ => Ok(()),
     }
 }
 

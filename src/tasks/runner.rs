@@ -1,6 +1,6 @@
 //! The runner: claims tasks, takes their steps, saves what comes next.
 
-use super::{AnyWorkflow, Cx, Hosts, Next, Record, Why, crash_point};
+use super::{AnyWorkflow, Cx, Fleet, Next, Record, Why, crash_point};
 use crate::clock::Clock;
 use crate::cloud::placement::Rules;
 use crate::error::{Error, Result, with_causes};
@@ -54,7 +54,7 @@ pub struct Runner {
 struct Inner {
     db: Db,
     clock: Clock,
-    hosts: Hosts,
+    hosts: Fleet,
     workflows: HashMap<&'static str, Box<dyn AnyWorkflow>>,
     settings: RunnerSettings,
     slots: Arc<Semaphore>,
@@ -69,7 +69,7 @@ impl Runner {
     pub fn new(
         db: Db,
         clock: Clock,
-        hosts: Hosts,
+        hosts: impl Into<Fleet>,
         workflows: Vec<Box<dyn AnyWorkflow>>,
         settings: RunnerSettings,
     ) -> Self {
@@ -78,6 +78,7 @@ impl Runner {
         let slots = Arc::new(Semaphore::new(settings.at_once));
         let long = Arc::new(Semaphore::new(settings.at_once.div_ceil(2)));
         let (turns, work) = (Arc::new(Semaphore::new(settings.turns)), Notify::new());
+        let hosts = hosts.into();
         Self { inner: Arc::new(Inner { db, clock, hosts, workflows, settings, slots, long, long_kinds, turns, work }) }
     }
 
@@ -308,7 +309,7 @@ impl Runner {
         Cx {
             db: self.inner.db.clone(),
             clock: self.inner.clock.clone(),
-            hosts: self.inner.hosts.clone(),
+            hosts: self.inner.hosts.now(),
             task_id: claimed.id,
             subject: claimed.subject.clone(),
             epoch: Epoch(u64::try_from(claimed.epoch).unwrap_or(0)),

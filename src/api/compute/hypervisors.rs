@@ -228,7 +228,7 @@ async fn in_detail(call: &Call, seen: Seen, with_servers: bool) -> Detailed {
 
 /// Asks the host itself how long it runs.
 async fn says_uptime(call: &Call, seen: &Seen) -> Result<Option<String>> {
-    call.cx.state.hosts.get(seen.host.id)?.uptime().await
+    call.cx.state.hosts.now().get(seen.host.id)?.uptime().await
 }
 
 /// `GET /os-hypervisors`.

@@ -196,7 +196,7 @@ async fn console_output(call: Call<ConsoleOutput>) -> Result<Reply<ConsoleText>>
     let length = call.body.lines.as_ref().and_then(|lines| lines.length).map(|length| length.0);
     // Nova reads -1 as "all of it".
     let lines = length.and_then(|length| usize::try_from(length).ok());
-    let output = crate::tasks::console::read(&call.cx.state.hosts, host, server.id, lines).await?;
+    let output = crate::tasks::console::read(&call.cx.state.hosts.now(), host, server.id, lines).await?;
     // What upstream takes out too: all that moves a cursor or rings a bell.
     let output = output.chars().filter(|c| !matches!(c, '\0'..='\x08' | '\x0b'..='\x1f')).collect();
     Ok(Reply::ok(ConsoleText { output }))

@@ -94,7 +94,7 @@ async fn change_password(call: Call<ChangePassword>) -> Result<Empty> {
     let has_agent = server.image_properties.get("hw_qemu_guest_agent").and_then(|text| super::common::truth(text));
     let outcome = if has_agent == Some(true) {
         let user = server.image_properties.get("os_admin_user").map_or("root", String::as_str);
-        ask_guest::set_password(&call.cx.state.hosts, &server, user, &call.body.change.password).await
+        ask_guest::set_password(&call.cx.state.hosts.now(), &server, user, &call.body.change.password).await
     } else {
         Err(Error::conflict("QEMU guest agent is not enabled"))
     };
@@ -109,7 +109,7 @@ versioned! {
 /// Action `trigger_crash_dump`: an interrupt that can't be masked.
 async fn trigger_crash_dump(call: Call<CrashDump>) -> Result<Empty> {
     let (server, asker) = begin(&call, Action::TriggerCrashDump).await?;
-    let outcome = ask_guest::interrupt(&call.cx.state.hosts, &server).await;
+    let outcome = ask_guest::interrupt(&call.cx.state.hosts.now(), &server).await;
     end(&call, server, asker, "compute_trigger_crash_dump", outcome).await
 }
 

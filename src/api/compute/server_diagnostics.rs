@@ -35,7 +35,8 @@ async fn diagnostics(call: Call) -> Result<RawReply> {
     if server.power != "running" {
         return Err(not_running(&server.power));
     }
-    let used = ask_guest::diagnostics(&call.cx.state.hosts, &server).await?.ok_or_else(|| not_running("shutdown"))?;
+    let used =
+        ask_guest::diagnostics(&call.cx.state.hosts.now(), &server).await?.ok_or_else(|| not_running("shutdown"))?;
     let body = if call.version() >= versions::DIAGNOSTICS_HAVE_A_FORM {
         let facts = call.cx.state.db.read(move |tx| hosts::get(tx, host)).await?.facts;
         let uptime = server.launched_at.map(|at| (call.cx.state.clock.now().0 - at.0).max(0) / 1_000_000);

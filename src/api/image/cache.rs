@@ -18,7 +18,7 @@ use serde_json::json;
 /// `GET /v2/cache`
 pub async fn list(call: Call) -> Result<RawReply> {
     let state = &call.cx.state;
-    let cached = cache_image::list(&state.db, &state.hosts).await?;
+    let cached = cache_image::list(&state.db, &state.hosts.now()).await?;
     let queued = state.db.read(cache_image::queued).await?;
     let seconds = |at: Timestamp| at.0 as f64 / 1e6;
     let view = |cached: &Cached| {
@@ -62,7 +62,7 @@ pub async fn remove(call: Call) -> Result<Empty> {
         Ok(seen.image)
     })
     .await;
-    match cache_image::free(&call.cx.state.hosts, &image?).await? {
+    match cache_image::free(&call.cx.state.hosts.now(), &image?).await? {
         None => Ok(Empty::no_content()),
         Some(host) => Err(Error::conflict(format!("The image is what servers on host {host} boot from"))),
     }
@@ -93,7 +93,7 @@ pub async fn clear(call: Call) -> Result<Empty> {
         call.cx.state.runner.wake();
     }
     if cached {
-        cache_image::free_all(&call.cx.state.hosts).await?;
+        cache_image::free_all(&call.cx.state.hosts.now()).await?;
     }
     Ok(Empty::no_content())
 }
@@ -105,13 +105,13 @@ pub async fn nodes(_: Call) -> Result<RawReply> {
 
 /// `POST /v2/cache/clean`: what is no image's any more leaves the hosts. Of a fetch that broke off nothing stays anyway.
 pub async fn clean(call: Call) -> Result<RawReply> {
-    cache_image::clean(&call.cx.state.db, &call.cx.state.hosts).await?;
+    cache_image::clean(&call.cx.state.db, &call.cx.state.hosts.now()).await?;
     Ok(RawReply::empty(StatusCode::OK))
 }
 
 /// `POST /v2/cache/prune`: each host keeps at most so many bytes, and of those what was used last.
 pub async fn prune(call: Call) -> Result<RawReply> {
-    let pruned = cache_image::prune(&call.cx.state.hosts, call.cx.state.images.cache_max_size).await?;
+    let pruned = cache_image::prune(&call.cx.state.hosts.now(), call.cx.state.images.cache_max_size).await?;
     let body = json!({"total_files_pruned": pruned.files, "total_bytes_pruned": pruned.bytes});
     Ok(RawReply::json(StatusCode::OK, &body))
 }

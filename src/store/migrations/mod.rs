@@ -46,6 +46,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0080_task_turns", include_str!("../schema/0080_task_turns.sql")),
     ("0084_host_numbers", include_str!("../schema/0084_host_numbers.sql")),
     ("0085_inventories", include_str!("../schema/0085_inventories.sql")),
+    ("0088_nodes", include_str!("../schema/0088_nodes.sql")),
     ("0092_moves_while_running", include_str!("../schema/0092_moves_while_running.sql")),
 ];
 

@@ -235,6 +235,14 @@ const ROWS: &[(&str, &[&str])] = &[
     ("0084_host_numbers", &["UPDATE host_numbers SET last = last + 1"]),
     ("0085_inventories", &["UPDATE hosts SET failed_builds = 1, inventory = '{\"ratios\": {}}' WHERE id = 'h'"]),
     (
+        "0088_nodes",
+        &[
+            "INSERT INTO nodes (host_id, name, machine, address, certificate, version, joined_at)
+             VALUES ('h2', 'two', 'm', '192.0.2.7:5010', 'c', '1', 1)",
+            "INSERT INTO node_tokens (digest, expires_at) VALUES ('d', 2)",
+        ],
+    ),
+    (
         "0092_moves_while_running",
         &[
             "UPDATE server_moves SET asked = 'abort', counts = '{}', limits = '{}', plot = '[]', failure = 'why'",

@@ -1,8 +1,22 @@
-//! The hosts this process gives orders to, connected as the settings say.
+//! The hosts this process gives orders to: its own, connected as the settings say, and those that joined.
 //!
-//! That is the machine whose libvirt `hypervisor` names, or as many simulated ones as somebody wants to try things with. A
-//! host's id follows from the cloud and its name, so that a restart, or a second process, speaks of the same host without
+//! Its own is the machine whose libvirt `hypervisor` names, or as many simulated ones as somebody wants to try things with.
+//! A host's id follows from the cloud and its name, so that a restart, or a second process, speaks of the same host without
 //! asking anybody.
+//!
+//! ```text
+//!  gapura node token     a row with the token's digest                                      (controller)
+//!  gapura node join      [`joining`] ──► [`admission`]: a row of `nodes`, a certificate       (new machine)
+//!                             └► [`membership`]: a file in the machine's state directory
+//!  gapura node           [`node`]: carries out what it is asked, as `crate::node` says        (new machine)
+//!  gapura serve          [`follow`]: rows of `nodes` ─► the fleet                             (controller)
+//! ```
+
+pub mod admission;
+pub mod follow;
+pub mod joining;
+pub mod membership;
+pub mod node;
 
 use crate::config::Config;
 use crate::disks::Disks;
@@ -17,6 +31,7 @@ use crate::hypervisor::accelerator::AcceleratorChoice;
 use crate::hypervisor::libvirt::Libvirt;
 use crate::hypervisor::simulated::Simulated;
 use crate::ids::HostId;
+use crate::node::Parts;
 use crate::tasks::{Host, Hosts};
 use std::sync::Arc;
 
@@ -29,9 +44,25 @@ pub fn connect(config: &Config, cloud: &str) -> Result<Hosts> {
         return simulated(config, cloud);
     }
     let name = machine(config);
-    let disks: Arc<dyn Disks> = Arc::new(LocalDisks::open(&config.compute.disks)?);
-    let (hypervisor, fabric) = (hypervisor(config, cloud)?, fabric(config, cloud)?);
-    Ok(Hosts::new([Host { id: id_of(cloud, &name), name, hypervisor, disks, fabric }]))
+    Ok(Hosts::new([host(id_of(cloud, &name), name, parts(config, cloud)?)]))
+}
+
+/// What is asked of this machine as a host, connected as the settings say.
+///
+/// # Errors
+/// As [`connect`].
+pub fn parts(config: &Config, cloud: &str) -> Result<Parts> {
+    let disks: Arc<dyn Disks> = if config.hypervisor == "simulated" {
+        SimulatedDisks::of_size(config.simulated.disk_gb << 30)
+    } else {
+        Arc::new(LocalDisks::open(&config.compute.disks)?)
+    };
+    Ok(Parts { hypervisor: hypervisor(config, cloud)?, disks, fabric: fabric(config, cloud)? })
+}
+
+fn host(id: HostId, name: String, parts: Parts) -> Host {
+    let Parts { hypervisor, disks, fabric } = parts;
+    Host { id, name, hypervisor, disks, fabric }
 }
 
 /// As many hosts as the settings pretend, in one process. What they carry is gone with it.
@@ -77,9 +108,13 @@ fn fabric(config: &Config, cloud: &str) -> Result<Arc<dyn Fabric>> {
 pub fn hypervisor(config: &Config, cloud: &str) -> Result<Arc<dyn Hypervisor>> {
     if config.hypervisor == "simulated" {
         let size = &config.simulated;
-        return Ok(Simulated::new(size.vcpus, size.memory_mb));
+        return Ok(Simulated::named(&machine(config), size.vcpus, size.memory_mb));
     }
-    Ok(Arc::new(Libvirt::connect(&config.hypervisor, cloud, accelerator(&config.compute.accelerator)?)))
+    let libvirt = Libvirt::connect(&config.hypervisor, cloud, accelerator(&config.compute.accelerator)?);
+    Ok(Arc::new(match config.compute.live_migration_uri.as_str() {
+        "" => libvirt,
+        uri => libvirt.reached_at(uri),
+    }))
 }
 
 fn accelerator(text: &str) -> Result<AcceleratorChoice> {
@@ -114,6 +149,9 @@ fn id_of(cloud: &str, name: &str) -> HostId {
     bytes.copy_from_slice(&digest.as_ref()[..16]);
     HostId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
+
+#[cfg(test)]
+mod joined_tests;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,135 @@
+//! A cloud of two processes: a controller, and `gapura node` on what stands for another machine. Both pretend their
+//! machines; what they say to each other, and what operators type, is real.
+
+use crate::cloud::{Answer, Cloud, eventually, free_address};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::process::{Child, Command, Output, Stdio};
+
+/// A controller where machines may join.
+fn controller() -> (Cloud, String) {
+    let mut cloud = Cloud::new();
+    let door = free_address().to_string();
+    cloud.set("NODES__LISTEN", &door).set("COMPUTE__HOST", "here").set("LOG__FILTER", "info,access=off");
+    let image = cloud.folder().join("empty.qcow2");
+    let mut command = Command::new("qemu-img");
+    command.args(["create", "-q", "-f", "qcow2"]).arg(&image).arg("1M");
+    assert!(command.status().unwrap().success());
+    cloud.set("INIT__IMAGE", image.to_str().unwrap());
+    cloud.init();
+    cloud.start();
+    (cloud, format!("https://{door}"))
+}
+
+/// What stands for another machine.
+struct Machine {
+    cloud: Cloud,
+    process: Option<Child>,
+}
+
+impl Machine {
+    fn called(name: &str) -> Self {
+        let mut cloud = Cloud::new();
+        cloud.unset("GAPURA_LISTEN");
+        cloud.unset("GAPURA_DATABASE_URL");
+        cloud.set("COMPUTE__HOST", name).set("NODE__LISTEN", &free_address().to_string());
+        Self { cloud, process: None }
+    }
+
+    fn join(&self, door: &str, token: &str) -> Output {
+        self.cloud.run(&["node", "join", door, token])
+    }
+
+    fn start(&mut self) {
+        let log = File::options().create(true).append(true).open(self.cloud.folder().join("log")).unwrap();
+        self.process = Some(self.cloud.command(&["node"]).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
+}
+
+fn refused(output: &Output) -> String {
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn hosts(cloud: &Cloud, token: &str) -> Vec<(String, String)> {
+    let listed = cloud.get("/compute/v2.1/os-services?binary=nova-compute", token).json();
+    let services = listed["services"].as_array().unwrap().iter();
+    services.map(|one| (one["host"].as_str().unwrap().to_owned(), one["state"].as_str().unwrap().to_owned())).collect()
+}
+
+fn first(cloud: &Cloud, token: &str, path: &str, collection: &str) -> Value {
+    cloud.get(path, token).json()[collection][0]["id"].clone()
+}
+
+/// Asks for a server on a host by name.
+fn ask_for(cloud: &Cloud, token: &str, host: &str) -> Answer {
+    let wish = json!({
+        "name": format!("on-{host}"),
+        "imageRef": first(cloud, token, "/image/v2/images", "images"),
+        "flavorRef": first(cloud, token, "/compute/v2.1/flavors", "flavors"),
+        "networks": [{"uuid": first(cloud, token, "/network/v2.0/networks", "networks")}],
+        "availability_zone": format!("nova:{host}"),
+    });
+    cloud.ask("POST", "/compute/v2.1/servers", token, &json!({ "server": wish }))
+}
+
+/// Waits until a server is no longer being worked on.
+fn settled(cloud: &Cloud, token: &str, id: &str) -> Value {
+    eventually("the server is settled", || {
+        let shown = cloud.get(&format!("/compute/v2.1/servers/{id}"), token).json()["server"].take();
+        (shown["status"] != "BUILD" && shown["OS-EXT-STS:task_state"].is_null()).then_some(shown)
+    })
+}
+
+#[test]
+fn a_machine_joins_with_a_token_and_runs_servers_and_whoever_has_none_does_not() {
+    if Command::new("qemu-img").arg("--version").output().is_err() {
+        return eprintln!("SKIPPED: no qemu-img, so there is no image to boot on another host");
+    }
+    let ((cloud, door), mut machine) = (controller(), Machine::called("there"));
+    let never = refused(&machine.cloud.run(&["node"]));
+    assert!(never.starts_with("gapura: This machine is no cloud's host yet"), "{never}");
+
+    let token = said(&cloud.run(&["node", "token"]));
+    assert!(said(&machine.join(&door, &token)).starts_with("this machine is the host there of the cloud now"));
+    assert_eq!(
+        refused(&machine.join(&door, &token)),
+        "gapura: The token was used already, by there: each serves once\n"
+    );
+    // By its name for the simulator it is the controller's own machine.
+    let twin = Machine::called("here");
+    let refusal = refused(&twin.join(&door, &said(&cloud.run(&["node", "token"]))));
+    assert!(refusal.contains("is that of here, a host that a controller has for its own"), "{refusal}");
+
+    machine.start();
+    let admin = cloud.admin();
+    let both = [("here".to_owned(), "up".to_owned()), ("there".to_owned(), "up".to_owned())];
+    eventually("both hosts are up", || (hosts(&cloud, &admin) == both).then_some(()));
+    for host in ["here", "there"] {
+        let answer = ask_for(&cloud, &admin, host);
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        let id = answer.json()["server"]["id"].as_str().unwrap().to_owned();
+        let shown = settled(&cloud, &admin, &id);
+        assert_eq!((&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]), (&json!("ACTIVE"), &json!(host)), "{shown}");
+    }
+    let log = std::fs::read_to_string(machine.cloud.folder().join("log")).unwrap();
+    assert!(log.contains("taking orders") && !log.contains("ERROR"), "{log}");
+}
