@@ -5,7 +5,7 @@
 //! ```
 //! A host checks what comes and keeps it under the hash of its bytes, whole or not at all, so there is nothing to undo.
 
-use super::{Cx, Hosts, Next, Record, Why, Workflow};
+use super::{Cx, Host, Hosts, Next, Record, Why, Workflow};
 use crate::blobs::Stores;
 use crate::clock::Timestamp;
 use crate::cloud::image::Image;
@@ -67,14 +67,24 @@ pub struct Cached {
     pub machines: usize,
 }
 
-/// What hosts have of the images there are; of several hosts, all together.
+/// What hosts have of the images there are; of several hosts, all together. One that is away is left out, unless all are.
 ///
 /// # Errors
 /// A host's, or the database's.
 pub async fn list(db: &Db, hosts: &Hosts) -> Result<Vec<Cached>> {
     let mut found: Vec<CachedBase> = Vec::new();
+    let (mut has_answer, mut away) = (false, None);
     for host in hosts.iter() {
-        for cached in host.disks.bases().await? {
+        let bases = match host.disks.bases().await {
+            Ok(bases) => bases,
+            Err(error) if error.is_transient() => {
+                away = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        has_answer = true;
+        for cached in bases {
             match found.iter_mut().find(|known| known.base == cached.base) {
                 None => found.push(cached),
                 Some(known) => {
@@ -83,6 +93,9 @@ pub async fn list(db: &Db, hosts: &Hosts) -> Result<Vec<Cached>> {
                 }
             }
         }
+    }
+    if let (false, Some(error)) = (has_answer, away) {
+        return Err(error);
     }
     let hashes: Vec<String> = found.iter().map(|cached| cached.base.sha512.clone()).collect();
     let images = db.read(move |tx| boot_images::with_bytes(tx, &hashes)).await?;
@@ -199,6 +212,18 @@ pub fn base_of(image: &Image) -> Option<(BaseImage, BlobId)> {
     Some((BaseImage { sha512, size: image.size?, format }, image.blob?))
 }
 
+impl CacheImage {
+    async fn bring(&self, cx: &Cx, host: &Host, base: &BaseImage, blob: BlobId) -> Result<()> {
+        if host.disks.has_base(base).await? {
+            return Ok(());
+        }
+        let sha512 = base.sha512.clone();
+        let places = cx.db.read(move |tx| blobs::holding(tx, &sha512, blob)).await?;
+        let places = places.iter().map(|place| (place.store.as_str(), place.blob));
+        host.disks.fetch_base(base, self.stores.get(places, None).await?).await
+    }
+}
+
 #[async_trait]
 impl Workflow for CacheImage {
     type Step = Step;
@@ -210,16 +235,12 @@ impl Workflow for CacheImage {
         let image = cx.db.read(move |tx| images::any(tx, image)).await?;
         let (base, blob) =
             base_of(&image).ok_or_else(|| Error::conflict("The image can't be kept by hosts any more"))?;
+        // One that is away keeps no other from having it.
+        let mut outcome = Ok(());
         for host in cx.hosts.iter() {
-            if host.disks.has_base(&base).await? {
-                continue;
-            }
-            let sha512 = base.sha512.clone();
-            let places = cx.db.read(move |tx| blobs::holding(tx, &sha512, blob)).await?;
-            let places = places.iter().map(|place| (place.store.as_str(), place.blob));
-            host.disks.fetch_base(&base, self.stores.get(places, None).await?).await?;
+            outcome = outcome.and(self.bring(cx, host, &base, blob).await);
         }
-        Ok(Next::done())
+        outcome.map(|()| Next::done())
     }
 
     async fn back_out(&self, cx: &Cx, _: &Step, why: &Why) -> Result<Option<Record>> {

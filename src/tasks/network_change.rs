@@ -8,7 +8,7 @@
 //! last, so asking twice is asking once. Boots ensure their networks themselves: a host learns of a network with the first
 //! machine that needs it, and this work is only for what changes afterwards.
 
-use super::{Cx, Next, Record, Why, Workflow, network_wish};
+use super::{Cx, Host, Next, Record, Why, Workflow, network_wish};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::hypervisor::Epoch;
@@ -40,6 +40,22 @@ pub fn remove_from_hosts(tx: &mut Tx, network: &Network, request_id: Option<&str
     super::insert::<NetworkChange>(tx, &wish, &step).map(drop)
 }
 
+async fn tell(cx: &Cx, host: &Host, step: &Step) -> Result<()> {
+    match step {
+        Step::Refresh { network } => {
+            if !host.fabric.list().await?.contains(network) {
+                return Ok(());
+            }
+            match network_wish::ensure(cx, host, *network).await {
+                // Deleted since; its own task takes it from the hosts.
+                Err(error) if error.is_not_found() => Ok(()),
+                outcome => outcome.map(drop),
+            }
+        }
+        Step::Remove { network, epoch } => host.fabric.remove(*network, *epoch).await,
+    }
+}
+
 #[async_trait]
 impl Workflow for NetworkChange {
     type Step = Step;
@@ -48,40 +64,32 @@ impl Workflow for NetworkChange {
     const PATIENCE: u32 = 10_000;
 
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        // Whoever is there hears of it though others are away; all are told again until everybody has heard.
+        let mut outcome = Ok(());
         for host in cx.hosts.iter() {
-            match step {
-                Step::Refresh { network } => {
-                    if host.fabric.list().await?.contains(network) {
-                        match network_wish::ensure(cx, host, *network).await {
-                            // Deleted since; its own task takes it from the hosts.
-                            Err(error) if error.is_not_found() => {}
-                            outcome => drop(outcome?),
-                        }
-                    }
-                }
-                Step::Remove { network, epoch } => host.fabric.remove(*network, *epoch).await?,
-            }
+            outcome = outcome.and(tell(cx, host, step).await);
         }
-        Ok(Next::done())
+        outcome.map(|()| Next::done())
     }
 
     /// There is nothing to undo: the rows are what they are. A host that refused a change hears of it with the next
     /// change or boot; but nobody will ask again for the removal of what has no row any more, so that goes on here,
     /// where the runner tries until it succeeds.
     async fn back_out(&self, cx: &Cx, step: &Step, _: &Why) -> Result<Option<Record>> {
-        if let Step::Remove { network, epoch } = step {
+        let mut outcome = Ok(());
+        if let Step::Remove { .. } = step {
             for host in cx.hosts.iter() {
-                host.fabric.remove(*network, *epoch).await?;
+                outcome = outcome.and(tell(cx, host, step).await);
             }
         }
-        Ok(None)
+        outcome.map(|()| None)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::Twice;
-    use super::super::{Host, Hosts, Runner, RunnerSettings, network_wish};
+    use super::super::{Hosts, Runner, RunnerSettings, network_wish};
     use super::*;
     use crate::clock::Clock;
     use crate::disks::simulated::SimulatedDisks;
