@@ -212,7 +212,7 @@ impl Channel {
         Ok(Copied { size, bytes: bytes.boxed() })
     }
 
-    /// Changes whenever the host says that something changed there, and when it is back.
+    /// Changes whenever the host says that something changed there, and when it is lost or back.
     pub fn changes(self: &Arc<Self>) -> watch::Receiver<u64> {
         if !self.follows.swap(true, Ordering::Relaxed) {
             tokio::spawn(follow(Arc::downgrade(self)));
@@ -247,8 +247,11 @@ async fn follow(channel: Weak<Channel>) {
                 seen = now;
                 channel.changes.send_modify(|count| *count += 1);
             }
-            // Whoever looks meanwhile finds the host away by itself.
+            // Whoever is told looks, and finds the host away.
             Err(_) => {
+                if seen.take().is_some() {
+                    channel.changes.send_modify(|count| *count += 1);
+                }
                 drop(channel);
                 sleep(WHILE_AWAY).await;
             }

@@ -12,7 +12,7 @@ use crate::ids::NetworkId;
 use crate::store::networks::Network;
 use crate::store::ports::Port;
 use crate::store::subnets::Subnet;
-use crate::store::{Tx, networks, ports, server_ports, subnets};
+use crate::store::{Db, Tx, networks, ports, server_ports, subnets};
 
 /// The network as rows say it is now.
 pub fn wish(tx: &mut Tx, id: NetworkId) -> Result<NetworkWish> {
@@ -60,19 +60,24 @@ fn port_wish(port: &Port) -> PortWish {
 
 /// Makes the network on a host as rows say it is. Answers the bridge that taps join.
 pub async fn ensure(cx: &Cx, host: &Host, id: NetworkId) -> Result<String> {
+    ensure_on(&cx.db, host, id).await
+}
+
+/// The same, outside of a task.
+pub async fn ensure_on(db: &Db, host: &Host, id: NetworkId) -> Result<String> {
     loop {
-        let wish = cx.db.read(move |tx| wish(tx, id)).await?;
+        let wish = db.read(move |tx| wish(tx, id)).await?;
         match host.fabric.ensure(&wish).await {
-            Err(Error::Conflict(_)) if is_outdated(cx, &wish).await? => {}
+            Err(Error::Conflict(_)) if is_outdated(db, &wish).await? => {}
             outcome => return outcome,
         }
     }
 }
 
 /// Has the network changed since the wish was made?
-async fn is_outdated(cx: &Cx, wish: &NetworkWish) -> Result<bool> {
+async fn is_outdated(db: &Db, wish: &NetworkWish) -> Result<bool> {
     let (id, epoch) = (wish.id, wish.epoch);
-    let now = cx.db.read(move |tx| networks::of_id(tx, id)).await?;
+    let now = db.read(move |tx| networks::of_id(tx, id)).await?;
     Ok(Epoch(now.epoch) > epoch)
 }
 

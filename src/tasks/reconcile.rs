@@ -26,6 +26,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
+mod networks;
 mod signals;
 
 /// What the operator lets be promised of each host.
@@ -89,6 +90,8 @@ impl Reconciler {
         let mut signals = Signals::default();
         signals.follow(&fleet.borrow_and_update());
         let (mut away, mut have_come) = (HashMap::new(), false);
+        // What their programs did for networks they do no more, or never heard of.
+        let mut silent: HashSet<HostId> = self.hosts.now().iter().map(|host| host.id).collect();
         let mut rounds = tokio::time::interval(EVERY);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut due = Due::All;
@@ -99,6 +102,8 @@ impl Reconciler {
             for (host, why) in found.iter().filter(|(host, _)| !away.contains_key(*host)) {
                 tracing::warn!(%host, why, "could not look at a host");
             }
+            silent.extend(found.keys());
+            self.carry_on(&mut silent, |host| due.covers(host) && !found.contains_key(&host)).await;
             let before = away.len();
             away.retain(|host, _| !due.covers(*host));
             away.extend(found);
@@ -120,6 +125,7 @@ impl Reconciler {
                     let new = signals.follow(&fleet.borrow_and_update());
                     away.retain(|host, _| signals.hears(*host));
                     have_come = true;
+                    silent.extend(&new);
                     Due::Some(new)
                 }
                 () = tokio::time::sleep(WHILE_AWAY), if !away.is_empty() => Due::Some(away.keys().copied().collect()),
@@ -127,6 +133,29 @@ impl Reconciler {
                 () = &mut stop => return,
             };
         }
+    }
+
+    /// Hosts that answer after silence take up their networks again; one that can't is asked again when it next answers.
+    async fn carry_on(&self, silent: &mut HashSet<HostId>, answers: impl Fn(HostId) -> bool) {
+        let hosts = self.hosts.now();
+        let back = silent.iter().filter(|host| answers(**host)).filter_map(|host| hosts.get(*host).ok());
+        let works = back.map(|host| async move { (host, networks::carry_on(&self.db, host).await) });
+        let mut works = futures::stream::iter(works.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+        let mut done = Vec::new();
+        while let Some((host, outcome)) = works.next().await {
+            match outcome {
+                Ok(()) => done.push(host.id),
+                Err(error) => {
+                    tracing::warn!(
+                        host = host.name,
+                        error = with_causes(&error),
+                        "a host has not heard of its networks"
+                    );
+                }
+            }
+        }
+        drop(works);
+        silent.retain(|host| !done.contains(host));
     }
 
     /// Looks at every host once. Answers those that could not be looked at, with the reason.

@@ -2,8 +2,13 @@
 
 use super::{Promises, Reconciler};
 use crate::api::testing::Cloud;
+use crate::clock::Timestamp;
+use crate::fabric::{Fabric, NetworkWish};
+use crate::hypervisor::Epoch;
 use crate::hypervisor::simulated::Call;
-use crate::ids::ServerId;
+use crate::ids::{NetworkId, ServerId};
+use crate::store::networks::{self, NewNetwork};
+use crate::tasks::Hosts;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -45,6 +50,60 @@ async fn a_host_that_signals_is_looked_at_and_the_others_are_left_alone() {
         until(|| looks(&cloud, 1) == before[1] + more).await;
     }
     assert_eq!(looks(&cloud, 0), before[0] + 1);
+    stop.send(()).unwrap();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_whose_program_starts_takes_up_its_networks_again() {
+    let cloud = Cloud::with_hosts(&[(4, 4096)]).await;
+    let new = NewNetwork {
+        project_id: "p".into(),
+        name: "web".to_owned(),
+        description: String::new(),
+        shared: false,
+        mtu: 1400,
+    };
+    let network = cloud.state.db.write(move |tx| networks::insert(tx, &new, Timestamp(1))).await.unwrap();
+    let older = NetworkWish {
+        id: network.id,
+        epoch: Epoch(0),
+        mtu: 1500,
+        subnets: Vec::new(),
+        ports: Vec::new(),
+        routed_to_host: false,
+        nat: true,
+    };
+    let (fabric, unknown) = (&cloud.hosts[0].fabric, NetworkId::random());
+    fabric.ensure(&older).await.unwrap();
+    fabric.ensure(&NetworkWish { id: unknown, ..older }).await.unwrap();
+    let mtu = |network| fabric.wish(network).map(|wish| wish.mtu);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(reconciler(&cloud).run(async move { drop(stopped.await) }));
+    until(|| mtu(network.id) == Some(1400)).await;
+    assert_eq!(mtu(unknown), Some(1500), "what has no row is not touched");
+    stop.send(()).unwrap();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_comes_later_is_looked_at_and_listened_to() {
+    let cloud = Cloud::with_hosts(&[(4, 4096), (4, 4096)]).await;
+    let [first, second] = [0, 1].map(|at| cloud.hosts[at].id);
+    let both = cloud.state.hosts.now();
+    let alone = Hosts::new(both.get(first).cloned());
+    cloud.state.hosts.set(alone.clone());
+    let before = [looks(&cloud, 0), looks(&cloud, 1)];
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(reconciler(&cloud).run(async move { drop(stopped.await) }));
+    until(|| looks(&cloud, 0) == before[0] + 1).await;
+    assert_eq!(looks(&cloud, 1), before[1]);
+    cloud.state.hosts.set(both.clone());
+    until(|| looks(&cloud, 1) == before[1] + 1).await;
+    cloud.hosts[1].hypervisor.lose(ServerId::random());
+    until(|| looks(&cloud, 1) == before[1] + 2).await;
+    assert_eq!(looks(&cloud, 0), before[0] + 1, "the other was left alone");
+    assert!(both.get(second).is_ok());
     stop.send(()).unwrap();
     running.await.unwrap();
 }
