@@ -123,13 +123,38 @@ fn a_machine_joins_with_a_token_and_runs_servers_and_whoever_has_none_does_not()
     let admin = cloud.admin();
     let both = [("here".to_owned(), "up".to_owned()), ("there".to_owned(), "up".to_owned())];
     eventually("both hosts are up", || (hosts(&cloud, &admin) == both).then_some(()));
+    let mut servers = Vec::new();
     for host in ["here", "there"] {
         let answer = ask_for(&cloud, &admin, host);
         assert_eq!(answer.status, 202, "{}", answer.text());
         let id = answer.json()["server"]["id"].as_str().unwrap().to_owned();
         let shown = settled(&cloud, &admin, &id);
         assert_eq!((&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]), (&json!("ACTIVE"), &json!(host)), "{shown}");
+        servers.push(id);
     }
+    leave(&cloud, &admin, &servers);
     let log = std::fs::read_to_string(machine.cloud.folder().join("log")).unwrap();
     assert!(log.contains("taking orders") && !log.contains("ERROR"), "{log}");
+}
+
+/// The host that joined leaves, once nothing is on it.
+fn leave(cloud: &Cloud, admin: &str, servers: &[String]) {
+    let listed = said(&cloud.run(&["host", "list"]));
+    assert!(listed.lines().count() == 3 && listed.contains("the controller's own"), "{listed}");
+    assert_eq!(
+        refused(&cloud.run(&["host", "remove", "there"])),
+        "gapura: there has servers, or some are on their way there: move or delete them first\n"
+    );
+    said(&cloud.run(&["host", "disable", "there", "--reason", "it leaves"]));
+    let kept_away = ask_for(cloud, admin, "there").json()["server"]["id"].as_str().unwrap().to_owned();
+    let shown = settled(cloud, admin, &kept_away);
+    assert_eq!(shown["status"], "ERROR", "{shown}");
+    for id in servers.iter().chain([&kept_away]) {
+        let path = format!("/compute/v2.1/servers/{id}");
+        assert_eq!(cloud.ask("DELETE", &path, admin, &Value::Null).status, 204);
+        eventually("the server is gone", || (cloud.get(&path, admin).status == 404).then_some(()));
+    }
+    said(&cloud.run(&["host", "remove", "there"]));
+    eventually("one host is left", || (hosts(cloud, admin) == [("here".to_owned(), "up".to_owned())]).then_some(()));
+    assert!(refused(&cloud.run(&["host", "remove", "here"])).contains("would be found again"));
 }

@@ -1,8 +1,10 @@
 //! The `gapura` command.
 
 use clap::{Parser, Subcommand};
+use gapura::clock::Clock;
 use gapura::config::Config;
 use gapura::error::{Result, with_causes};
+use gapura::hosts::command;
 use gapura::program::Program;
 use gapura::tasks::{sweep_images, verify_images};
 use std::io::Write;
@@ -40,6 +42,11 @@ enum Command {
         #[command(subcommand)]
         command: ImagesCommand,
     },
+    /// On a controller: its cloud's hosts.
+    Host {
+        #[command(subcommand)]
+        command: HostCommand,
+    },
     /// This machine as a host of a cloud that it joined: carry out what its controllers ask, until told to stop.
     Node {
         #[command(subcommand)]
@@ -69,6 +76,23 @@ enum ImagesCommand {
     Verify,
     /// Delete bytes that no image needs: what crashes left, once it is a day old. Refuses when the rows look wrong.
     Gc,
+}
+
+#[derive(Subcommand)]
+enum HostCommand {
+    /// Say how each is, and what is on it.
+    List,
+    /// Let new servers onto a host.
+    Enable { name: String },
+    /// Keep new servers away from a host; those on it stay.
+    Disable {
+        name: String,
+        /// Why, for whoever looks.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Take a host that has no servers out of the cloud.
+    Remove { name: String },
 }
 
 #[derive(Subcommand)]
@@ -138,6 +162,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 say(&format!("credentials are sealed with {key} from now on; {count} were sealed anew"));
             }
             Command::Images { command } => return images(config, command).await,
+            Command::Host { command } => host(&config, command).await?,
             Command::Node { command: None } => Program::node(&config).await?,
             Command::Node { command: Some(NodeCommand::Token { minutes }) } => {
                 say(&Program::node_token(&config, minutes).await?);
@@ -154,6 +179,17 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn host(config: &Config, command: HostCommand) -> Result<()> {
+    let (db, now) = (Program::rows(config).await?, Clock::System.now());
+    match command {
+        HostCommand::List => say(&command::list(&db, now).await?),
+        HostCommand::Enable { name } => command::enable(&db, &name, true, None, now).await?,
+        HostCommand::Disable { name, reason } => command::enable(&db, &name, false, reason.as_deref(), now).await?,
+        HostCommand::Remove { name } => command::remove(&db, &name, now).await?,
+    }
+    Ok(())
 }
 
 async fn images(config: Config, command: ImagesCommand) -> Result<ExitCode> {

@@ -218,11 +218,20 @@ impl Program {
     /// # Errors
     /// When the database is away, or the authority can't be made.
     pub async fn node_token(config: &Config, minutes: u32) -> Result<String> {
-        make_state_folder(&config.state_dir)?;
-        let (db, now) = (open_database(config).await?, Clock::System.now());
-        db.migrate().await?;
+        let (db, now) = (Self::rows(config).await?, Clock::System.now());
         let cloud = db.write(move |tx| store::cloud::id(tx, now)).await?;
         admission::make_token(config, &db, &cloud, minutes, now).await
+    }
+
+    /// The database, for commands that read and change rows.
+    ///
+    /// # Errors
+    /// When it is away, or newer than the program.
+    pub async fn rows(config: &Config) -> Result<Db> {
+        make_state_folder(&config.state_dir)?;
+        let db = open_database(config).await?;
+        db.migrate().await?;
+        Ok(db)
     }
 
     /// This machine as a host of a cloud that it joined, until the process is told to stop.

@@ -9,8 +9,8 @@ use crate::ids::HostId;
 use crate::node::authority::Identity;
 use crate::node::remote::{Channel, Peer};
 use crate::node::trust::Fingerprint;
-use crate::store::Db;
 use crate::store::nodes::{self, NodeRow};
+use crate::store::{Db, Tx, hosts};
 use crate::tasks::{Fleet, Host, Hosts};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,7 +84,21 @@ impl Following {
         }
         let joined = self.known.values().map(|(_, host)| host.clone());
         self.fleet.set(Hosts::new(self.own.iter().cloned().chain(joined)));
-        Ok(())
+        let gone: Vec<HostId> = before.into_keys().filter(|id| !self.known.contains_key(id)).collect();
+        self.forget(gone).await
+    }
+
+    /// Whoever looked at a machine while it was being removed made its host known again.
+    async fn forget(&self, gone: Vec<HostId>) -> Result<()> {
+        let forget = move |tx: &mut Tx| {
+            for id in &gone {
+                if nodes::machine_of(tx, *id)?.is_none() && !hosts::is_used(tx, *id)? {
+                    hosts::delete(tx, *id)?;
+                }
+            }
+            Ok(())
+        };
+        self.db.write(forget).await
     }
 
     fn connected(&self, row: &NodeRow) -> Result<Host> {

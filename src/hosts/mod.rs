@@ -13,6 +13,7 @@
 //! ```
 
 pub mod admission;
+pub mod command;
 pub mod follow;
 pub mod joining;
 pub mod membership;
