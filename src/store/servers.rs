@@ -2,6 +2,7 @@
 
 mod aside;
 mod change;
+mod seen;
 
 pub use aside::{Aside, BlankChange, Rescue, Resized, Shelved};
 pub use change::{Change, update};
@@ -15,8 +16,10 @@ use crate::cloud::policy::Reach;
 use crate::cloud::server::{Situation, State, Task};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ImageId, ProjectId, ServerId, UserId};
+use seen::Seen;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Text to text, as metadata, hints and image properties are.
 pub type Texts = BTreeMap<String, String>;
@@ -37,11 +40,11 @@ pub struct Server {
     /// The host's name and zone; read only.
     pub host: Option<String>,
     pub host_zone: Option<String>,
-    pub flavor: Flavor,
+    pub flavor: Arc<Flavor>,
     pub image_id: Option<ImageId>,
     pub image_properties: Texts,
     /// The image's bytes, as they were when the server was made.
-    pub base: Option<Base>,
+    pub base: Option<Arc<Base>>,
     pub key_name: Option<String>,
     pub public_key: Option<String>,
     pub metadata: Texts,
@@ -111,50 +114,68 @@ fn word<T>(parse: fn(&str) -> Option<T>, text: &str) -> Result<T> {
     parse(text).ok_or_else(|| Error::internal("a server's row holds a word of another program", text.to_owned()))
 }
 
-fn from_row(mut row: Row) -> Result<Server> {
-    Ok(Server {
-        id: row.next()?,
-        project_id: row.next()?,
-        user_id: row.next()?,
-        name: row.next()?,
-        hostname: row.next()?,
-        description: row.next()?,
-        state: word(State::parse, &row.next::<String>()?)?,
-        task: row.next::<Option<String>>()?.map(|text| word(Task::parse, &text)).transpose()?,
-        power: row.next()?,
-        host_id: row.next()?,
-        host: row.next()?,
-        host_zone: row.next()?,
-        flavor: row.next::<Json<Flavor>>()?.0,
-        image_id: row.next()?,
-        image_properties: row.next::<Json<Texts>>()?.0,
-        base: row.next::<Option<Json<Base>>>()?.map(|json| json.0),
-        key_name: row.next()?,
-        public_key: row.next()?,
-        metadata: row.next::<Json<Texts>>()?.0,
-        user_data: row.next()?,
-        personality: row.next::<Option<Json<Vec<(String, Vec<u8>)>>>>()?.map(|json| json.0).unwrap_or_default(),
-        config_drive: row.next()?,
-        availability_zone: row.next()?,
-        reservation_id: row.next()?,
-        launch_index: row.next()?,
-        scheduler_hints: row.next::<Json<serde_json::Value>>()?.0,
-        access_ip_v4: row.next()?,
-        access_ip_v6: row.next()?,
-        disk_config: row.next()?,
-        locked_by: row.next()?,
-        locked_reason: row.next()?,
-        progress: row.next()?,
-        fault: row.next::<Option<Json<Fault>>>()?.map(|json| json.0),
-        launched_at: row.next()?,
-        terminated_at: row.next()?,
-        created_at: row.next()?,
-        updated_at: row.next()?,
-        deleted_at: row.next()?,
-        trusted_certificates: row.next::<Option<Json<Vec<String>>>>()?.map(|json| json.0),
-        aside: row.next::<Option<Json<Aside>>>()?.map(|json| json.0).unwrap_or_default(),
-        blank_disks: row.next::<Option<Json<Vec<BlankDisk>>>>()?.map(|json| json.0).unwrap_or_default(),
-    })
+/// What rows of one answer have in common is read once.
+#[derive(Default)]
+struct Reader {
+    flavors: Seen<Flavor>,
+    bases: Seen<Base>,
+}
+
+fn from_row(row: Row) -> Result<Server> {
+    Reader::default().server(row)
+}
+
+fn from_rows(tx: &mut Tx, sql: &str, arguments: &[Value]) -> Result<Vec<Server>> {
+    let reader = Reader::default();
+    tx.query_map(sql, arguments, |row| reader.server(row))
+}
+
+impl Reader {
+    fn server(&self, mut row: Row) -> Result<Server> {
+        Ok(Server {
+            id: row.next()?,
+            project_id: row.next()?,
+            user_id: row.next()?,
+            name: row.next()?,
+            hostname: row.next()?,
+            description: row.next()?,
+            state: word(State::parse, &row.next::<String>()?)?,
+            task: row.next::<Option<String>>()?.map(|text| word(Task::parse, &text)).transpose()?,
+            power: row.next()?,
+            host_id: row.next()?,
+            host: row.next()?,
+            host_zone: row.next()?,
+            flavor: self.flavors.read(&mut row)?,
+            image_id: row.next()?,
+            image_properties: row.next::<Json<Texts>>()?.0,
+            base: self.bases.read_some(&mut row)?,
+            key_name: row.next()?,
+            public_key: row.next()?,
+            metadata: row.next::<Json<Texts>>()?.0,
+            user_data: row.next()?,
+            personality: row.next::<Option<Json<Vec<(String, Vec<u8>)>>>>()?.map(|json| json.0).unwrap_or_default(),
+            config_drive: row.next()?,
+            availability_zone: row.next()?,
+            reservation_id: row.next()?,
+            launch_index: row.next()?,
+            scheduler_hints: row.next::<Json<serde_json::Value>>()?.0,
+            access_ip_v4: row.next()?,
+            access_ip_v6: row.next()?,
+            disk_config: row.next()?,
+            locked_by: row.next()?,
+            locked_reason: row.next()?,
+            progress: row.next()?,
+            fault: row.next::<Option<Json<Fault>>>()?.map(|json| json.0),
+            launched_at: row.next()?,
+            terminated_at: row.next()?,
+            created_at: row.next()?,
+            updated_at: row.next()?,
+            deleted_at: row.next()?,
+            trusted_certificates: row.next::<Option<Json<Vec<String>>>>()?.map(|json| json.0),
+            aside: row.next::<Option<Json<Aside>>>()?.map(|json| json.0).unwrap_or_default(),
+            blank_disks: row.next::<Option<Json<Vec<BlankDisk>>>>()?.map(|json| json.0).unwrap_or_default(),
+        })
+    }
 }
 
 /// As the row keeps them: none are no text.
@@ -181,11 +202,11 @@ pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
             server.state.word(),
             server.task.map(Task::word),
             &server.power,
-            Json(&server.flavor),
+            Json(&*server.flavor),
             &server.flavor.id,
             server.image_id,
             Json(&server.image_properties),
-            server.base.as_ref().map(Json),
+            server.base.as_deref().map(Json),
             &server.key_name,
             &server.public_key,
             Json(&server.metadata),
@@ -281,7 +302,7 @@ pub fn list(tx: &mut Tx, reach: &Reach, filter: &Filter) -> Result<Vec<Server>> 
         "SELECT {COLUMNS} FROM {TABLES} WHERE {} ORDER BY s.created_at DESC, s.id DESC LIMIT ?{limit}",
         conditions.join(" AND ")
     );
-    tx.query_map(&sql, &arguments, from_row)
+    from_rows(tx, &sql, &arguments)
 }
 
 /// Sets what a host said of a server's power, unless work on the server goes on; `true` when that changed the row.
@@ -338,7 +359,7 @@ pub fn ran_between(tx: &mut Tx, project: Option<&ProjectId>, from: Timestamp, un
             AND (s.terminated_at IS NULL OR s.terminated_at > ?2)
           ORDER BY s.project_id, s.created_at, s.id"
     );
-    tx.query_map(&sql, args![project, from, until], from_row)
+    from_rows(tx, &sql, args![project, from, until])
 }
 
 /// A server that a host should have: as much of it as is held against what the host has.
@@ -367,7 +388,7 @@ pub fn waiting(tx: &mut Tx, state: State) -> Result<Vec<Server>> {
         "SELECT {COLUMNS} FROM {TABLES} WHERE s.state = ?1 AND s.task IS NULL AND s.deleted_at IS NULL
           ORDER BY s.created_at, s.id"
     );
-    tx.query_map(&sql, args![state.word()], from_row)
+    from_rows(tx, &sql, args![state.word()])
 }
 
 /// Where each of these servers is, as far as they are there: on a host, or on none yet.

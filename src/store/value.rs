@@ -244,6 +244,15 @@ impl<T: FromColumn> FromColumn for Option<T> {
     }
 }
 
+/// With the text that it was read from.
+impl<T: DeserializeOwned> FromColumn for (String, Json<T>) {
+    fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
+        let text = text_of(column)?;
+        let json = Json::from_column(Column::Text(Cow::Borrowed(&text)))?;
+        Ok((text.into_owned(), json))
+    }
+}
+
 impl<T: DeserializeOwned> FromColumn for Json<T> {
     fn from_column(column: Column<'_>) -> Result<Self, Mismatch> {
         serde_json::from_str(&text_of(column)?)
@@ -318,6 +327,28 @@ impl<'r> Row<'r> {
             }
         };
         Ok(Row { source: Source::Owned(owned), taken: self.taken })
+    }
+
+    /// Is the next column this text? If so it is taken.
+    pub(super) fn next_is(&mut self, text: &str) -> bool {
+        let is = self.peek(|column| matches!(column, Column::Text(found) if found == text));
+        self.taken += usize::from(is);
+        is
+    }
+
+    /// Is the next column null? If so it is taken.
+    pub(super) fn next_is_null(&mut self) -> bool {
+        let is = self.peek(|column| *column == Column::Null);
+        self.taken += usize::from(is);
+        is
+    }
+
+    fn peek(&self, is: impl FnOnce(&Column<'_>) -> bool) -> bool {
+        match &self.source {
+            Source::Engine(engine) if self.taken < engine.len() => engine.column(self.taken).is_ok_and(|it| is(&it)),
+            Source::Owned(columns) => columns.get(self.taken).is_some_and(is),
+            Source::Engine(_) => false,
+        }
     }
 
     /// The next column as a `T`. A column of another type, or one too many, is a fault of ours.

@@ -99,7 +99,7 @@ pub fn refuse_signed(server: &Server) -> Result<()> {
 
 /// The image that the server's own disk begins with.
 pub fn base_of(server: &Server) -> Result<&Base> {
-    server.base.as_ref().ok_or_else(|| Error::internal("a server has no image to boot from", server.id.to_string()))
+    server.base.as_deref().ok_or_else(|| Error::internal("a server has no image to boot from", server.id.to_string()))
 }
 
 /// An image's bytes as hosts keep them.

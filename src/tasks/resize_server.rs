@@ -162,7 +162,7 @@ impl ResizeServer {
         let Some(from) = &server.aside.resized else { return Ok(machine::power(cx, server).await) };
         let (id, now) = (server.id, cx.clock.now());
         let host = cx.hosts.get(machine::on(server)?)?;
-        if server.flavor != from.flavor || from.has_layer {
+        if *server.flavor != from.flavor || from.has_layer {
             host.hypervisor.stop(id, cx.epoch, None).await?;
             machine::remove_layer(cx, host, server).await?;
         }

@@ -26,6 +26,7 @@ use crate::store::servers::{self, Change, Server};
 use crate::store::{Tx, boot_images, hosts, server_images, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 const EVENT: &str = "compute_unshelve_instance";
 const WAKE_EVENT: &str = "compute_start_instance";
@@ -80,7 +81,7 @@ impl Workflow for UnshelveServer {
                 // Somebody may have emptied the host's cache since the step before.
                 machine::fetch(cx, &self.stores, on, base).await?;
                 let ending = Ending::of(cx, &server, EVENT);
-                let server = Server { base: Some(base.clone()), ..server };
+                let server = Server { base: Some(Arc::new(base.clone())), ..server };
                 on.hypervisor.start(&machine::prepare(cx, on, &server).await?).await?;
                 let base = base.clone();
                 Ok(Next::done().recording(move |tx| is_back(tx, id, &ending, Some(&base))))

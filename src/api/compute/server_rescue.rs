@@ -72,7 +72,7 @@ fn base(
     now: Timestamp,
 ) -> Result<Base> {
     let Some(id) = named else {
-        let own = server.base.clone();
+        let own = server.base.as_deref().cloned();
         return own
             .ok_or_else(|| Error::bad_request(format!("Instance {} cannot be rescued: it has no image", server.id)));
     };

@@ -64,7 +64,7 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
         let asked = server_moves::Asked { server: id, source, project_id: &project, user_id: &user, now: asker.now };
         let mut aside = server.aside.clone();
         aside.resized = Some(Box::new(Resized {
-            flavor: server.flavor.clone(),
+            flavor: Flavor::clone(&server.flavor),
             wished: Some(flavor.clone()),
             was_stopped: server.state == State::Stopped,
             migration: server_moves::insert_resize(tx, &asked)?,

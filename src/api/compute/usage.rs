@@ -115,7 +115,7 @@ fn server_usage(server: Server, period: Period) -> Option<ServerUsage> {
         memory_mb: server.flavor.ram_mib,
         local_gb: server.flavor.disk_gib + server.flavor.ephemeral_gib,
         vcpus: server.flavor.vcpus,
-        flavor: server.flavor.name,
+        flavor: server.flavor.name.clone(),
         name: server.name,
         tenant_id: server.project_id,
         hours: hours(launched.max(period.start), end),

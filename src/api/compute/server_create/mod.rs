@@ -37,6 +37,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::json;
+use std::sync::Arc;
 
 pub fn rows() -> Vec<Row> {
     vec![post("/servers", create).rule("os_compute_api:servers:create")]
@@ -249,7 +250,7 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
     let mut made = Vec::new();
     for index in 0..count {
         let mut server = row(order, &flavor, &metadata, &reservation_id, index, count, now);
-        server.base = Some(base.clone());
+        server.base = Some(Arc::new(base.clone()));
         server.blank_disks = blank.clone();
         server.image_properties = kept_properties(&image.properties);
         server.key_name = key.as_ref().map(|key| key.name.clone());
@@ -304,7 +305,7 @@ fn row(
         host_id: None,
         host: None,
         host_zone: None,
-        flavor: flavor.clone(),
+        flavor: Arc::new(flavor.clone()),
         image_id: Some(order.devices.image),
         image_properties: servers::Texts::new(),
         base: None,
