@@ -106,7 +106,7 @@ part_unit_postgres() {
 }
 part_compat() { engines; GAPURA_TEST_GUEST=$(guest) "$cargo" test --quiet --locked --test compat; }
 
-# Images in real buckets, S3's and Azure's. Tests of this kind are in "unit" and "compat" too, and skipped there.
+# Images in real buckets, S3's, Google's (the same server behind Google's door) and Azure's. Tests of this kind are in "unit" and "compat" too, and skipped there.
 part_object_stores() {
   local s3 azurite status=0
   s3=$("$here/harness/s3.sh" start "$work/s3") || { skip "no S3 server could be started, so no image is kept in a bucket"; return; }
@@ -114,6 +114,7 @@ part_object_stores() {
   engines
   ( . "$s3"
     export GAPURA_TEST_S3=$work/s3 TEST_S3_URL=s3://$S3_BUCKET/unit AWS_ENDPOINT=$S3_ENDPOINT
+    export TEST_GOOGLE_URL=gs://$S3_BUCKET/unit-google
     if [ -n "$azurite" ]; then
       . "$azurite"
       export GAPURA_TEST_AZURITE=$work/azurite TEST_AZURE_URL=az://$AZURE_CONTAINER/unit

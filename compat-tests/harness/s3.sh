@@ -8,17 +8,20 @@
 #   s3.sh remove DIR KEY     deletes an object behind its owner's back
 #   s3.sh stop DIR           ends all of it and removes what it made
 #
+# The same bucket is had as one of Google's, through `google_front.py`: GOOGLE_… in the file to source.
+#
 # Radosgw, because it is the S3 that OpenStack's clouds run, with its own ideas of multipart uploads, quotas and errors;
 # emulators agree with their authors' reading. It needs neither root nor /etc/ceph: every path and port is in DIR's own
 # ceph.conf. The OSD keeps its objects in memory and the manager, which serves only statistics, is left out.
 set -euo pipefail
 fail() { echo "s3.sh: $*" >&2; exit 1; }
 [ $# = 2 ] || [ "$*" = "remove ${2:-} ${3:-}" ] || { sed -n '4,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-for tool in ceph ceph-mon ceph-osd radosgw radosgw-admin; do
+for tool in ceph ceph-mon ceph-osd radosgw radosgw-admin openssl; do
   command -v "$tool" > /dev/null || fail "$tool is missing: etc/install.sh test installs it"
 done
 mkdir -p "$2"
 dir=$(readlink -f "$2")
+here=$(dirname "$(readlink -f "$0")")
 export CEPH_CONF=$dir/ceph.conf LC_ALL=C.UTF-8
 unset CEPH_ARGS
 bucket=images
@@ -27,7 +30,7 @@ bucket=images
 alive() {
   local pid
   pid=$(cat "$dir/$1.pid" 2> /dev/null) && [ -n "$pid" ] || return 1
-  tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline" | grep -qF -- "$dir/ceph.conf" && echo "$pid"
+  tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline" | grep -qF -- "$dir/" && echo "$pid"
 }
 # launch NAME COMMAND…: in the foreground of a session of its own, so that its process id is known.
 launch() {
@@ -53,7 +56,7 @@ configure() {
   local ports
   mapfile -t ports < <(python3 -c '
 import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 print(*(one.getsockname()[1] for one in held), sep="\n")')
   rm -rf "$dir"/{mon,osd,rgw}
   mkdir -p "$dir"/{mon,osd,rgw,run}
@@ -102,7 +105,12 @@ CONF
   cat > "$dir/environment" <<ENVIRONMENT
 export S3_ENDPOINT='http://127.0.0.1:${ports[1]}' S3_BUCKET='$bucket'
 export AWS_ACCESS_KEY_ID='gapura-test' AWS_SECRET_ACCESS_KEY='not-a-secret'
+export GOOGLE_BASE_URL='http://127.0.0.1:${ports[2]}' GOOGLE_SERVICE_ACCOUNT='$dir/google.json'
 ENVIRONMENT
+  # A service account as its owner gets it, with a key of today.
+  openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 | python3 -c '
+import json, sys
+print(json.dumps({"type": "service_account", "private_key_id": "today", "client_email": "gapura@test.invalid", "private_key": sys.stdin.read()}))' > "$dir/google.json"
 }
 
 ask() { timeout 20 ceph -c "$dir/ceph.conf" --connect-timeout 10 "$@"; }
@@ -151,8 +159,15 @@ start() {
       touch "$dir/made"
     fi
   fi
+  if ! alive google > /dev/null; then
+    ( . "$dir/environment"
+      setsid python3 "$here/google_front.py" "$dir/google.json" "${GOOGLE_BASE_URL##*:}" < /dev/null >> "$dir/google.out" 2>&1 9>&- &
+      echo $! > "$dir/google.pid" )
+    until_true 10 opens || give_up "the front for Google did not answer"
+  fi
   echo "$dir/environment"
 }
+opens() { (. "$dir/environment"; exec 3<> "/dev/tcp/127.0.0.1/${GOOGLE_BASE_URL##*:}"); }
 
 crash() {
   local pid
@@ -166,10 +181,10 @@ not_alive() { ! alive "$1" > /dev/null; }
 stop() {
   local name pid
   # None of it has anything to save.
-  for name in rgw osd mon; do
+  for name in google rgw osd mon; do
     if pid=$(alive "$name"); then kill -KILL "$pid"; until_true 10 not_alive "$name"; fi
   done
-  rm -rf "$dir"/{mon,osd,rgw,run,monmap,keyring,ceph.conf,environment,made} "$dir"/*.{pid,out}
+  rm -rf "$dir"/{mon,osd,rgw,run,monmap,keyring,ceph.conf,environment,made,google.json} "$dir"/*.{pid,out}
   if [ "${1:-}" = all ]; then rm -f "$dir/lock"; rmdir "$dir" 2> /dev/null || true; fi
 }
 

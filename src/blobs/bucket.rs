@@ -1,4 +1,4 @@
-//! Opening a bucket of S3, Google or Azure, and what only S3's own interface tells of it: uploads in parts that nobody
+//! Opening a bucket of S3, Google or Azure, and what only its own interface tells of it: uploads in parts that nobody
 //! finished.
 //!
 //! How long a bucket may be silent is set here. A whole answer may take any time, for clients read images as slowly as
@@ -8,8 +8,8 @@
 use crate::clock::Timestamp;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::client::{HttpClient, HttpConnector, HttpRequestBody, ReqwestConnector};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector};
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a signed question is good for.
 const SIGNED_FOR: Duration = Duration::from_secs(60);
+const GOOGLE: &str = "https://storage.googleapis.com";
 
 /// A bucket, and the way to its unfinished uploads where there is one.
 pub type Opened = (Arc<dyn ObjectStore>, Option<Unfinished>);
@@ -55,12 +56,27 @@ pub fn open_s3(url: &Url, options: impl Iterator<Item = (String, String)>) -> Re
     let (builder, client) = builder!(AmazonS3Builder, AmazonS3ConfigKey, url, options);
     let s3 = Arc::new(builder.build()?);
     let client = ReqwestConnector::default().connect(&client)?;
-    Ok((s3.clone(), Some(Unfinished { s3, client })))
+    Ok((s3.clone(), Some(Unfinished { bucket: Bucket::S3(s3), client })))
 }
 
 pub fn open_google(url: &Url, options: impl Iterator<Item = (String, String)>) -> Result<Opened> {
-    let (builder, _) = builder!(GoogleCloudStorageBuilder, GoogleConfigKey, url, options);
-    Ok((Arc::new(builder.build()?), None))
+    let (builder, client) = builder!(GoogleCloudStorageBuilder, GoogleConfigKey, url, options);
+    let name = url.host_str().unwrap_or_default();
+    let address = Url::parse(&format!("{}/{name}", base_of_google(&builder)?)).map_err(unclear)?;
+    let google = Arc::new(builder.build()?);
+    let client = ReqwestConnector::default().connect(&client)?;
+    Ok((google.clone(), Some(Unfinished { bucket: Bucket::Google(google, address), client })))
+}
+
+/// Where buckets are asked for, which `object_store` finds in the same places and does not tell.
+fn base_of_google(builder: &GoogleCloudStorageBuilder) -> Result<String> {
+    let set = builder.get_config_value(&GoogleConfigKey::BaseUrl);
+    let key = match builder.get_config_value(&GoogleConfigKey::ServiceAccount) {
+        Some(path) => Some(std::fs::read_to_string(path).map_err(unclear)?),
+        None => builder.get_config_value(&GoogleConfigKey::ServiceAccountKey),
+    };
+    let in_key = || Some(key?.parse::<serde_json::Value>().ok()?["gcs_base_url"].as_str()?.to_owned());
+    Ok(set.or_else(in_key).unwrap_or_else(|| GOOGLE.to_owned()))
 }
 
 pub fn open_azure(url: &Url, options: impl Iterator<Item = (String, String)>) -> Result<Opened> {
@@ -78,12 +94,19 @@ fn retry(patience: Duration) -> RetryConfig {
     RetryConfig { backoff, max_retries: usize::MAX, retry_timeout: patience }
 }
 
-/// The uploads in parts that were begun in a bucket of S3 and neither completed nor aborted. They show in no listing of
-/// objects, and are paid for.
+/// The uploads in parts that were begun in a bucket and neither completed nor aborted. They show in no listing of
+/// objects, and are paid for. S3 and Google are asked the same and answer the same.
 #[derive(Debug, Clone)]
 pub struct Unfinished {
-    s3: Arc<AmazonS3>,
+    bucket: Bucket,
     client: HttpClient,
+}
+
+#[derive(Debug, Clone)]
+enum Bucket {
+    S3(Arc<AmazonS3>),
+    /// And its address.
+    Google(Arc<GoogleCloudStorage>, Url),
 }
 
 /// One of them.
@@ -113,11 +136,8 @@ impl Unfinished {
         Ok(all)
     }
 
-    /// `object_store` has no such question; it signs it.
     async fn ask(&self, query: Vec<(&'static str, String)>) -> Result<String> {
-        let options = SignedUrlOptions::new().with_query(query);
-        let url = self.s3.signed_url_opts(http::Method::GET, &Path::default(), SIGNED_FOR, &options).await?;
-        let request = http::Request::get(url.as_str()).body(HttpRequestBody::empty()).map_err(unclear)?;
+        let request = self.request(query).await?;
         let answer = self.client.execute(request).await.map_err(unclear)?;
         let status = answer.status();
         let text = answer.into_body().bytes().await.map_err(unclear)?;
@@ -125,9 +145,31 @@ impl Unfinished {
         if status.is_success() { Ok(text) } else { Err(unclear(format!("{status}: {text}"))) }
     }
 
+    /// `object_store` has no such question; it signs it, or tells what to show.
+    async fn request(&self, query: Vec<(&'static str, String)>) -> Result<HttpRequest> {
+        let asked = match &self.bucket {
+            Bucket::S3(s3) => {
+                let options = SignedUrlOptions::new().with_query(query);
+                let url = s3.signed_url_opts(http::Method::GET, &Path::default(), SIGNED_FOR, &options).await?;
+                http::Request::get(url.as_str())
+            }
+            Bucket::Google(google, address) => {
+                let mut url = address.clone();
+                url.query_pairs_mut().extend_pairs(query);
+                let token = google.credentials().get_credential().await?;
+                http::Request::get(url.as_str()).header("authorization", format!("Bearer {}", token.bearer))
+            }
+        };
+        asked.body(HttpRequestBody::empty()).map_err(unclear)
+    }
+
     /// Gives one up. Already gone is done.
     pub async fn abort(&self, begun: &Begun) -> Result<()> {
-        match self.s3.abort_multipart(&begun.key, &begun.id).await {
+        let aborted = match &self.bucket {
+            Bucket::S3(s3) => s3.abort_multipart(&begun.key, &begun.id).await,
+            Bucket::Google(google, _) => google.abort_multipart(&begun.key, &begun.id).await,
+        };
+        match aborted {
             Err(Error::NotFound { .. }) => Ok(()),
             other => other,
         }

@@ -11,8 +11,7 @@
 //! *Staged* is `{id}#{n}` beside its future place in a folder, or an unfinished multipart upload in a bucket. It is
 //! never seen under its id. The step to *whole* is one rename (file and folder synced before it is acknowledged) or the
 //! bucket's own completion. [`sweep`] deletes what no row names once it is old enough, and aborts uploads that nobody
-//! finished in a folder or in S3. Google's can't be listed through this interface: give such a bucket a life-cycle rule
-//! that aborts them. Azure forgets its own after a week.
+//! finished, but for Azure's, which forgets its own after a week.
 //!
 //! Start reading at [`Blobs::put`].
 

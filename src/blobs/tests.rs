@@ -39,11 +39,11 @@ fn a_folder_waits_for_the_disk_unless_told_otherwise_in_plain_words() {
     assert!(open(Some("no")).is_err());
 }
 
-/// A store of each kind. Buckets are tried when `TEST_S3_URL` and `TEST_AZURE_URL` name them (`s3://bucket/prefix`,
-/// `az://container/prefix`, with the provider's own variables beside them), else that is said loudly.
+/// A store of each kind. Buckets are tried when `TEST_S3_URL`, `TEST_GOOGLE_URL` and `TEST_AZURE_URL` name them
+/// (`s3://bucket/prefix`, with the provider's own variables beside them), else that is said loudly.
 fn stores(folder: &Folder) -> Vec<Blobs> {
     let mut stores = vec![folder.blobs.clone(), Blobs::open("memory:///images", &[]).unwrap()];
-    for variable in ["TEST_S3_URL", "TEST_AZURE_URL"] {
+    for variable in ["TEST_S3_URL", "TEST_GOOGLE_URL", "TEST_AZURE_URL"] {
         match std::env::var(variable) {
             Ok(url) => stores.push(Blobs::open(&url, &[("allow_http".into(), "true".into())]).unwrap()),
             Err(_) => eprintln!("SKIPPED on a bucket, because {variable} is not set"),
