@@ -13,7 +13,7 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 PATH=$PATH:/usr/sbin:/sbin
 
 # NAME or NAME>=VERSION, a word each.
 hypervisor="libvirt-daemon-system>=11.3 libvirt-clients>=11.3 libvirt-dev>=11.3 qemu-system-x86>=1:10 qemu-utils>=1:10"
-building="build-essential pkg-config mold cmake"
+building="build-essential pkg-config mold cmake libssl-dev"
 guest="cpio dosfstools mtools syslinux syslinux-common"
 conversion="bubblewrap util-linux"
 empty_disks="e2fsprogs util-linux"

@@ -1,5 +1,5 @@
-//! Asking the disk to begin before the end: a large file that is synced only when it is whole makes its sender wait for
-//! all of it once more.
+//! Asking the disk to begin before the end: a large file that goes through the page cache and is synced only when it is
+//! whole makes its sender wait for all of it once more.
 //!
 //! The staged file is opened a second time and synced in the background, one round after the other; the sync that counts
 //! is still the store's own, before the rename, and finds little left to do. Whatever fails here, fails there.
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 const ROUND: u64 = 32 << 20;
 
 pub struct Flush {
-    /// `None` where the store is no folder that waits for the disk.
+    /// `None` where the store is no folder that waits for the disk, or is written to directly.
     staged: Option<PathBuf>,
     unsynced: u64,
     running: Option<JoinHandle<()>>,
@@ -23,7 +23,8 @@ pub struct Flush {
 impl Flush {
     pub fn of(blobs: &Blobs, id: BlobId) -> Self {
         // The name object_store gives the first upload of a key; random keys have no second.
-        let staged = blobs.folder.as_ref().filter(|_| blobs.syncs).map(|folder| folder.join(format!("{id}#1")));
+        let is_cached = blobs.syncs && !blobs.is_direct;
+        let staged = blobs.folder.as_ref().filter(|_| is_cached).map(|folder| folder.join(format!("{id}#1")));
         Self { staged, unsynced: 0, running: None }
     }
 

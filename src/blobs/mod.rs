@@ -17,6 +17,7 @@
 
 mod bucket;
 mod digests;
+mod direct;
 mod flush;
 mod parts;
 mod read;
@@ -57,6 +58,8 @@ pub struct Blobs {
     lanes: Arc<Lanes>,
     /// Does a folder wait for the disk?
     syncs: bool,
+    /// Are uploads to it written past the page cache?
+    is_direct: bool,
     kind: &'static str,
 }
 
@@ -79,7 +82,16 @@ impl Blobs {
             }
             ObjectStoreScheme::Memory => {
                 let (store, lanes) = (Arc::new(InMemory::new()), Arc::new(Lanes::to_bucket()));
-                Ok(Self { store, prefix, folder: None, unfinished: None, lanes, syncs: false, kind: "memory" })
+                Ok(Self {
+                    store,
+                    prefix,
+                    folder: None,
+                    unfinished: None,
+                    lanes,
+                    syncs: false,
+                    is_direct: false,
+                    kind: "memory",
+                })
             }
             other => {
                 let environment = std::env::vars().filter(|(name, _)| {
@@ -94,7 +106,7 @@ impl Blobs {
                 };
                 let opened = opened.map_err(|error| Error::internal("The image store can't be opened", error))?;
                 let ((store, unfinished), lanes) = (opened, Arc::new(Lanes::to_bucket()));
-                Ok(Self { store, prefix, folder: None, unfinished, lanes, syncs: false, kind })
+                Ok(Self { store, prefix, folder: None, unfinished, lanes, syncs: false, is_direct: false, kind })
             }
         }
     }
@@ -106,7 +118,10 @@ impl Blobs {
             .map_err(|error| Error::internal("The image store's folder can't be opened", error))?
             .with_fsync(syncs);
         let (store, lanes) = (Arc::new(store), Arc::new(Lanes::to_folder()));
-        Ok(Self { store, prefix: Path::default(), folder: Some(folder), unfinished: None, lanes, syncs, kind: "file" })
+        // Who does not wait for the disk is served faster by the cache.
+        let is_direct = syncs && direct::is_possible(&folder);
+        let (prefix, folder) = (Path::default(), Some(folder));
+        Ok(Self { store, prefix, folder, unfinished: None, lanes, syncs, is_direct, kind: "file" })
     }
 
     /// `file`, `s3`, `gs`, `azure` or `memory`: the words upstream has for kinds of stores, as far as it has them.

@@ -3,8 +3,11 @@
 //! A part is kept in memory until the store has it, so [`Lanes`] bound what all uploads to a store have on its way
 //! together. Only whole parts wait for a lane: a slow client holds none while its part is gathered.
 
+use super::Blobs;
 use super::digests::Block;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, Result, path::Path};
+use super::direct::Direct;
+use crate::ids::BlobId;
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, Result};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -24,9 +27,9 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// A folder takes parts one after the other: with one being written and one waiting it has no pause.
+    /// Parts for a folder are small: with a few on their way a disk that is slow to answer has no pause either.
     pub fn to_folder() -> Self {
-        Self::new(16 << 20, 2)
+        Self::new(16 << 20, 4)
     }
 
     /// The way is long, and several parts fill it.
@@ -69,8 +72,12 @@ pub struct Upload {
 }
 
 impl Upload {
-    pub async fn start(store: &Arc<dyn ObjectStore>, key: &Path, lanes: &Arc<Lanes>) -> Result<Self> {
-        Ok(Self { parts: Some(store.put_multipart(key).await?), running: JoinSet::new(), lanes: Arc::clone(lanes) })
+    pub async fn start(blobs: &Blobs, id: BlobId) -> Result<Self> {
+        let parts: Box<dyn MultipartUpload> = match &blobs.folder {
+            Some(folder) if blobs.is_direct => Box::new(Direct::start(folder, id).await?),
+            _ => blobs.store.put_multipart(&blobs.key(id)).await?,
+        };
+        Ok(Self { parts: Some(parts), running: JoinSet::new(), lanes: Arc::clone(&blobs.lanes) })
     }
 
     /// Starts sending a part; waits for earlier ones when too many are on their way.

@@ -235,7 +235,7 @@ impl<'a> Writer<'a> {
         self.parts += 1;
         let sent = match &mut self.upload {
             Some(upload) => upload.send(part).await,
-            none => match Upload::start(&self.blobs.store, &self.blobs.key(self.id), &self.blobs.lanes).await {
+            none => match Upload::start(self.blobs, self.id).await {
                 Ok(upload) => none.insert(upload).send(part).await,
                 Err(error) => Err(error),
             },
