@@ -142,7 +142,7 @@ fn check_size(tx: &mut Tx, rules: &ImportRules, image: ImageId, size: u64) -> Re
         return Err(Error::TooLarge(format!("The image exceeds the allowed size of {most} bytes")));
     }
     let Some(region) = &rules.limits_region else {
-        return import_image::room(tx, rules, image, Some(image), Some(size)).map(drop);
+        return import_image::bound::check(tx, rules, image, size);
     };
     let more = i64::try_from(size / image_limits::MIB).unwrap_or(i64::MAX);
     let owner = images::any(tx, image)?.owner;

@@ -7,76 +7,35 @@
 //!  Begin ──────────────────────► Plugin 0 ─► … ─► Inspect ─► Copy 0 ─► …                         glance-direct
 //!  Begin ──────────────────────────────────────────────────► Copy 0 ─► …                         copy-image
 //! ```
-//! Bytes are written under a fresh id each time a step is tried, announced by a row first: a try that died is found by the
-//! next and cleared away. What a step has stored is recorded in a transaction of its own, so a step that is taken again
-//! finds it and goes on. A plugin that has work with the bytes, as unpacking and converting are, takes a step more for it,
-//! `Rewrite`, of which only so many are taken at once. What else the image is going to be, its formats and properties, travels with the steps and is
-//! written when it becomes active, so nothing of it has to be undone. An image becomes active with the last store, or with the first where not all must succeed. Backing
+//! What a step has stored ([`bytes`]) is recorded in a transaction of its own, so a step that is taken again finds it and
+//! goes on. How many bytes that may be is said in [`bound`]. A plugin that has work with the bytes, as unpacking and
+//! converting are, takes a step more for it, `Rewrite`, of which only so many are taken at once. What else the image is going
+//! to be, its formats and properties, travels with the steps ([`order`]) and is written when it becomes active, so nothing of
+//! it has to be undone. An image becomes active with the last store, or with the first where not all must succeed. Backing
 //! out leaves a queued image without bytes, or the active one that is copied as it was; the client tries again.
 
-use super::fetch;
-use super::remote_image::Source;
-use super::sweep_images::delete;
+pub mod bound;
+mod bytes;
+mod order;
+
 use super::{Cx, Next, Record, Why, Workflow};
-use crate::blobs::{Judge, Stored, Stores, Wish};
+use crate::blobs::Stores;
 use crate::cloud::image::Place;
 use crate::cloud::image::import::{ImportRules, ImportTask, Method, TaskStatus};
 use crate::cloud::image::inspect::inspect;
-use crate::cloud::image::limits::full;
-use crate::cloud::image::plugins::Plugin;
 use crate::cloud::image::protection::Action;
-use crate::cloud::image::remote::{Becoming, Described};
+use crate::cloud::image::remote::Described;
 use crate::cloud::image_format::{HEAD_BYTES, TAIL_BYTES};
-use crate::error::{Error, Kind, Result};
-use crate::ids::{BlobId, ImageId, TaskId};
-use crate::store::images::Data;
+use crate::error::{Error, Result};
+use crate::ids::ImageId;
 use crate::store::tasks::{self, NewTask};
-use crate::store::{Tx, image_copies, image_imports, image_limits, image_tasks, images};
+use crate::store::{Tx, image_copies, image_imports, image_tasks, images};
 use crate::vault::Vault;
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// What was asked for, and what has come of it so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    pub task: TaskId,
-    pub method: Method,
-    pub uri: Option<Uri>,
-    /// In this order.
-    pub stores: Vec<String>,
-    pub all_must_succeed: bool,
-    /// The roles of whoever asked.
-    #[serde(default)]
-    pub roles: Vec<String>,
-    /// The other region; forgotten, with the token in it, once the bytes are here.
-    #[serde(default)]
-    pub source: Option<Source>,
-    #[serde(default)]
-    pub described: Option<Described>,
-    #[serde(default)]
-    pub becoming: Becoming,
-    /// What is done to it on its way in, as operators had it when the work began.
-    #[serde(default)]
-    pub plugins: Vec<Plugin>,
-}
-
-/// Where bytes are fetched from. Its query may be what signs it, so logs show it without.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Uri(pub String);
-
-impl fmt::Debug for Uri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0.split('?').next().unwrap_or_default())
-    }
-}
+pub use order::{Order, Uri};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -295,35 +254,6 @@ fn is_active(tx: &mut Tx, image: ImageId) -> Result<bool> {
     }
 }
 
-/// How many bytes the quota of the image's owner leaves, beside those of all images `but` one; or identity's limit, where
-/// that holds in the quota's place and an image grows (a copy doesn't count there).
-pub(super) fn room(
-    tx: &mut Tx,
-    rules: &ImportRules,
-    image: ImageId,
-    but: Option<ImageId>,
-    wanted: Option<u64>,
-) -> Result<Option<u64>> {
-    if let Some(region) = &rules.limits_region {
-        let owner = images::any(tx, image)?.owner.filter(|_| but.is_some());
-        return owner.map_or(Ok(None), |owner| image_limits::room(tx, region, image_limits::SIZE, &owner));
-    }
-    if rules.limits.storage == 0 {
-        return Ok(None);
-    }
-    let owner = images::any(tx, image)?.owner;
-    let used = images::bytes_of(tx, owner.as_ref(), but)?;
-    rules.limits.room(used, wanted)
-}
-
-/// Asked in the transaction that takes the bytes: others may have filled the quota while they came (CVE-2015-5286).
-pub fn check_room(tx: &mut Tx, rules: &ImportRules, image: ImageId, size: u64) -> Result<()> {
-    match room(tx, rules, image, Some(image), Some(size))? {
-        Some(left) if left < size => Err(full(&size.to_string(), left)),
-        _ => Ok(()),
-    }
-}
-
 impl ImportImage {
     pub fn new(stores: &Stores, importing: &Importing) -> Self {
         let Importing { rules, vault } = importing.clone();
@@ -346,42 +276,6 @@ impl ImportImage {
         Ok(described)
     }
 
-    /// The source's bytes become the image's own, in the first store.
-    async fn fetch(&self, cx: &Cx, image: ImageId, order: &Order) -> Result<()> {
-        let store =
-            order.stores.first().ok_or_else(|| Error::internal("an import names no store", cx.subject.clone()))?;
-        let place = Place { store: store.clone(), blob: BlobId::random() };
-        let (begun, now) = (place.clone(), cx.clock.now());
-        cx.db.write(move |tx| image_imports::begin_fetch(tx, image, &begun, now)).await?;
-        let fetched = match &order.source {
-            Some(source) => source.open(&self.vault, order.task, cx.clock.now()).await?,
-            None => fetch::open(order.uri.as_ref().map_or("", |uri| &uri.0), &self.rules.filter).await?,
-        };
-        let described = order.described.clone();
-        let length = described.as_ref().map(|described| described.size).or(fetched.length);
-        let rules = self.rules.clone();
-        let room = cx.db.read(move |tx| room(tx, &rules, image, Some(image), length)).await?;
-        let at_most = (self.rules.size_limit > 0).then_some(self.rules.size_limit).into_iter().chain(room).min();
-        let wish = Wish { size: length, at_most, ..Wish::default() };
-        let judge =
-            move |stored: &Stored| described.map_or(Ok(()), |described| described.check(&stored.sha512, &stored.md5));
-        let data = self.put(cx, &place, fetched.bytes, &wish, Box::new(judge)).await?;
-        let (now, blob) = (cx.clock.now(), place.blob);
-        let rules = self.rules.clone();
-        let finish = move |tx: &mut Tx| {
-            check_room(tx, &rules, image, data.size)?;
-            image_imports::finish_fetch(tx, image, blob, &data, now)
-        };
-        let held = cx.db.write(finish).await?;
-        self.clear();
-        if held {
-            return Ok(());
-        }
-        // The row may have been swept while the bytes were still coming.
-        delete(&cx.db, &self.stores, &place).await?;
-        Err(Error::not_found(Kind::Image, image))
-    }
-
     /// The size a guest would see, of bytes that are what they were declared to be.
     async fn inspect(&self, cx: &Cx, image: ImageId, order: &Order) -> Result<Option<u64>> {
         let (mut image, places, data) = cx.db.read(move |tx| image_imports::source(tx, image)).await?;
@@ -389,46 +283,6 @@ impl ImportImage {
         let head = self.read(&places, 0..data.size.min(HEAD_BYTES as u64)).await?;
         let tail = self.read(&places, data.size.saturating_sub(TAIL_BYTES as u64)..data.size).await?;
         inspect(&image, &head, &tail, data.size)
-    }
-
-    pub(super) async fn read(&self, places: &[Place], range: std::ops::Range<u64>) -> Result<Vec<u8>> {
-        let places = places.iter().map(|place| (place.store.as_str(), place.blob));
-        let pieces: Vec<Bytes> = self.stores.get(places, Some(range)).await?.try_collect().await?;
-        Ok(pieces.concat())
-    }
-
-    /// The image's bytes are in this store too, the same to the last bit; there already is fine.
-    async fn copy(&self, cx: &Cx, image: ImageId, store: &str) -> Result<()> {
-        let (_, places, data) = cx.db.read(move |tx| image_imports::source(tx, image)).await?;
-        if places.iter().any(|place| place.store == store) {
-            return Ok(());
-        }
-        let place = Place { store: store.to_owned(), blob: BlobId::random() };
-        let (begun, now, rules, size) = (place.clone(), cx.clock.now(), self.rules.clone(), data.size);
-        let begin = move |tx: &mut Tx| {
-            room(tx, &rules, image, None, Some(size))?;
-            image_copies::begin(tx, image, &begun, now)
-        };
-        cx.db.write(begin).await?;
-        let bytes = self.stores.get(places.iter().map(|place| (place.store.as_str(), place.blob)), None).await?;
-        let wish = Wish { size: Some(data.size), ..Wish::default() };
-        let expected = data.sha512.clone();
-        let judge = move |stored: &Stored| {
-            if stored.sha512 == expected {
-                return Ok(());
-            }
-            Err(Error::internal("An image's bytes are not what they were", format!("hash {}", stored.sha512)))
-        };
-        self.put(cx, &place, bytes, &wish, Box::new(judge)).await?;
-        let written = place.clone();
-        let held = cx.db.write(move |tx| image_copies::finish(tx, image, &written, &data)).await?;
-        self.clear();
-        if held {
-            return Ok(());
-        }
-        // The row may have been swept while the bytes were still coming.
-        delete(&cx.db, &self.stores, &place).await?;
-        Err(Error::not_found(Kind::Image, image))
     }
 
     /// The image has its bytes in the stores that have not failed.
@@ -451,45 +305,9 @@ impl ImportImage {
         Ok(())
     }
 
-    /// Writes bytes where a row has announced them. A wish to cancel ends the stream.
-    pub(super) async fn put(
-        &self,
-        cx: &Cx,
-        place: &Place,
-        bytes: BoxStream<'static, Result<Bytes>>,
-        wish: &Wish,
-        judge: Judge<'_>,
-    ) -> Result<Data> {
-        let bytes = until_cancelled(cx.clone(), bytes);
-        let stored = self.stores.of(&place.store)?.put(place.blob, bytes, wish, judge).await?;
-        Ok(Data { size: stored.size, virtual_size: None, md5: stored.md5, sha512: stored.sha512 })
-    }
-
     /// Bytes that rows have given up are swept when the import is over for who waits for it: whether some had to be deleted
     /// tells whether others have the same.
     pub(super) fn clear(&self) {
         self.stores.say_given_up();
     }
-}
-
-/// How long it is between two looks for a wish to cancel, however slowly bytes come.
-const LOOK: Duration = Duration::from_secs(2);
-
-fn until_cancelled(cx: Cx, bytes: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
-    let state = (cx, bytes, Instant::now());
-    futures::stream::try_unfold(state, |(cx, mut bytes, mut looked)| async move {
-        loop {
-            let piece = tokio::time::timeout(LOOK, bytes.try_next()).await;
-            if looked.elapsed() >= LOOK {
-                looked = Instant::now();
-                if cx.is_cancelled().await? {
-                    return Err(Error::conflict("cancelled"));
-                }
-            }
-            if let Ok(piece) = piece {
-                return Ok(piece?.map(|piece| (piece, (cx, bytes, looked))));
-            }
-        }
-    })
-    .boxed()
 }

@@ -6,7 +6,7 @@
 use super::Cx;
 use super::byte_channel::through_a_thread;
 use super::convert_image::{self, Workplace};
-use super::import_image::{ImportImage, Order, check_room, room};
+use super::import_image::{ImportImage, Order, bound};
 use super::machine::unless_cancelled;
 use super::sweep_images::delete;
 use crate::blobs::Wish;
@@ -77,7 +77,8 @@ impl ImportImage {
     /// What is packed becomes what was inside.
     async fn decompress(&self, cx: &Cx, id: ImageId, order: &Order, at: usize) -> Result<()> {
         let Some((packing, places, size)) = self.packed(cx, id, order).await? else { return Ok(()) };
-        let at_most = self.rules.plugins.decompression.at_most(size, self.largest(cx, id).await?);
+        let at_most =
+            self.rules.plugins.decompression.at_most(size, self.bound(cx, id, None).await?.unwrap_or(u64::MAX));
         let packed = self.bytes(&places).await?;
         let plain = through_a_thread(packed, move |source, out| unpack(packing, BufReader::new(source), at_most, out));
         self.replace(cx, id, at, &places, plain).await
@@ -106,7 +107,7 @@ impl ImportImage {
             return Ok(());
         };
         let rules = &self.rules.plugins.conversion;
-        let at_most = rules.at_most(self.largest(cx, id).await?);
+        let at_most = rules.at_most(self.bound(cx, id, None).await?.unwrap_or(u64::MAX));
         if rules.target == Target::Raw && virtual_size.is_some_and(|size| size > at_most) {
             return Err(Error::TooLarge(format!("The image would be converted to more than {at_most} bytes")));
         }
@@ -131,14 +132,6 @@ impl ImportImage {
         self.stores.get(places.iter().map(|place| (place.store.as_str(), place.blob)), None).await
     }
 
-    /// How large the image may be.
-    async fn largest(&self, cx: &Cx, id: ImageId) -> Result<u64> {
-        let rules = self.rules.clone();
-        let room = cx.db.read(move |tx| room(tx, &rules, id, Some(id), None)).await?;
-        let by_size = (self.rules.size_limit > 0).then_some(self.rules.size_limit);
-        Ok(by_size.into_iter().chain(room).min().unwrap_or(u64::MAX))
-    }
-
     /// New bytes take the place of the image's own, in the same store.
     async fn replace(
         &self,
@@ -152,13 +145,12 @@ impl ImportImage {
         let place = Place { store: own.store.clone(), blob: BlobId::random() };
         let (begun, now) = (place.clone(), cx.clock.now());
         cx.db.write(move |tx| image_working::begin(tx, id, &begun, now)).await?;
-        let at_most = Some(self.largest(cx, id).await?).filter(|largest| *largest < u64::MAX);
-        let wish = Wish { at_most, ..Wish::default() };
+        let wish = Wish { at_most: self.bound(cx, id, None).await?, ..Wish::default() };
         let data = self.put(cx, &place, bytes, &wish, Box::new(|_| Ok(()))).await?;
         let (blob, now) = (place.blob, cx.clock.now());
         let rules = self.rules.clone();
         let finish = move |tx: &mut Tx| {
-            check_room(tx, &rules, id, data.size)?;
+            bound::check(tx, &rules, id, data.size)?;
             image_working::finish(tx, id, at, blob, &data, now)
         };
         let held = cx.db.write(finish).await?;

@@ -164,7 +164,7 @@ async fn cve_2015_5286_a_quota_that_others_filled_while_an_import_came_refuses_i
     let rules = ImportRules { limits, ..ImportRules::default() };
     let fits = async |size: u64| {
         let rules = rules.clone();
-        cloud.state.db.write(move |tx| import_image::check_room(tx, &rules, importing, size)).await.is_ok()
+        cloud.state.db.write(move |tx| import_image::bound::check(tx, &rules, importing, size)).await.is_ok()
     };
     assert!(fits(4).await && !fits(5).await);
 }
