@@ -76,6 +76,33 @@ fn a_disk_that_fills_up_refuses_that_upload_or_staging_alone_and_has_its_room_ba
 }
 
 #[test]
+fn a_conversion_that_finds_no_room_to_work_in_fails_its_import_and_leaves_nothing_behind() {
+    let mut cloud = Cloud::new();
+    let Some(small) = Small::mount(cloud.folder().join("small")) else { return };
+    let work = small.0.join("work");
+    cloud
+        .set("IMAGES__WORK_DIR", work.to_str().unwrap())
+        .set("IMAGES__IMAGE_IMPORT_PLUGINS", r#"["image_conversion"]"#);
+    cloud.set("IMAGES__IMAGE_CONVERSION__OUTPUT_FORMAT", "qcow2");
+    cloud.init();
+    cloud.start();
+    let image = Image::create(&cloud);
+    // A raw image is to become a qcow2 one, and is brought to where that is done.
+    assert_eq!(image.put("stage", &vec![5; 16 * MIB], &[]).status, 204);
+    image.import(&json!({"method": {"name": "glance-direct"}}));
+    image.is_queued_again();
+    let task = eventually("the task is over", || {
+        let tasks = cloud.get(&format!("{}/tasks", image.path), &image.token).json();
+        (tasks["tasks"][0]["status"] == "failure").then(|| tasks["tasks"][0].clone())
+    });
+    assert_eq!(task["message"], "There is no room to convert the image");
+    // Each process has a folder of its own there.
+    let folders = std::fs::read_dir(&work).unwrap().flatten();
+    assert_eq!(folders.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap()).count(), 0);
+    eventually("its bytes are gone", || (cloud.database.count("*", "blobs") == 0).then_some(()));
+}
+
+#[test]
 fn a_copy_to_a_store_whose_disk_fills_up_fails_alone_and_leaves_nothing_there() {
     let mut cloud = Cloud::new();
     let Some(small) = Small::mount(cloud.folder().join("small")) else { return };

@@ -22,7 +22,8 @@ pub struct RunnerSettings {
     pub owner: String,
     /// Tasks at once.
     pub at_once: usize,
-    /// Steps at once that take much of the machine.
+    /// Steps at once that take much of the machine. Of this process alone, also where several share the database: what is
+    /// bounded is this machine's processors, memory and disk, of which another's conversions take nothing.
     pub turns: usize,
     /// How long a claim lasts without being renewed.
     pub lease_seconds: i64,

@@ -1,12 +1,17 @@
 //! Quotas and protected properties, as operators set them and clients meet them.
 
 use super::ImageSettings;
+use super::import_tests::{import, kept, stage, tasks_of};
 use super::tests::{OCTETS, active, create, download, patch, show, status_becomes, text, upload};
 use crate::api::testing::Cloud;
-use crate::cloud::image::import::ImportRules;
+use crate::cloud::image::import::{ImportRules, Method as ImportMethod};
 use crate::cloud::image::limits::Limits;
+use crate::cloud::image::plugins::{Plugin, Plugins};
 use crate::cloud::image::protection::Protections;
+use crate::cloud::image::unpack::tests::gzip;
+use crate::cloud::web_source::Filter;
 use crate::ids::ImageId;
+use crate::tasks::fetch::testing::{Server, ok};
 use crate::tasks::import_image;
 use http::Method;
 use serde_json::{Value, json};
@@ -47,6 +52,43 @@ async fn the_same_bytes_count_whole_for_each_project_that_has_them() {
     assert!(status_becomes(&bob, &more, "queued").await);
     cloud.clear_images().await;
     assert_eq!(cloud.state.db.read(crate::store::blobs::known).await.unwrap().len(), 1, "and they are kept once");
+}
+
+#[tokio::test]
+async fn no_image_is_larger_than_operators_say_however_its_bytes_come() {
+    let server = Server::start(vec![ok(&"x".repeat(101))]).await;
+    let import_filter = Filter {
+        allowed_ports: vec![server.port],
+        private_ranges: vec!["127.0.0.1/32".parse().unwrap()],
+        ..Filter::default()
+    };
+    let plugins = Plugins { list: vec![Plugin::Decompress], ..Plugins::default() };
+    let import_methods = ImportMethod::ALL.to_vec();
+    let settings =
+        ImageSettings { size_limit: 100, import_filter, import_methods, plugins, ..ImageSettings::default() };
+    let cloud = Cloud::with_images(&[], settings).await;
+    let alice = cloud.member("alice").await;
+    let id = create(&alice, json!({})).await;
+    assert_eq!(upload(&alice, &id, &[1; 101]).await.status, 413);
+    assert!(status_becomes(&alice, &id, "queued").await);
+    assert_eq!(stage(&alice, &id, &[1; 101]).await.status, 413);
+    assert!(status_becomes(&alice, &id, "queued").await);
+    let uri = format!("http://127.0.0.1:{}/image", server.port);
+    assert_eq!(import(&alice, &id, json!({"method": {"name": "web-download", "uri": uri}})).await.status, 202);
+    cloud.work().await;
+    let task = tasks_of(&alice, &id).await.remove(0);
+    assert_eq!(task["message"], "The image exceeds the allowed size of 100 bytes");
+    assert!(status_becomes(&alice, &id, "queued").await);
+    // Small on its way in, and large when it is unpacked.
+    let packed = create(&alice, json!({})).await;
+    assert_eq!(stage(&alice, &packed, &gzip(&[1; 101])).await.status, 204);
+    assert_eq!(import(&alice, &packed, json!({"method": {"name": "glance-direct"}})).await.status, 202);
+    cloud.work().await;
+    let task = tasks_of(&alice, &packed).await.remove(0);
+    assert_eq!(task["message"], "The image unpacks to more than 100 bytes");
+    assert!(kept(&cloud).await.is_empty());
+    assert_eq!(upload(&alice, &id, &[1; 100]).await.status, 204);
+    assert_eq!(show(&alice, &id).await.json()["size"], 100);
 }
 
 #[tokio::test]

@@ -432,7 +432,9 @@ async fn what_there_is_and_is_not_is_said_truly() {
     assert_eq!((reply.status, &reply.json()["versions"][0]["status"]), (300, &json!("CURRENT")));
     assert_eq!(reply.json()["versions"][0]["links"][0]["href"], "http://cloud.test/image/v2/");
     assert_eq!(stranger.get("/image/v2/").await.status, 300);
-    assert_eq!(stranger.get("/image/versions").await.status, 200);
+    let versions = stranger.get("/image/versions").await;
+    assert_eq!(versions.status, 200);
+    assert!(!versions.text().contains("v2.17"), "locations are no version of ours");
     let methods = alice.get("/image/v2/info/import").await.json();
     assert_eq!(methods["import-methods"]["value"], json!(["glance-direct"]), "there is one store, and the web is off");
     assert_eq!(alice.get("/image/v2/info/stores").await.status, 404);
@@ -442,6 +444,10 @@ async fn what_there_is_and_is_not_is_said_truly() {
     assert_eq!(admin.get("/image/v2/images/x/locations").await.status, 501);
     assert_eq!(admin.get("/image/v2/schemas/anything").await.status, 404);
     assert_eq!(alice.get("/image/v2/images/").await.status, 404, "an image without an id");
+    let id = active(&alice, json!({}), b"bytes").await;
+    let file = format!("/image/v2/images/{id}/file");
+    assert_eq!(alice.send(Method::HEAD, &file, &[], vec![]).await.status, 405, "whose length would that be");
+    assert_eq!(alice.send(Method::POST, &format!("/image/v2/images/{id}/locations"), &[], vec![]).await.status, 501);
     let id = create(&alice, json!({})).await;
     let import = json!({"method": {"name": "web-download", "uri": "http://169.254.169.254/"}});
     let reply = alice.post(&format!("/image/v2/images/{id}/import"), import).await;

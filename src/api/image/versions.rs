@@ -7,7 +7,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 /// Those whose operations are all served, the newest first. A minor version stands for what it added, so there are gaps, as
-/// in upstream's list. Not here: 2.17, which gives out where bytes are.
+/// in upstream's list. Not here: 2.17, which is `/v2/images/{image_id}/locations`. Where bytes are is told to nobody and taken
+/// from nobody, whatever a policy says (CVE-2014-9493, CVE-2015-5251): those rows answer 501, and a client that looks here
+/// first uploads or imports instead.
 const VERSIONS: [(&str, Needs); 18] = [
     ("2.18", Needs::Nothing),
     ("2.16", Needs::Nothing),
