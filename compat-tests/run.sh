@@ -16,7 +16,7 @@ beside_test="journey machine_life cloud_init tempest_core"
 in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life machine_disks cloud_init identity_commands image_commands compute_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
 beside=""
 case ${1:-test} in
-  test) parts=$in_test beside=$beside_test fuzz_seconds=20 profile=debug ;;
+  test) parts=$in_test beside=$beside_test fuzz_seconds=15 profile=debug ;;
   verify) parts=$in_verify fuzz_seconds=120 profile=release ;;
   *) parts=$* fuzz_seconds=${FUZZ_SECONDS:-20} profile=${PROFILE:-debug} ;;
 esac

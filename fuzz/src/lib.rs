@@ -17,10 +17,12 @@ pub mod ids;
 #[path = "../../src/cloud"]
 pub mod cloud {
     pub mod access_rules;
+    pub mod certificate_key;
     pub mod identity;
     pub mod image;
     pub mod image_format;
     pub mod policy;
+    pub mod ssh_key;
     pub mod token;
     pub mod web_source;
 }
