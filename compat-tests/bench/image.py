@@ -156,7 +156,7 @@ def line(what, results, unit, compared, promised):
     """One line: what was measured of everybody, and how many times as much ours is as what it is compared with."""
     cells = ", ".join(f"{name} {printed(value, unit)}" for name, value in results.items())
     ours, other = compared if unit != "ms" else compared[::-1]
-    ratio = f"{results[ours] / results[other]:.2f}" if other in results else ""
+    ratio = f"{results[ours] / results[other]:.2f}" if ours in results and other in results else ""
     row(what, cells, ratio, promised)
 
 
