@@ -13,7 +13,7 @@ cd "$checkout" || exit 1
 
 in_test="format licences build lints fuzz unit compat object_stores image_sharing tempest_identity tempest_compute"
 beside_test="journey machine_life cloud_init tempest_core"
-in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life machine_disks cloud_init identity_commands image_commands compute_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat object_stores journey journey_simulated machine_life machine_disks nodes cloud_init identity_commands image_commands compute_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
 beside=""
 case ${1:-test} in
   test) parts=$in_test beside=$beside_test fuzz_seconds=15 profile=debug ;;
@@ -167,6 +167,14 @@ part_machine_disks() {
   is_root && has libvirtd || { skip "real machines need root and libvirtd"; return; }
   ( cloud machine_disks qemu && IMAGE=$(guest) "$here/clients/machine_life/run.sh" --only "ephemeral disks" )
   stop_cloud machine_disks $?
+}
+# A second host joins, is lost, comes back and leaves. Each has a libvirtd and a network of its own.
+part_nodes() {
+  is_root && has libvirtd || { skip "two hosts need root and libvirtd"; return; }
+  [ -e "$work/built" ] || "$cargo" build --quiet --locked $([ "$profile" = release ] && echo --release) || return
+  local image
+  image=$(guest) || return
+  PROGRAM=$(gapura) IMAGE=$image "$here/clients/nodes/run.sh"
 }
 part_fresh() { "$here/fresh.sh"; }
 part_cloud_init() {

@@ -7,6 +7,9 @@
 # its own process ids, but the machine's own network: the taps and bridges that Gapura makes are found by name. Its
 # process number one reaps at once (where the machine's does not, libvirt takes 1.4 s to destroy a domain, not 0.3 s),
 # and when that process goes, the kernel ends everything it started: nothing can be left behind.
+#
+# With LIBVIRTD_NAME it is a host of its own: that name, a network of its own, and TCP for other hosts' libvirtd. Who has
+# several connects them (`two_hosts.sh`).
 set -euo pipefail
 
 usage() { echo "usage: $0 start|stop|kill DIR" >&2; exit 2; }
@@ -39,6 +42,10 @@ host_uuid = "$(cat "$dir/host_uuid")"
 max_clients = 200
 max_workers = 40
 max_client_requests = 40
+listen_tls = 0
+listen_tcp = 1
+listen_addr = "0.0.0.0"
+auth_tcp = "none"
 EOF
   # Two daemons that look for a free port at the same time would find the same one: each has displays of its own.
   local displays=$((6100 + $(cksum <<<"$dir" | cut -d" " -f1) % 120 * 200))
@@ -62,20 +69,33 @@ EOF
 # Runs as process number one of its namespace. The shell reaps every orphan it inherits while it waits. A daemon that
 # ends is started again and finds its machines still running, as under systemd.
 inside='
-  dir=$1
+  dir=$1 name=$2
   mount --make-rprivate /
   for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
     mkdir -p "${pair#*:}"; mount --bind "$dir/${pair%%:*}" "${pair#*:}"
   done
-  while :; do libvirtd --pid-file "$dir/run/libvirtd.pid" & wait $!; sleep 0.2; done
+  if [ -n "$name" ]; then
+    hostname "$name"
+    ip link set lo up
+    # The kernel shows links of the network that a sysfs was mounted in.
+    mkdir -p "$dir/cgroup"
+    mount --rbind /sys/fs/cgroup "$dir/cgroup"
+    mount -t sysfs sysfs /sys
+    mount --move "$dir/cgroup" /sys/fs/cgroup
+    # Libvirt wants to find itself by its name.
+    { cat /etc/hosts; echo "127.0.1.1 $name"; } >"$dir/hosts"
+    mount --bind "$dir/hosts" /etc/hosts
+  fi
+  while :; do libvirtd ${name:+--listen} --pid-file "$dir/run/libvirtd.pid" & wait $!; sleep 0.2; done
 '
 
 start() {
   if holder >/dev/null; then answers && { echo "$uri"; return; }; stop; fi
   [ ${#socket} -lt 108 ] || { echo "$dir is too long for a socket: at most 87 bytes" >&2; exit 1; }
   configure
-  setsid unshare --mount --pid --fork --mount-proc --kill-child \
-    bash -c "$inside" "gapura-libvirtd $dir" "$dir" </dev/null >>"$dir/log/libvirtd.out" 2>&1 &
+  local name=${LIBVIRTD_NAME:-}
+  setsid unshare --mount --pid ${name:+--net --uts} --fork --mount-proc --kill-child \
+    bash -c "$inside" "gapura-libvirtd $dir" "$dir" "$name" </dev/null >>"$dir/log/libvirtd.out" 2>&1 &
   echo $! >"$dir/holder.pid"
   for _ in $(seq 150); do
     answers && { echo "$uri"; return; }
