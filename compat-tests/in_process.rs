@@ -91,6 +91,12 @@ impl Cloud {
         Self::open(folder, database).await
     }
 
+    /// Its parts, to be put together over other hosts, and the folder they keep things in. Nobody may be calling it any more.
+    pub fn into_parts(self) -> (State, tempfile::TempDir) {
+        drop(self.router);
+        (Arc::into_inner(self.state).expect("nobody calls it"), self.folder)
+    }
+
     pub fn stranger(&self) -> Client {
         Client::stranger(&self.router)
     }

@@ -27,12 +27,15 @@ mod image;
 mod in_process;
 mod lab;
 mod libvirt_away;
+mod live_migration;
+mod live_migration_faults;
 mod nodes;
 mod object_stores;
 mod offline;
 mod regions;
 mod serving;
 mod specs;
+mod two_hosts;
 mod unauthorized;
 mod web_download;
 

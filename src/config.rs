@@ -6,8 +6,10 @@
 //! setting the operator believes to be in force.
 
 mod images;
+mod migration;
 
 pub use images::{Images, StoreSetting};
+pub use migration::Migration;
 
 use crate::api::IdentitySettings;
 use crate::cloud::blank_disks::{FORMATS, Rules};
@@ -46,6 +48,7 @@ pub struct Config {
     pub images: Images,
     pub compute: Compute,
     pub placement: placement::Rules,
+    pub migration: Migration,
     pub simulated: SimulatedHosts,
     pub network: Network,
     pub quota: Quota,
@@ -74,6 +77,7 @@ impl Default for Config {
             images: Images::default(),
             compute: Compute::default(),
             placement: placement::Rules::default(),
+            migration: Migration::default(),
             simulated: SimulatedHosts::default(),
             network: Network::default(),
             quota: Quota::default(),
@@ -372,6 +376,7 @@ impl Config {
         self.compute.check()?;
         self.nodes.listen()?;
         self.node.reached_at()?;
+        self.migration.moving()?;
         if self.state_dir.is_relative() {
             let here =
                 std::env::current_dir().map_err(|error| Error::internal("the working directory is gone", error))?;

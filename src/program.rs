@@ -23,7 +23,7 @@ use crate::node::authority::{Authority, Holder};
 use crate::node::told_to_stop;
 use crate::store::{self, Db, StoreSettings, image_imports, images};
 use crate::tasks::reconcile::Reconciler;
-use crate::tasks::{Fleet, Hosts, Importing, Runner, RunnerSettings, convert_image, sweep_images, workflows};
+use crate::tasks::{Fleet, Hosts, Importing, Manner, Runner, RunnerSettings, convert_image, sweep_images, workflows};
 use crate::vault::{self, Vault};
 use std::collections::HashMap;
 use std::fs;
@@ -99,7 +99,8 @@ impl Program {
         let vault = Arc::new(Vault::load_or_create(&credential_keys_folder(&config), now)?);
         let limits_region = config.quota.unified_limits.then(|| config.region.clone());
         let importing = Importing { rules: images.imports(limits_region), vault: vault.clone() };
-        let work = workflows(&stores, &importing, grace);
+        let manner = Manner { grace, moving: config.migration.moving()? };
+        let work = workflows(&stores, &importing, manner);
         let runner = Runner::new(db.clone(), clock.clone(), hosts.clone(), work, settings);
         let metrics = Arc::new(Metrics::new());
         let state = Arc::new(State {

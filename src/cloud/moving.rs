@@ -38,6 +38,33 @@ pub struct Measured {
     pub postcopy_requests: u64,
 }
 
+impl Measured {
+    /// What is kept of a move that has got there: the target's last word, which knows nothing of disks and of what was done
+    /// to the guest on the way (and after post-copy nothing at all), with what was seen of those before.
+    #[must_use]
+    pub fn at_the_end(told: Option<Self>, seen: Option<Self>) -> Self {
+        let seen = seen.unwrap_or_default();
+        let Some(told) = told else { return Self { memory: seen.memory.done(), disk: seen.disk.done(), ..seen } };
+        let or = |told: u64, seen: u64| if told == 0 { seen } else { told };
+        Self {
+            disk: if told.disk.total == 0 { seen.disk.done() } else { told.disk },
+            iterations: or(told.iterations, seen.iterations),
+            dirty_rate: or(told.dirty_rate, seen.dirty_rate),
+            disk_speed: or(told.disk_speed, seen.disk_speed),
+            throttle: or(told.throttle, seen.throttle),
+            postcopy_requests: or(told.postcopy_requests, seen.postcopy_requests),
+            ..told
+        }
+    }
+}
+
+impl Amount {
+    /// Nothing remains.
+    const fn done(self) -> Self {
+        Self { processed: self.processed + self.remaining, remaining: 0, ..self }
+    }
+}
+
 /// How much remained when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
@@ -139,6 +166,29 @@ mod tests {
         assert!(!pace.is_over(1_600, 0) && pace.is_over(1_601, 2));
         assert!(!pace.is_over(1_601, 3));
         assert!(!Pace { completion_timeout: 0, ..pace }.is_over(u64::MAX, 0));
+    }
+
+    #[test]
+    fn what_the_target_does_not_know_of_a_move_is_kept_as_it_was_last_seen() {
+        let seen = Measured {
+            elapsed_ms: 900,
+            downtime_ms: Some(300),
+            memory: Amount { total: 100, processed: 90, remaining: 10 },
+            disk: Amount { total: 20, processed: 19, remaining: 1 },
+            throttle: 40,
+            ..Measured::default()
+        };
+        let memory = Amount { total: 100, processed: 110, remaining: 0 };
+        let told = Measured { elapsed_ms: 1000, downtime_ms: Some(70), memory, iterations: 3, ..Measured::default() };
+        let disk = Amount { total: 20, processed: 20, remaining: 0 };
+        assert_eq!(
+            Measured::at_the_end(Some(told), Some(seen)),
+            Measured { disk, throttle: 40, ..told },
+            "the target's, and what it says nothing of"
+        );
+        let memory = Amount { total: 100, processed: 100, remaining: 0 };
+        assert_eq!(Measured::at_the_end(None, Some(seen)), Measured { memory, disk, ..seen });
+        assert_eq!(Measured::at_the_end(Some(told), None), told);
     }
 
     #[test]

@@ -91,7 +91,8 @@ impl LocalDisks {
         let seen = self.seen(server, &folder)?;
         epoch.admit(seen.unwrap_or(epoch))?;
         fs::create_dir_all(&folder)?;
-        if seen != Some(epoch) {
+        // What was removed under this very order is remembered, but not by the folder that is made anew.
+        if seen != Some(epoch) || !folder.join("epoch").try_exists()? {
             write_whole(&folder.join("epoch"), |file| Ok(write!(file, "{}", epoch.0)?))?;
         }
         Ok(folder)

@@ -258,6 +258,17 @@ async fn what_a_dead_process_left_unfinished_is_cleared_and_the_rest_is_kept() {
 }
 
 #[tokio::test]
+async fn what_is_made_again_under_the_order_that_removed_it_refuses_older_orders_after_a_restart_too() {
+    let (folder, disks) = local();
+    let wish = wish(&disks, 5).await;
+    disks.make_root(&wish).await.unwrap();
+    disks.remove(wish.server, Epoch(5)).await.unwrap();
+    disks.make_root(&wish).await.unwrap();
+    let restarted = LocalDisks::open(folder.path()).unwrap();
+    assert!(matches!(restarted.remove(wish.server, Epoch(4)).await, Err(Error::Conflict(_))));
+}
+
+#[tokio::test]
 async fn a_serial_log_is_read_from_its_end_and_never_whole() {
     let (_folder, disks) = local();
     let server = ServerId::random();

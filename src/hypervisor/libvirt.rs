@@ -152,6 +152,9 @@ fn claim(connect: &Connect, cloud: &str, id: ServerId, epoch: Epoch) -> Result<O
         )
         .into());
     }
+    if libvirt_migration::is_coming_in(&domain) {
+        return Err(Error::unavailable("hypervisor", format!("machine {id} is on its way in from another host")).into());
+    }
     let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(None) };
     match domain_xml::owner(&xml) {
         Some(owner) if owner.cloud == cloud => {
@@ -280,9 +283,9 @@ pub(super) fn power(domain: &Domain) -> Result<Power, virt::error::Error> {
     })
 }
 
-/// The machine behind a domain, if it is one of this cloud, and not just being started.
+/// The machine behind a domain, if it is one of this cloud, and not just being started, or on its way in.
 fn machine(domain: &Domain, cloud: &str) -> Result<Option<Machine>, virt::error::Error> {
-    if is_starting(domain) {
+    if is_starting(domain) || libvirt_migration::is_coming_in(domain) {
         return Ok(None);
     }
     let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(None) };

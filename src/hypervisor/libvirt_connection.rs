@@ -105,16 +105,21 @@ impl Connection {
 }
 
 impl Connection {
-    /// Runs `work` on a thread of its own for as long as it takes: no other call waits for it, and nobody here.
+    /// Runs `work` on a thread of its own for as long as it takes: no other call waits for it, and nobody here. Its end is
+    /// news.
     pub async fn apart<F>(&self, thread: &str, work: F) -> Result<()>
     where
         F: FnOnce(&Connect) + Send + 'static,
     {
         let (places, state) = (self.places.clone(), self.state.clone());
         let (uri, changes) = (self.uri.clone(), self.changes.clone());
+        let news = changes.clone();
         let link = tokio::task::spawn_blocking(move || link(&state, &places, &uri, &changes)).await;
         let link = link.map_err(|error| Error::internal("connecting to a hypervisor", error))??;
-        let run = move || work(link.connect());
+        let run = move || {
+            work(link.connect());
+            news.send_modify(|count| *count += 1);
+        };
         let begun = std::thread::Builder::new().name(thread.to_owned()).spawn(run);
         begun.map(drop).map_err(|error| Error::unavailable("a thread", error))
     }

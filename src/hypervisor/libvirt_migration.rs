@@ -124,6 +124,7 @@ fn prepare(
         dest_xml: Some(moved.clone()),
         persist_xml: Some(moved),
         bandwidth: wish.limits.bandwidth_mib,
+        uri: data_address(&wish.to.address),
         ..MigrateParameters::default()
     };
     match wish.carry {
@@ -135,7 +136,10 @@ fn prepare(
     if wish.carry != Carry::Nothing {
         parameters.migrate_disks = moved_xml::carried(&wish.there);
     }
-    let Limits { auto_converge, post_copy, connections, zstd, .. } = wish.limits;
+    let Limits { auto_converge, post_copy, connections, zstd, tls, .. } = wish.limits;
+    if tls {
+        flags |= sys::VIR_MIGRATE_TLS;
+    }
     if auto_converge {
         flags |= sys::VIR_MIGRATE_AUTO_CONVERGE;
     }
@@ -153,6 +157,13 @@ fn prepare(
         }
     }
     Ok((parameters, flags))
+}
+
+/// Where QEMU sends to: the very address that libvirt is reached at. Libvirt would take the other host's name, which may lead
+/// elsewhere, or nowhere. `None` where there is no address: then libvirt knows best.
+fn data_address(libvirt: &str) -> Option<String> {
+    let url = url::Url::parse(libvirt).ok()?;
+    url.host_str().filter(|host| !host.is_empty()).map(|host| format!("tcp://{host}"))
 }
 
 /// What the domain says, then what the call said, then what the domain remembers of a move that has ended.
@@ -266,8 +277,12 @@ pub(super) async fn standing(host: &Libvirt, id: ServerId) -> Result<Standing> {
             let Some(domain) = unless_absent(connect.lookup_domain_by_uuid(id.0))? else {
                 return Ok(Standing::Absent);
             };
-            if let Some(DomainPausedReason::StartingUp) = reason(&domain) {
-                return Ok(Standing::Held);
+            use DomainPausedReason::{Migration, PostCopy, PostCopyFailed, StartingUp};
+            // A machine on its way in answers nothing else: its XML would be waited for until the move is over.
+            match reason(&domain) {
+                Some(Migration | StartingUp) => return Ok(Standing::Held),
+                Some(PostCopy | PostCopyFailed) => return Ok(Standing::HandedOver),
+                _ => {}
             }
             let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(Standing::Absent) };
             if domain_xml::owner(&xml).is_none_or(|owner| *owner.cloud != *cloud) {
@@ -276,13 +291,16 @@ pub(super) async fn standing(host: &Libvirt, id: ServerId) -> Result<Standing> {
             if !domain.is_active()? {
                 return Ok(Standing::Off);
             }
-            use DomainPausedReason::{Migration, PostCopy, PostCopyFailed};
-            Ok(match reason(&domain) {
-                Some(Migration | PostCopy | PostCopyFailed) => Standing::Held,
-                _ => Standing::Runs(power(&domain)?),
-            })
+            Ok(Standing::Runs(power(&domain)?))
         })
         .await
+}
+
+/// Is the machine on its way in? Libvirt knows of such a job and tells nothing of it, where all other questions wait for its
+/// end.
+pub(super) fn is_coming_in(domain: &Domain) -> bool {
+    let is_held = matches!(reason(domain), Some(DomainPausedReason::Migration | DomainPausedReason::StartingUp));
+    is_held && libvirt_ffi::job(domain, 0).is_err_and(|error| error.code().to_raw() == sys::VIR_ERR_OPERATION_INVALID)
 }
 
 /// Why a domain's CPUs stand still, if they do.
@@ -290,5 +308,18 @@ fn reason(domain: &Domain) -> Option<DomainPausedReason> {
     match domain.state() {
         Ok((Enum::Known(DomainState::Paused), Enum::Known(DomainStateReason::Paused(Enum::Known(why))))) => Some(why),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_goes_to_the_address_that_libvirt_is_reached_at() {
+        assert_eq!(data_address("qemu+tcp://10.0.0.2/system").as_deref(), Some("tcp://10.0.0.2"));
+        assert_eq!(data_address("qemu+tls://[fd00::2]:16514/system").as_deref(), Some("tcp://[fd00::2]"));
+        assert_eq!(data_address("qemu:///system"), None);
+        assert_eq!(data_address("qemu+unix:///system?socket=/run/libvirt-sock"), None);
     }
 }

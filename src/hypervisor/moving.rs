@@ -66,6 +66,7 @@ pub enum Carry {
 
 /// How a move is to go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// MiB a second; `None`: as fast as it goes.
     pub bandwidth_mib: Option<u64>,
@@ -77,6 +78,8 @@ pub struct Limits {
     pub connections: u32,
     /// Compress memory with zstd, where both can.
     pub zstd: bool,
+    /// What is sent goes over TLS, with the certificates that the two hypervisors have for it.
+    pub tls: bool,
 }
 
 /// A whole wish: this machine to that host.
@@ -165,8 +168,11 @@ pub enum Standing {
     Absent,
     /// Known, and without a process.
     Off,
-    /// There is a process, and a move holds its CPUs: it is on its way in, or has handed the guest over.
+    /// There is a process, and a move holds its CPUs: it is on its way in, or about to be out. When no move goes on any more,
+    /// one that was about to leave may go on.
     Held,
+    /// There is a process whose guest went on elsewhere before its memory was there: it must never go on.
+    HandedOver,
     /// The host is who runs it, or keeps it frozen for its owner.
     Runs(Power),
 }

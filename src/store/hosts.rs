@@ -362,9 +362,13 @@ pub fn cleared(tx: &mut Tx, server: ServerId, host: HostId) -> Result<()> {
     Ok(())
 }
 
-/// Servers that a host has something of though they are elsewhere.
-pub fn leftovers(tx: &mut Tx, host: HostId) -> Result<Vec<ServerId>> {
-    let sql = "SELECT server_id FROM leftovers WHERE host_id = ?1 ORDER BY created_at, server_id";
+/// Servers that a host has something of though they are elsewhere, and on which no work goes on.
+pub fn leftovers_at_rest(tx: &mut Tx, host: HostId) -> Result<Vec<ServerId>> {
+    let sql = "SELECT l.server_id FROM leftovers l
+                WHERE l.host_id = ?1
+                  AND NOT EXISTS (SELECT 1 FROM tasks t
+                                   WHERE t.subject_id = l.server_id AND t.state IN ('ready', 'undoing'))
+                ORDER BY l.created_at, l.server_id";
     tx.query(sql, args![host])?.into_iter().map(|mut row| row.next()).collect()
 }
 

@@ -24,8 +24,9 @@ use crate::blobs::Stores;
 use crate::cloud::moving::{Amount, Measured, Pace};
 use crate::cloud::placement::{Rules, Wish};
 use crate::cloud::policy::Reach;
+use crate::cloud::server::State;
 use crate::error::{Error, Result};
-use crate::hypervisor::{self, Carry, Counts, Departure, Limits, MachineSpec, Power};
+use crate::hypervisor::{self, Carry, Counts, Departure, Limits, MachineSpec, Power, Standing};
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Change, Server};
 use crate::store::{Tx, hosts, server_moves, server_ports};
@@ -113,6 +114,7 @@ impl Workflow for MigrateServer {
             Step::Prepare(way) => {
                 stop_if_asked(cx, way.number).await?;
                 let (server, from, to) = (machine::server(cx).await?, cx.hosts.get(way.from)?, cx.hosts.get(way.to)?);
+                make_room(cx, id, to, way.carry).await?;
                 if way.carry != Carry::Nothing {
                     machine::fetch(cx, &self.stores, to, machine::base_of(&server)?).await?;
                 }
@@ -163,6 +165,7 @@ impl Workflow for MigrateServer {
                 match truth::find(cx, id, way, true).await? {
                     Truth::Here { why: reason, .. } => {
                         forget_target(cx, id, way).await?;
+                        goes_on(cx, id, way).await?;
                         let why = if matches!(step, Step::Watch { .. }) { Why::Failed(reason) } else { why.clone() };
                         stays(cx, way.number, &why).await.map(Some)
                     }
@@ -262,6 +265,19 @@ async fn compare(cx: &Cx, id: ServerId, order: &Order, to: HostId) -> Result<Way
     Ok(Way { number: order.number, from: order.from, to, carry })
 }
 
+/// What an earlier stay left at the target would lie under what is copied now, and its definition would be taken for the
+/// machine: it goes first.
+async fn make_room(cx: &Cx, id: ServerId, to: &Host, carry: Carry) -> Result<()> {
+    if let Standing::Runs(_) = to.hypervisor.standing(id).await? {
+        return Err(Error::conflict(format!("{} runs the instance already.", to.name)));
+    }
+    to.hypervisor.remove(id, cx.epoch).await?;
+    if carry != Carry::Nothing {
+        to.disks.remove(id, cx.epoch).await?;
+    }
+    Ok(())
+}
+
 /// The claim on the target goes, if there is one.
 async fn give_up_claim(cx: &Cx, id: ServerId, order: &Order) -> Result<()> {
     let (number, from, now) = (order.number, order.from, cx.clock.now());
@@ -290,6 +306,16 @@ async fn forget_target(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
     };
     cx.db.write(release).await?;
     settle_networks(cx, to, id).await
+}
+
+/// A guest that stood still so that its move would end, or for the switch, is not left so when the move failed.
+async fn goes_on(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
+    let (server, from) = (machine::server(cx).await?, cx.hosts.get(way.from)?);
+    let standing = from.hypervisor.standing(id).await?;
+    if server.state == State::Active && matches!(standing, Standing::Runs(Power::Paused) | Standing::Held) {
+        from.hypervisor.resume(id, cx.epoch).await?;
+    }
+    Ok(())
 }
 
 /// The guest runs at the target: nothing of it stays at the source.
@@ -338,9 +364,8 @@ fn has_moved(
         Power::Running | Power::Paused => server_ports::set_active(tx, id, way.to, now)?,
         _ => server_ports::set_down(tx, id, Some(way.to), now)?,
     }
-    if let Some(counts) = counts {
-        server_moves::note(tx, way.number, counts, None, now)?;
-    }
+    let seen = server_moves::get(tx, way.number)?.and_then(|moved| moved.counts);
+    server_moves::note(tx, way.number, &Measured::at_the_end(counts.copied(), seen), None, now)?;
     server_moves::set_status(tx, way.number, "post-migrating", now)
 }
 

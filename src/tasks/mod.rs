@@ -31,6 +31,7 @@ pub mod boot_server;
 mod byte_channel;
 pub mod cache_image;
 pub mod cage;
+pub mod clear_leftovers;
 pub mod console;
 pub mod convert_image;
 pub mod crash_point;
@@ -161,6 +162,7 @@ pub fn workflows(stores: &Stores, importing: &Importing, manner: impl Into<Manne
     vec![
         Box::new(boot_server::BootServer { stores: stores.clone(), vault: importing.vault.clone() }),
         Box::new(cache_image::CacheImage { stores: stores.clone() }),
+        Box::new(clear_leftovers::ClearLeftovers),
         Box::new(delete_server::DeleteServer),
         Box::new(images()),
         Box::new(import_image::ImportImage::new(stores, importing)),

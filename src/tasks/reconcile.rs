@@ -10,7 +10,7 @@
 
 use super::overdue::{self, Waits};
 use super::power_server::{state_after, word};
-use super::{Fleet, Host, Runner, crash_point};
+use super::{Fleet, Host, Runner, clear_leftovers, crash_point};
 use crate::clock::Clock;
 use crate::cloud::placement::{Demand, Ratios};
 use crate::cloud::server::State;
@@ -212,6 +212,11 @@ impl Reconciler {
             hosts::heard(tx, id, &Heard { facts: &said, hypervisor_version, total, reserved, ratios }, now)
         };
         self.db.write(hear).await?;
+        if self.db.read(move |tx| hosts::leftovers_at_rest(tx, id)).await?.is_empty() {
+            // Most hosts, most of the time.
+        } else if self.db.write(move |tx| clear_leftovers::begin(tx, id, now)).await? > 0 {
+            self.runner.wake();
+        }
 
         // Rows first: a machine that starts between the two questions is then in the answer, and not thought missing.
         let expected = self.db.read(move |tx| servers::expected_on(tx, id)).await?;

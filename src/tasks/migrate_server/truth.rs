@@ -44,18 +44,39 @@ pub async fn find(cx: &Cx, id: ServerId, way: &Way, ends: bool) -> Result<Truth>
     };
     let (here, there) = (from.hypervisor.standing(id).await?, to.hypervisor.standing(id).await?);
     tracing::info!(server = %id, source = ?here, target = ?there, "who runs the server");
-    match (here, there) {
-        (Standing::Runs(_), Standing::Runs(_)) => {
+    match decide(here, there) {
+        Verdict::Both => {
             to.hypervisor.remove(id, cx.epoch).await?;
             Ok(Truth::Here { why })
         }
+        Verdict::Here => Ok(Truth::Here { why }),
+        Verdict::There(power) => Ok(Truth::There(power)),
+        Verdict::Open => Err(Error::unavailable("who runs the server", "its hosts have not decided yet")),
+    }
+}
+
+/// What the two hosts' words come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Here,
+    There(Power),
+    Both,
+    Open,
+}
+
+/// Of a machine that no move holds any more.
+const fn decide(here: Standing, there: Standing) -> Verdict {
+    match (here, there) {
+        (Standing::Runs(_), Standing::Runs(_)) => Verdict::Both,
         (Standing::Runs(_), _)
         | (Standing::Off | Standing::Absent, Standing::Absent | Standing::Held)
-        | (Standing::Off, Standing::Off) => Ok(Truth::Here { why }),
-        (_, Standing::Runs(power)) => Ok(Truth::There(power)),
+        | (Standing::Off, Standing::Off)
+        // The source's libvirt died just before the switch, and nobody else has the guest.
+        | (Standing::Held, Standing::Absent | Standing::Off) => Verdict::Here,
+        (_, Standing::Runs(power)) => Verdict::There(power),
         // It got there, and its guest has switched itself off since.
-        (Standing::Absent, Standing::Off) => Ok(Truth::There(Power::Shutdown)),
-        (Standing::Held, _) => Err(Error::unavailable("who runs the server", "its host has not decided yet")),
+        (Standing::Absent, Standing::Off) => Verdict::There(Power::Shutdown),
+        (Standing::Held | Standing::HandedOver, _) | (_, Standing::HandedOver) => Verdict::Open,
     }
 }
 
@@ -71,4 +92,30 @@ pub async fn last_counts(cx: &Cx, id: ServerId, way: &Way) -> Option<Measured> {
     let to = cx.hosts.get(way.to).ok()?;
     let progress = to.hypervisor.migration(id).await.ok()??;
     (progress.phase == Phase::Completed).then(|| measured(&progress.counts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Standing::{Absent, HandedOver, Held, Off, Runs};
+
+    #[test]
+    fn whoever_runs_the_guest_has_it_and_of_two_the_source() {
+        assert_eq!(decide(Runs(Power::Paused), Held), Verdict::Here);
+        assert_eq!(decide(Runs(Power::Running), Runs(Power::Running)), Verdict::Both);
+        for here in [Absent, Off, Held, HandedOver] {
+            assert_eq!(decide(here, Runs(Power::Running)), Verdict::There(Power::Running), "{here:?}");
+        }
+        assert_eq!(decide(Absent, Off), Verdict::There(Power::Shutdown));
+        assert_eq!(decide(Off, Off), Verdict::Here);
+    }
+
+    #[test]
+    fn a_guest_that_was_about_to_leave_goes_on_only_where_nobody_else_can_have_it() {
+        assert_eq!(decide(Held, Absent), Verdict::Here);
+        assert_eq!(decide(Held, Held), Verdict::Open);
+        for there in [Absent, Off, Held, HandedOver] {
+            assert_eq!(decide(HandedOver, there), Verdict::Open, "its memory is elsewhere: {there:?}");
+        }
+    }
 }

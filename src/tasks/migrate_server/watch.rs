@@ -4,7 +4,7 @@
 use super::{Way, measured};
 use crate::cloud::moving::{Measured, OnTimeout, Pace, Point, add_point};
 use crate::error::{Error, Result};
-use crate::hypervisor::{Hypervisor, Phase, Steer};
+use crate::hypervisor::{Carry, Hypervisor, Phase, Steer};
 use crate::ids::ServerId;
 use crate::store::server_moves;
 use crate::tasks::{Cx, machine};
@@ -13,6 +13,8 @@ use std::time::Duration;
 /// Short moves are over before the second look; long ones are looked at this often.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const EVERY: Duration = Duration::from_millis(500);
+/// So long is a move short.
+const FIRST_MS: u64 = 5_000;
 
 /// What has been asked of the hypervisor so far: each is asked once, and again after a crash.
 #[derive(Default)]
@@ -35,7 +37,8 @@ pub async fn watch(cx: &Cx, id: ServerId, way: &Way, since: i64, pace: Pace) -> 
     loop {
         let Some(progress) = host.migration(id).await? else { return Ok(()) };
         let counts = measured(&progress.counts);
-        let word = if noted == Some(counts) {
+        // Before anything is counted nothing is worth a note, nor at the end, of which the target knows.
+        let word = if noted == Some(counts) || counts.memory.total + counts.disk.total == 0 {
             asked_for(cx, way.number).await?
         } else {
             note(cx, way.number, &counts, &mut plot).await?
@@ -61,7 +64,9 @@ pub async fn watch(cx: &Cx, id: ServerId, way: &Way, since: i64, pace: Pace) -> 
             }
         };
         let _ = tokio::time::timeout(pause, changed).await;
-        pause = (pause * 2).min(EVERY);
+        // Hypervisors count disks only while those go first, which may be over in no time.
+        let is_first = way.carry != Carry::Nothing && counts.memory.processed == 0 && counts.elapsed_ms < FIRST_MS;
+        pause = if is_first { FIRST_LOOK } else { (pause * 2).min(EVERY) };
     }
 }
 

@@ -6,13 +6,14 @@ use super::blank_disks::give_blank_disks;
 use super::resize::{LARGER, claimed, make_flavor, resize};
 use super::*;
 use crate::api::State;
+use crate::disks::Disks;
 use crate::fabric::Fabric;
 use crate::hypervisor::{Hypervisor, Power as Observed};
 use crate::store::servers;
 use crate::tasks::overdue::Waits;
 use crate::tasks::power_server::{Power, word};
 use crate::tasks::testing::{Case, MADE_TO_FAIL, World, missing, prove, run};
-use crate::tasks::{AnyWorkflow, Runner, RunnerSettings, boot_server, delete_server, migrate_server};
+use crate::tasks::{AnyWorkflow, Runner, RunnerSettings, boot_server, clear_leftovers, delete_server, migrate_server};
 use crate::tasks::{Workflow, image_server, power_server, rebuild_server, rescue_server, resize_server, workflows};
 use crate::tasks::{network_change, network_wish};
 use crate::tasks::{shelve_server, unshelve_server};
@@ -32,6 +33,7 @@ enum Subject {
     Resize(ServerId),
     Revert(ServerId),
     Migrate(ServerId),
+    Clear(ServerId),
     Rescue(ServerId),
     Unrescue(ServerId),
     Image(ServerId, ImageId),
@@ -52,6 +54,7 @@ enum Work {
     Resize,
     Revert,
     MigrateLive,
+    ClearLeftovers,
     Rescue,
     Unrescue,
     Image,
@@ -71,7 +74,7 @@ impl Subject {
     fn server(self) -> Option<ServerId> {
         match self {
             Self::Boot(id) | Self::Delete(id) | Self::Power(id, _) | Self::Rebuild(id, _) => Some(id),
-            Self::Resize(id) | Self::Revert(id) | Self::Migrate(id) => Some(id),
+            Self::Resize(id) | Self::Revert(id) | Self::Migrate(id) | Self::Clear(id) => Some(id),
             Self::Rescue(id) | Self::Unrescue(id) => Some(id),
             Self::Image(id, _) | Self::Shelve(id) | Self::Unshelve(id) => Some(id),
             Self::Refresh(_) | Self::Remove(_) => None,
@@ -95,6 +98,7 @@ impl Case for Work {
             Self::Rebuild | Self::RebuildStopped => rebuild_server::RebuildServer::KIND,
             Self::Resize | Self::Revert => resize_server::ResizeServer::KIND,
             Self::MigrateLive => migrate_server::MigrateServer::KIND,
+            Self::ClearLeftovers => clear_leftovers::ClearLeftovers::KIND,
             Self::Rescue | Self::Unrescue => rescue_server::RescueServer::KIND,
             Self::Image | Self::ImageStopped => image_server::ImageServer::KIND,
             Self::Shelve | Self::ShelvePaused | Self::ShelveToStay | Self::Offload => shelve_server::ShelveServer::KIND,
@@ -126,7 +130,7 @@ impl Work {
         let stays = matches!(self, Self::ShelveToStay | Self::Offload | Self::Wake);
         let offload = (!stays).then_some(0);
         let waits = Waits { reclaim: deletes_softly.then_some(1_000_000), offload, ..Waits::default() };
-        let cloud = if matches!(self, Self::MigrateLive) {
+        let cloud = if matches!(self, Self::MigrateLive | Self::ClearLeftovers) {
             Cloud::with_hosts_and_waits(&[(64, 256 * 1024); 2], waits).await
         } else {
             Cloud::with_waits(waits).await
@@ -176,6 +180,11 @@ impl Work {
                 let id = site.boot(&alice, "web").await;
                 migrate(&site, id).await;
                 Subject::Migrate(id)
+            }
+            Self::ClearLeftovers => {
+                let id = site.boot(&alice, "web").await;
+                leave_behind(&site, id).await;
+                Subject::Clear(id)
             }
             Self::Rescue | Self::Unrescue => {
                 let id = site.boot(&alice, "web").await;
@@ -257,6 +266,32 @@ async fn migrate(site: &Site, id: ServerId) {
     let path = format!("{PATH}/servers/{id}/action");
     let reply = at(&site.cloud.admin().await, "2.90", http::Method::POST, &path, &wish).await;
     assert_eq!(reply.status, 202, "{}", reply.json());
+}
+
+/// As after a host that was away when its server had moved to the other one.
+async fn leave_behind(site: &Site, id: ServerId) {
+    let [old, new] = &site.cloud.hosts[..] else { panic!("two hosts") };
+    let disk = old.disks.root(id).unwrap();
+    let wish = old.fabric.wish(site.network).unwrap();
+    migrate(site, id).await;
+    site.cloud.work().await;
+    let spec = new.hypervisor.spec(id).unwrap();
+    old.hypervisor.define(&spec).await.unwrap();
+    old.disks.make_root(&crate::disks::RootDisk { epoch: spec.epoch, ..disk }).await.unwrap();
+    let newer = site.cloud.state.db.read({
+        let network = site.network;
+        move |tx| network_wish::wish(tx, network)
+    });
+    let epoch = newer.await.unwrap().epoch;
+    old.fabric.ensure(&crate::fabric::NetworkWish { epoch, ..wish }).await.unwrap();
+    let (from, now) = (old.id, site.cloud.state.clock.now());
+    let begin = move |tx: &mut crate::store::Tx| {
+        crate::store::hosts::leave_behind(tx, id, from, now)?;
+        clear_leftovers::begin(tx, from, now)
+    };
+    assert_eq!(site.cloud.state.db.write(begin).await.unwrap(), 1);
+    let again = site.cloud.state.db.write(move |tx| clear_leftovers::begin(tx, from, now)).await;
+    assert_eq!(again.unwrap(), 0, "it is asked for once");
 }
 
 async fn rescue(site: &Site, client: &Client, id: ServerId) {
@@ -368,6 +403,7 @@ impl World for Place {
                 self.is_on_one_host(id).await;
                 assert_eq!(self.at(id).name, "host-2");
             }
+            Subject::Clear(id) => self.is_on_one_host(id).await,
             Subject::Refresh(id) => {
                 assert_eq!(self.site.cloud.fabric.wish(id).map(|wish| wish.mtu), Some(1400));
             }
@@ -486,6 +522,11 @@ impl World for Place {
                 self.is_on_one_host(id).await;
                 self.delete_again(id).await;
             }
+            // A look at the host has begun it again.
+            Subject::Clear(id) => {
+                self.is_on_one_host(id).await;
+                self.delete_again(id).await;
+            }
             Subject::Power(id, Power::Restore) => {
                 assert_eq!(self.is_as_its_host_says(id).await["status"], "SOFT_DELETED");
                 order(&self.alice, id, Power::Restore).await;
@@ -536,6 +577,7 @@ fn every_work() -> impl Iterator<Item = Work> {
         Work::Resize,
         Work::Revert,
         Work::MigrateLive,
+        Work::ClearLeftovers,
         Work::Rescue,
         Work::Unrescue,
         Work::Image,

@@ -1,0 +1,167 @@
+//! What happens to a real guest when its move between two real hosts goes wrong, or has a hard time.
+//!
+//! After each: one host runs it and no other, it did not boot again, and the record tells how it ended.
+
+use crate::two_hosts::{Beat, Fleet, Guest, Storage};
+use gapura::cloud::moving::{OnTimeout, Pace};
+use gapura::hypervisor::{Limits, Power, Standing};
+use gapura::tasks::migrate_server::Moving;
+use http::Method;
+use serde_json::{Value, json};
+
+/// Slow enough to do something about it in the middle.
+const SLOW: Limits =
+    Limits { bandwidth_mib: Some(2), auto_converge: false, post_copy: false, connections: 1, zstd: false, tls: false };
+/// What a hard-working guest can't be sent with.
+const NARROW: Limits = Limits { bandwidth_mib: Some(16), ..SLOW };
+
+fn with(limits: Limits) -> Moving {
+    Moving { limits, ..Moving::default() }
+}
+
+/// A move that has begun.
+async fn on_its_way(guest: &Guest<'_>) -> (i64, Beat) {
+    let before = guest.lives().await;
+    let number = guest.send(Some(1), json!("auto")).await;
+    guest.is_under_way(number).await;
+    (number, before)
+}
+
+/// It stayed where it was, and has not noticed.
+async fn it_stayed(guest: &Guest<'_>, number: i64, before: Beat, status: &str) {
+    guest.is_settled("ACTIVE").await;
+    let record = guest.record().await;
+    assert_eq!((record["id"].as_i64(), record["status"].as_str()), (Some(number), Some(status)), "{record}");
+    guest.runs_only_on(0).await;
+    guest.has_lived_on_since(before).await;
+}
+
+async fn it_moved(guest: &Guest<'_>, before: Beat) {
+    guest.is_settled("ACTIVE").await;
+    let record = guest.record().await;
+    assert_eq!(record["status"], "completed", "{record}");
+    guest.runs_only_on(1).await;
+    guest.has_lived_on_since(before).await;
+}
+
+async fn called_off(guest: &Guest<'_>) {
+    let (number, before) = on_its_way(guest).await;
+    let path = format!("/servers/{}/migrations/{number}", guest.id);
+    assert_eq!(guest.fleet.ask(Method::DELETE, &path, &Value::Null).await.status, 202);
+    it_stayed(guest, number, before, "cancelled").await;
+}
+
+async fn without_the_other_libvirtd(guest: &Guest<'_>) {
+    let (number, before) = on_its_way(guest).await;
+    guest.fleet.pair.control("kill", &["b"]);
+    it_stayed(guest, number, before, "error").await;
+}
+
+async fn without_the_own_libvirtd(guest: &Guest<'_>) {
+    let (number, before) = on_its_way(guest).await;
+    guest.fleet.pair.control("kill", &["a"]);
+    it_stayed(guest, number, before, "error").await;
+}
+
+async fn without_a_wire(guest: &Guest<'_>) {
+    let (number, before) = on_its_way(guest).await;
+    guest.fleet.pair.control("cut", &[]);
+    it_stayed(guest, number, before, "error").await;
+    guest.fleet.pair.control("mend", &[]);
+}
+
+/// Its process dies: it is off, at the host where it was, and can be started there.
+async fn without_its_qemu(guest: &Guest<'_>) {
+    let (number, _) = on_its_way(guest).await;
+    let name = format!("instance-{}", &guest.id.to_string()[..8]);
+    guest.fleet.pair.control("unplug", &["a", &name]);
+    guest.is_settled("SHUTOFF").await;
+    let record = guest.record().await;
+    assert_eq!((record["id"].as_i64(), record["status"].as_str()), (Some(number), Some("error")), "{record}");
+    assert_eq!((guest.standing(0).await, guest.standing(1).await), (Standing::Off, Standing::Absent));
+    assert_eq!(guest.place().await, 0);
+    let path = format!("/servers/{}/action", guest.id);
+    assert_eq!(guest.fleet.ask(Method::POST, &path, &json!({"os-start": null})).await.status, 202);
+    guest.is_settled("ACTIVE").await;
+    guest.runs_only_on(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_breaks_a_move_the_guest_goes_on_where_it_was() {
+    let Some(fleet) = Fleet::start(Storage::Apart, with(SLOW)).await else { return };
+    let guest = fleet.boot().await;
+    called_off(&guest).await;
+    without_the_other_libvirtd(&guest).await;
+    without_the_own_libvirtd(&guest).await;
+    without_a_wire(&guest).await;
+    without_its_qemu(&guest).await;
+    guest.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_changes_its_memory_too_fast_moves_when_somebody_forces_it_and_keeps_the_limits_until_then() {
+    let Some(fleet) = Fleet::start(Storage::Apart, with(NARROW)).await else { return };
+    let guest = fleet.boot().await;
+    guest.toils(64).await;
+    let (number, before) = on_its_way(&guest).await;
+    // Once through its memory, and at it again.
+    crate::two_hosts::eventually("memory is gone through twice", async || {
+        (guest.counts(number).await.iterations > 2).then_some(())
+    })
+    .await;
+    let downtime = fleet.pair.virsh(0, &["migrate-getmaxdowntime", &guest.id.to_string()]);
+    assert_eq!(downtime, Pace::default().downtime_after(0, 2).to_string());
+    let counts = guest.counts(number).await;
+    let speed = counts.memory.processed * 1000 / counts.elapsed_ms.max(1);
+    assert!(speed < 20 << 20, "{speed} bytes a second where 16 MiB are allowed: {counts:?}");
+    let path = format!("/servers/{}/migrations/{number}/action", guest.id);
+    let forced = fleet.ask(Method::POST, &path, &json!({"force_complete": null})).await;
+    assert_eq!(forced.status, 202, "{}", forced.text());
+    it_moved(&guest, before).await;
+    guest.rests().await;
+    guest.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_changes_its_memory_too_fast_is_slowed_down_until_it_moves() {
+    let Some(fleet) = Fleet::start(Storage::Apart, with(Limits { auto_converge: true, ..NARROW })).await else {
+        return;
+    };
+    let guest = fleet.boot().await;
+    guest.toils(64).await;
+    let (number, before) = on_its_way(&guest).await;
+    crate::two_hosts::eventually("it is slowed down", async || (guest.counts(number).await.throttle > 0).then_some(()))
+        .await;
+    it_moved(&guest, before).await;
+    guest.rests().await;
+    guest.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_goes_on_at_the_other_host_before_its_memory_is_there() {
+    let Some(fleet) = Fleet::start(Storage::Apart, with(Limits { post_copy: true, ..NARROW })).await else { return };
+    let guest = fleet.boot().await;
+    guest.toils(64).await;
+    let (number, before) = on_its_way(&guest).await;
+    let path = format!("/servers/{}/migrations/{number}/action", guest.id);
+    let forced = fleet.ask(Method::POST, &path, &json!({"force_complete": null})).await;
+    assert_eq!(forced.status, 202, "{}", forced.text());
+    it_moved(&guest, before).await;
+    guest.rests().await;
+    guest.delete().await;
+}
+
+/// Two connections and packed memory, and a move that is forced to its end by its time limit alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_takes_too_long_is_forced_and_several_connections_carry_packed_memory() {
+    let limits = Limits { connections: 2, zstd: true, ..NARROW };
+    let pace = Pace { completion_timeout: 1, on_timeout: OnTimeout::ForceComplete, ..Pace::default() };
+    let Some(fleet) = Fleet::start(Storage::Apart, Moving { limits, pace }).await else { return };
+    let guest = fleet.boot().await;
+    guest.toils(64).await;
+    let (_, before) = on_its_way(&guest).await;
+    it_moved(&guest, before).await;
+    assert_eq!(guest.standing(1).await, Standing::Runs(Power::Running));
+    guest.rests().await;
+    guest.delete().await;
+}

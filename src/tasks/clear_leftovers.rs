@@ -1,0 +1,84 @@
+//! Takes away what servers left on a host that was away when they moved on.
+//!
+//! A move ends where the guest is, whether or not its source can let go of it; what the source keeps is in `leftovers`.
+//! Whoever looks at hosts finds it there when the host answers again, and asks for this ([`begin`]).
+
+use super::{Cx, Next, Record, Why, Workflow, insert, machine, network_wish};
+use crate::clock::Timestamp;
+use crate::cloud::policy::Reach;
+use crate::error::{Error, Result};
+use crate::hypervisor::Standing;
+use crate::ids::{HostId, ServerId};
+use crate::store::servers;
+use crate::store::tasks::NewTask;
+use crate::store::{Tx, hosts};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub struct ClearLeftovers;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    Clear(HostId),
+}
+
+#[async_trait]
+impl Workflow for ClearLeftovers {
+    type Step = Step;
+    const KIND: &'static str = "clear_leftovers";
+
+    async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        let (id, &Step::Clear(host)) = (machine::server_id(cx)?, step);
+        clear(cx, id, host).await?;
+        Ok(Next::done().recording(move |tx| hosts::cleared(tx, id, host)))
+    }
+
+    /// What is left is still written down: the next look at the host asks again.
+    async fn back_out(&self, _: &Cx, _: &Step, _: &Why) -> Result<Option<Record>> {
+        Ok(None)
+    }
+}
+
+/// Asks for it where something was left on this host, and no work on the server goes on. How often.
+pub fn begin(tx: &mut Tx, host: HostId, now: Timestamp) -> Result<usize> {
+    let left = hosts::leftovers_at_rest(tx, host)?;
+    for id in &left {
+        let subject = id.to_string();
+        insert::<ClearLeftovers>(tx, &NewTask { subject: &subject, request_id: None, now }, &Step::Clear(host))?;
+    }
+    Ok(left.len())
+}
+
+async fn clear(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
+    let at = cx.db.read(move |tx| match servers::get(tx, &Reach::Cloud, id) {
+        Ok(server) => Ok(server.host_id),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    });
+    let (at, left) = (at.await?, cx.hosts.get(host)?);
+    if at == Some(host) {
+        // It is back, and what is there is its own.
+        return Ok(());
+    }
+    let mut sees_same_files = false;
+    if let Some(at) = at {
+        let at = cx.hosts.get(at)?;
+        let runs_only_here = matches!(left.hypervisor.standing(id).await?, Standing::Runs(_))
+            && at.hypervisor.standing(id).await? == Standing::Absent;
+        if runs_only_here {
+            return Err(Error::conflict(format!("{} runs a server that is said to be on {}", left.name, at.name)));
+        }
+        let mark = uuid::Uuid::new_v4().to_string();
+        at.disks.mark(id, cx.epoch, &mark).await?;
+        sees_same_files = left.disks.has_mark(id, &mark).await?;
+    }
+    left.hypervisor.remove(id, cx.epoch).await?;
+    if !sees_same_files {
+        left.disks.remove(id, cx.epoch).await?;
+    }
+    for network in machine::networks_of(cx, id).await? {
+        network_wish::settle(cx, left, network).await?;
+    }
+    tracing::info!(server = %id, host = left.name, "what a server left on a host is cleared away");
+    Ok(())
+}
