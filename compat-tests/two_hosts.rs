@@ -222,6 +222,7 @@ fn over(parts: State, hosts: Hosts, moving: Moving) -> Arc<State> {
     let manner = Manner { moving, ..Duration::from_secs(5).into() };
     let work = workflows(&parts.stores, &parts.importing(), manner);
     let settings = RunnerSettings { placement: parts.placement.clone(), ..RunnerSettings::default() };
+    let hosts = gapura::tasks::Fleet::from(hosts);
     let runner = Runner::new(parts.db.clone(), parts.clock.clone(), hosts.clone(), work, settings);
     Arc::new(State { hosts, runner, ..parts })
 }

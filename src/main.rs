@@ -5,6 +5,7 @@ use gapura::clock::Clock;
 use gapura::config::Config;
 use gapura::error::{Result, with_causes};
 use gapura::hosts::command;
+use gapura::moves_command;
 use gapura::program::Program;
 use gapura::tasks::{sweep_images, verify_images};
 use std::io::Write;
@@ -51,6 +52,11 @@ enum Command {
     Node {
         #[command(subcommand)]
         command: Option<NodeCommand>,
+    },
+    /// What is written down of servers' moves: how they ended, how long they took, what was counted.
+    Migration {
+        #[command(subcommand)]
+        command: MigrationCommand,
     },
     /// Write what is served as OpenAPI documents, one a service.
     Spec {
@@ -112,6 +118,30 @@ enum NodeCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum MigrationCommand {
+    /// Moves, newest first.
+    List {
+        /// Of this server alone, by its id.
+        #[arg(long)]
+        server: Option<String>,
+        /// So many at most.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One move, with all that was counted of it.
+    Show {
+        /// Its number, as `list` shows it.
+        number: i64,
+        /// Draw how much remained over time.
+        #[arg(long)]
+        plot: bool,
+        /// Write the same as an SVG picture.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
+}
+
 fn main() -> ExitCode {
     gapura::memory::keep();
     let arguments = Arguments::parse();
@@ -169,6 +199,17 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             Command::Node { command: Some(NodeCommand::Join { url, token }) } => {
                 say(&gapura::hosts::joining::join(&config, &url, &token).await?);
+            }
+            Command::Migration { command } => {
+                let db = Program::database(&config).await?;
+                say(&match command {
+                    MigrationCommand::List { server, limit } => {
+                        moves_command::list(&db, server.as_deref(), limit).await?
+                    }
+                    MigrationCommand::Show { number, plot, svg } => {
+                        moves_command::show(&db, number, plot, svg.as_deref()).await?
+                    }
+                });
             }
             Command::Doctor => {
                 let report = gapura::doctor::examine(&config).await;

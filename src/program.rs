@@ -273,6 +273,17 @@ impl Program {
         Ok((name, count))
     }
 
+    /// The database alone, at this version's schema, for who only looks things up.
+    ///
+    /// # Errors
+    /// When the database is away, or newer than the program.
+    pub async fn database(config: &Config) -> Result<Db> {
+        make_state_folder(&config.state_dir)?;
+        let db = open_database(config).await?;
+        db.migrate().await?;
+        Ok(db)
+    }
+
     /// Brings the database to this version's schema; the names of the steps that were missing.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! What belongs to no service: `GET /`, `GET /healthcheck`, `GET /metrics`.
 
+use super::compute::migration_metrics;
 use super::faults::KEYSTONE;
 use super::{Call, Row};
 use crate::error::{Error, Result};
 use crate::http::reply::RawReply;
 use crate::http::table::{Service, get};
+use crate::store::move_totals;
 use http::StatusCode;
 use serde_json::json;
 
@@ -34,7 +36,13 @@ async fn healthcheck(call: Call) -> Result<RawReply> {
     Ok(RawReply::bytes(StatusCode::OK, "text/plain", "OK"))
 }
 
-/// `GET /metrics`: counters for Prometheus. They name no tenant.
+/// `GET /metrics`: counters for Prometheus, this process's own and, while the database answers, those that all processes
+/// have in common. They name no tenant.
 async fn metrics(call: Call) -> Result<RawReply> {
-    Ok(RawReply::bytes(StatusCode::OK, "text/plain; version=0.0.4", call.cx.state.metrics.text()))
+    let mut text = call.cx.state.metrics.text();
+    match call.cx.state.db.read(move_totals::all).await {
+        Ok(totals) => text.extend(migration_metrics(&totals).into_bytes()),
+        Err(error) => tracing::warn!(%error, "migrations are missing from the metrics"),
+    }
+    Ok(RawReply::bytes(StatusCode::OK, "text/plain; version=0.0.4", text))
 }

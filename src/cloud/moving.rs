@@ -4,6 +4,8 @@
 //! A guest that changes its memory faster than it can be sent is never done: so it may stand still a little longer at the
 //! switch with each while that passes, and in the end somebody decides. The numbers and their defaults are upstream's.
 
+pub mod plot;
+
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one sort.

@@ -87,6 +87,7 @@ pub mod images;
 pub mod instance_actions;
 pub mod keypairs;
 pub mod metadefs;
+pub mod move_totals;
 pub mod network_quotas;
 pub mod networks;
 pub mod nodes;

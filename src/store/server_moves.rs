@@ -1,7 +1,7 @@
 //! Records of resizes and of moves between hosts: from where, to where, how far they are, and what was counted. Upstream calls
 //! them migrations.
 
-use super::{Json, Row, Tx, args};
+use super::{Json, Row, Tx, args, move_totals};
 use crate::clock::Timestamp;
 use crate::cloud::moving::{Measured, Point};
 use crate::cloud::policy::Reach;
@@ -107,8 +107,21 @@ pub fn set_target(tx: &mut Tx, id: i64, target: &str, now: Timestamp) -> Result<
     Ok(())
 }
 
+/// A live move has got there.
+pub fn complete(tx: &mut Tx, id: i64, now: Timestamp) -> Result<()> {
+    let before = get(tx, id)?;
+    set_status(tx, id, "completed", now)?;
+    match before.filter(|before| before.status != "completed") {
+        Some(before) => move_totals::add(tx, "completed", &before.counts.unwrap_or_default()),
+        None => Ok(()),
+    }
+}
+
 /// It failed, or was called off, and why.
 pub fn set_failed(tx: &mut Tx, id: i64, status: &str, why: &str, now: Timestamp) -> Result<()> {
+    if let Some(before) = get(tx, id)?.filter(|before| before.failure.is_none()) {
+        move_totals::add(tx, status, &before.counts.unwrap_or_default())?;
+    }
     let sql = "UPDATE server_moves SET status = ?2, failure = ?3, updated_at = ?4 WHERE id = ?1";
     tx.execute(sql, args![id, status, why, now])?;
     Ok(())

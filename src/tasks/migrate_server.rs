@@ -373,7 +373,7 @@ fn has_moved(
 fn completed(cx: &Cx, server: &Server, way: &Way) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
     let (ending, number, id) = (Ending::of(cx, server, EVENT), way.number, server.id);
     move |tx| {
-        server_moves::set_status(tx, number, "completed", ending.now)?;
+        server_moves::complete(tx, number, ending.now)?;
         let server = servers::get(tx, &Reach::Cloud, id)?;
         let power = observed(&server.power);
         ending.record(tx, Change::new().state(state_after(server.state, power)), power, None, None)

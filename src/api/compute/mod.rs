@@ -15,6 +15,7 @@ mod inner_services;
 mod instance_actions;
 mod keypairs;
 mod limits;
+mod migration_measures;
 mod migrations;
 mod older_hosts;
 mod proxied_image_metadata;
@@ -56,6 +57,8 @@ mod volumes_boot;
 mod x509_key;
 mod zones;
 
+pub use migration_measures::metrics as migration_metrics;
+
 use super::Row;
 use super::faults::NOVA;
 use crate::http::table::{Service, get};
@@ -84,6 +87,7 @@ pub fn rows() -> Vec<Row> {
         keypairs::rows,
         limits::rows,
         migrations::rows,
+        migration_measures::rows,
         older_hosts::rows,
         proxied_image_metadata::rows,
         proxied_images::rows,

@@ -100,6 +100,8 @@ pub const RULES: &[Rule] = &[
     ("os_compute_api:os-migrations:index", MANAGER),
     ("os_compute_api:os-migrations:index:all_projects", ADMIN),
     ("os_compute_api:os-migrations:index:host", ADMIN),
+    // Not upstream's: it has no such thing.
+    ("gapura:os-migrations:measures", ADMIN),
     ("os_compute_api:os-multinic:add", MEMBER),
     ("os_compute_api:os-multinic:remove", MEMBER),
     ("os_compute_api:os-networks:list", READER),

@@ -249,6 +249,11 @@ const ROWS: &[(&str, &[&str])] = &[
             "INSERT INTO leftovers (server_id, host_id, created_at) VALUES ('s2', 'h', 1)",
         ],
     ),
+    (
+        "0096_move_totals",
+        &["INSERT INTO move_totals (status, moves, elapsed_ms, downtime_ms, memory_bytes, disk_bytes, iterations)
+           VALUES ('completed', 1, 1, 1, 1, 1, 1)"],
+    ),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

@@ -109,6 +109,41 @@ async fn a_running_server_moves_to_the_other_host_and_back_with_its_address_and_
 }
 
 #[tokio::test]
+async fn operators_alone_are_told_what_was_counted_of_a_move_and_all_moves_are_in_the_metrics() {
+    let fleet = Fleet::new().await;
+    let measures = |number: &Value| format!("{PATH}/os-migrations/{number}/measures");
+    let moves = async || {
+        let text = fleet.admin.get("/metrics").await.text();
+        text.lines().filter(|line| line.starts_with("gapura_migrations_total")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(moves().await, Vec::<String>::new());
+    let (work, number) = fleet.running().await;
+    assert_eq!(at(&fleet.admin, "2.24", Method::DELETE, &fleet.one(number), &Value::Null).await.status, 202);
+    work.await.unwrap();
+    let failed = fleet.admin.get(&measures(&json!(number))).await.json();
+    assert_eq!(failed["measures"]["status"], "cancelled");
+    assert!(failed["measures"]["failure"].is_string(), "{failed}");
+    fleet.places().0.hypervisor.hold_moves(false);
+    assert_eq!(fleet.migrate().await.status, 202);
+    fleet.site.cloud.work().await;
+    let record = fleet.record().await;
+    let shown = fleet.admin.get(&measures(&record["id"])).await.json()["measures"].clone();
+    assert_eq!((&shown["status"], &shown["uuid"]), (&json!("completed"), &record["uuid"]));
+    assert_eq!(shown["memory"]["total_bytes"], json!(192 << 20));
+    assert_eq!(shown["memory"]["remaining_bytes"], json!(0));
+    assert!(shown["downtime_ms"].is_u64() && shown["limits"]["auto_converge"] == json!(false), "{shown}");
+    assert_eq!(
+        moves().await,
+        ["gapura_migrations_total{status=\"cancelled\"} 1", "gapura_migrations_total{status=\"completed\"} 1"]
+    );
+    assert_eq!(fleet.alice.get(&measures(&record["id"])).await.status, 403);
+    for missing in ["77", "no-number"] {
+        let reply = fleet.admin.get(&format!("{PATH}/os-migrations/{missing}/measures")).await;
+        assert_eq!((reply.status, message(&reply)), (404, format!("Migration {missing} could not be found.")));
+    }
+}
+
+#[tokio::test]
 async fn a_move_under_way_is_shown_with_what_is_counted_and_can_be_aborted() {
     let fleet = Fleet::new().await;
     let (work, number) = fleet.running().await;
