@@ -1,10 +1,10 @@
 # Gapura's commands. `make` alone lists them.
 .DEFAULT_GOAL := help
 CARGO ?= $(shell etc/cargo.sh || echo cargo)
-.PHONY: help run stop doctor build demo client test verify tempest fuzz bench spec fmt lint clean
+.PHONY: help run stop doctor build demo client test verify tempest fuzz bench migration-bench spec fmt lint clean
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 run: ## from a fresh Debian to a running cloud, in the foreground
 	@etc/run.sh
@@ -38,6 +38,9 @@ fuzz: ## every fuzz target for a minute
 
 bench: ## measure, and print the tables of benches/README.md
 	@compat-tests/bench/run.sh
+
+migration-bench: ## measure live migration beside plain virsh migrate; fails when a bound is missed
+	@compat-tests/bench/migration.sh
 
 spec: ## write api-specs, etc/policy.yaml (what was changed in it is lost) and the README's table of what is served
 	$(CARGO) run --quiet --locked -- spec api-specs

@@ -28,6 +28,7 @@ mod in_process;
 mod lab;
 mod libvirt_away;
 mod live_migration;
+mod live_migration_bench;
 mod live_migration_faults;
 mod nodes;
 mod object_stores;
