@@ -30,6 +30,7 @@ mod libvirt_away;
 mod live_migration;
 mod live_migration_bench;
 mod live_migration_faults;
+mod live_migration_program;
 mod nodes;
 mod object_stores;
 mod offline;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::process::{Child, Command, Output, Stdio};
 
 /// A controller where machines may join.
-fn controller() -> (Cloud, String) {
+pub fn controller(set: impl FnOnce(&mut Cloud)) -> (Cloud, String) {
     let mut cloud = Cloud::new();
     let door = free_address().to_string();
     cloud.set("NODES__LISTEN", &door).set("COMPUTE__HOST", "here").set("LOG__FILTER", "info,access=off");
@@ -16,19 +16,20 @@ fn controller() -> (Cloud, String) {
     command.args(["create", "-q", "-f", "qcow2"]).arg(&image).arg("1M");
     assert!(command.status().unwrap().success());
     cloud.set("INIT__IMAGE", image.to_str().unwrap());
+    set(&mut cloud);
     cloud.init();
     cloud.start();
     (cloud, format!("https://{door}"))
 }
 
 /// What stands for another machine.
-struct Machine {
-    cloud: Cloud,
+pub struct Machine {
+    pub cloud: Cloud,
     process: Option<Child>,
 }
 
 impl Machine {
-    fn called(name: &str) -> Self {
+    pub fn called(name: &str) -> Self {
         let mut cloud = Cloud::new();
         cloud.unset("GAPURA_LISTEN");
         cloud.unset("GAPURA_DATABASE_URL");
@@ -36,11 +37,11 @@ impl Machine {
         Self { cloud, process: None }
     }
 
-    fn join(&self, door: &str, token: &str) -> Output {
+    pub fn join(&self, door: &str, token: &str) -> Output {
         self.cloud.run(&["node", "join", door, token])
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.cloud.folder().join("log")).unwrap();
         self.process = Some(self.cloud.command(&["node"]).stdout(Stdio::null()).stderr(log).spawn().unwrap());
     }
@@ -59,7 +60,7 @@ impl Drop for Machine {
     }
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
 }
@@ -75,7 +76,7 @@ fn hosts(cloud: &Cloud, token: &str) -> Vec<(String, String)> {
     services.map(|one| (one["host"].as_str().unwrap().to_owned(), one["state"].as_str().unwrap().to_owned())).collect()
 }
 
-fn first(cloud: &Cloud, token: &str, path: &str, collection: &str) -> Value {
+pub fn first(cloud: &Cloud, token: &str, path: &str, collection: &str) -> Value {
     cloud.get(path, token).json()[collection][0]["id"].clone()
 }
 
@@ -92,7 +93,7 @@ fn ask_for(cloud: &Cloud, token: &str, host: &str) -> Answer {
 }
 
 /// Waits until a server is no longer being worked on.
-fn settled(cloud: &Cloud, token: &str, id: &str) -> Value {
+pub fn settled(cloud: &Cloud, token: &str, id: &str) -> Value {
     eventually("the server is settled", || {
         let shown = cloud.get(&format!("/compute/v2.1/servers/{id}"), token).json()["server"].take();
         (shown["status"] != "BUILD" && shown["OS-EXT-STS:task_state"].is_null()).then_some(shown)
@@ -104,7 +105,7 @@ fn a_machine_joins_with_a_token_and_runs_servers_and_whoever_has_none_does_not()
     if Command::new("qemu-img").arg("--version").output().is_err() {
         return eprintln!("SKIPPED: no qemu-img, so there is no image to boot on another host");
     }
-    let ((cloud, door), mut machine) = (controller(), Machine::called("there"));
+    let ((cloud, door), mut machine) = (controller(|_| {}), Machine::called("there"));
     let never = refused(&machine.cloud.run(&["node"]));
     assert!(never.starts_with("gapura: This machine is no cloud's host yet"), "{never}");
 

@@ -107,6 +107,7 @@ part_unit_postgres() {
 part_compat() { engines; GAPURA_TEST_GUEST=$(guest) "$cargo" test --quiet --locked --test compat; }
 
 # Images in real buckets, S3's, Google's (the same server behind Google's door) and Azure's. Tests of this kind are in "unit" and "compat" too, and skipped there.
+>>>>>>> 141735d (Kill the program after each step of a move between two real hosts, one of them a node, and move with the real client)
 part_object_stores() {
   local s3 azurite status=0
   s3=$("$here/harness/s3.sh" start "$work/s3") || { skip "no S3 server could be started, so no image is kept in a bucket"; return; }

@@ -35,6 +35,19 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const VERSION: &str = "compute 2.90";
 const NAMES: [&str; 2] = ["host-a", "host-b"];
 
+/// Says so where they can't be had, or nobody asked for them.
+pub fn can_have_two_hosts() -> bool {
+    let is_set = |name| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    let has_libvirtd = Command::new("libvirtd").arg("--version").output().is_ok();
+    let can = is_set("GAPURA_TEST_TWO_HOSTS") && is_set("GAPURA_TEST_GUEST") && is_root() && has_libvirtd;
+    if !can {
+        eprintln!(
+            "SKIPPED: no GAPURA_TEST_TWO_HOSTS, GAPURA_TEST_GUEST, root or libvirtd: no guest moves between hosts"
+        );
+    }
+    can
+}
+
 /// Two libvirtds of our own.
 pub struct Pair {
     folder: tempfile::TempDir,
@@ -42,7 +55,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut pair = Self { folder, hosts: Vec::new() };
         let told = pair.control("start", &[]);
@@ -124,15 +137,10 @@ pub enum Storage {
 impl Fleet {
     /// `None`, loudly, where there can't be one.
     pub async fn start(storage: Storage, moving: Moving) -> Option<Self> {
-        let image = std::env::var("GAPURA_TEST_GUEST").ok().filter(|image| !image.is_empty());
-        let is_asked_for = std::env::var("GAPURA_TEST_TWO_HOSTS").is_ok_and(|value| !value.is_empty());
-        let has_libvirtd = Command::new("libvirtd").arg("--version").output().is_ok();
-        let Some(image) = image.filter(|_| is_asked_for && is_root() && has_libvirtd) else {
-            eprintln!(
-                "SKIPPED: no GAPURA_TEST_TWO_HOSTS, GAPURA_TEST_GUEST, root or libvirtd: no guest moves between hosts"
-            );
+        if !can_have_two_hosts() {
             return None;
-        };
+        }
+        let image = std::env::var("GAPURA_TEST_GUEST").expect("looked for");
         let (cloud, pair) = (Cloud::new().await, Pair::start());
         let token = cloud.admin().await.token().to_owned();
         let (parts, folder) = cloud.into_parts();

@@ -1,0 +1,134 @@
+//! Two hosts as operators have them: a controller with a libvirt of its own, and `gapura node` on what stands for another
+//! machine, each the real program. The controller is killed after every step of a move, and started again.
+//!
+//! What the guests do does not matter here, so their disks are empty. Networks are the harness's: a bridge of the name that
+//! both expect is on both hosts.
+
+use crate::cloud::{Cloud, eventually};
+use crate::nodes::{Machine, controller, first, said, settled};
+use crate::two_hosts::{Pair, can_have_two_hosts};
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// Choose, Compare, Prepare, Send, Watch, Settle, Clean.
+const STEPS: usize = 7;
+const NAMES: [&str; 2] = ["here", "there"];
+
+struct Site {
+    cloud: Cloud,
+    token: String,
+    server: String,
+    // Ended before what it gives orders to.
+    _machine: Machine,
+    pair: Pair,
+}
+
+impl Site {
+    fn open() -> Self {
+        let pair = Pair::start();
+        let host = |cloud: &mut Cloud, host: usize| {
+            cloud.set("HYPERVISOR", pair.uri(host)).set("COMPUTE__LIVE_MIGRATION_URI", pair.peer(host));
+            cloud.set("COMPUTE__ACCELERATOR", "tcg").set("COMPUTE__SHUTDOWN_TIMEOUT", "1");
+            cloud.set("NETWORK__FABRIC", "simulated").set("LOG__FILTER", "info,access=off,gapura::tasks=debug");
+        };
+        let (cloud, door) = controller(|cloud| host(cloud, 0));
+        let mut machine = Machine::called(NAMES[1]);
+        host(&mut machine.cloud, 1);
+        said(&machine.join(&door, &said(&cloud.run(&["node", "token"]))));
+        machine.start();
+        let token = cloud.admin();
+        let network = first(&cloud, &token, "/network/v2.0/networks", "networks");
+        let bridge = format!("gbr{}", &network.as_str().unwrap().replace('-', "")[..11]);
+        for host in ["a", "b"] {
+            pair.control("in", &[host, "ip", "link", "add", &bridge, "type", "bridge"]);
+            pair.control("in", &[host, "ip", "link", "set", &bridge, "up"]);
+        }
+        let mut site = Self { cloud, token, server: String::new(), _machine: machine, pair };
+        let up = || {
+            let listed = site.get("/os-services?binary=nova-compute");
+            let services = listed["services"].as_array().unwrap().clone();
+            services.iter().filter(|one| one["state"] == "up").count() == 2
+        };
+        eventually("both hosts are up", || up().then_some(()));
+        let wish = json!({
+            "name": "web",
+            "imageRef": first(&site.cloud, &site.token, "/image/v2/images", "images"),
+            "flavorRef": first(&site.cloud, &site.token, "/compute/v2.1/flavors", "flavors"),
+            "networks": [{"uuid": network}],
+            "availability_zone": "nova:here",
+        });
+        let made = site.cloud.ask("POST", "/compute/v2.1/servers", &site.token, &json!({ "server": wish }));
+        assert_eq!(made.status, 202, "{}", made.text());
+        site.server = made.json()["server"]["id"].as_str().unwrap().to_owned();
+        assert_eq!(site.runs_once(), 0);
+        site
+    }
+
+    fn get(&self, path: &str) -> Value {
+        self.cloud.get(&format!("/compute/v2.1{path}"), &self.token).json()
+    }
+
+    /// The one host that runs the server, as the API and both libvirts say.
+    fn runs_once(&self) -> usize {
+        let shown = settled(&self.cloud, &self.token, &self.server);
+        assert_eq!(shown["status"], "ACTIVE", "{shown}");
+        let place = NAMES.iter().position(|name| shown["OS-EXT-SRV-ATTR:host"] == *name).unwrap();
+        let machines = |host| self.pair.virsh(host, &["list", "--all", "--uuid"]);
+        assert!(machines(place).contains(&self.server), "{shown}");
+        assert!(!machines(1 - place).contains(&self.server), "{shown}");
+        assert_eq!(self.pair.virsh(place, &["domstate", &self.server]), "running");
+        place
+    }
+
+    fn asks_for_its_move(&self) {
+        let path = format!("/compute/v2.1/servers/{}/action", self.server);
+        let wish = json!({"os-migrateLive": {"host": null, "block_migration": "auto"}});
+        let headers = [
+            ("X-Auth-Token", self.token.as_str()),
+            ("Content-Type", "application/json"),
+            ("OpenStack-API-Version", "compute 2.90"),
+        ];
+        let asked = self.cloud.send("POST", &path, &headers, wish.to_string().as_bytes());
+        assert_eq!(asked.status, 202, "{}", asked.text());
+    }
+
+    fn stands_still(&self) -> usize {
+        self.cloud.log().matches("standing still at the crash point").count()
+    }
+}
+
+#[test]
+fn a_controller_killed_after_any_step_of_a_move_ends_it_with_the_guest_on_one_host() {
+    if !can_have_two_hosts() {
+        return;
+    }
+    let mut site = Site::open();
+    for step in 0..STEPS {
+        let from = site.runs_once();
+        site.cloud.kill();
+        site.cloud.variable("CRASH_POINT", &format!("migrate_server:{step}"));
+        site.cloud.start();
+        let before = site.stands_still();
+        site.asks_for_its_move();
+        eventually(&format!("it stands still at {step}"), || (site.stands_still() > before).then_some(()));
+        site.cloud.kill();
+        site.cloud.unset("CRASH_POINT");
+        site.cloud.start();
+        assert_eq!(site.runs_once(), 1 - from, "killed after step {step}");
+    }
+    let listed = said(&site.cloud.run(&["migration", "list", "--server", &site.server]));
+    assert_eq!(listed.lines().filter(|line| line.contains("completed")).count(), STEPS, "{listed}");
+    let shown = said(&site.cloud.run(&["migration", "show", "1", "--plot"]));
+    assert!(shown.contains("total time") && shown.contains("downtime"), "{shown}");
+    if let Ok(client) = std::env::var("GAPURA_TEST_OPENSTACK") {
+        let from = site.runs_once();
+        let output = Command::new(client)
+            .env("OS_CLIENT_CONFIG_FILE", site.cloud.state_dir().join("clouds.yaml"))
+            .args(["--os-cloud", "gapura", "--os-compute-api-version", "2.90", "server", "migrate", "--live-migration"])
+            .args(["--host", NAMES[1 - from], "--wait", &site.server])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(site.runs_once(), 1 - from);
+    }
+}
