@@ -5,6 +5,11 @@
 //! 12 ms. So pieces of that size stay ([`keep`]), and all that is free is returned when there is little to do
 //! ([`give_back`]).
 //!
+//! What stays, stays once for each of glibc's arenas, of which it makes eight for each core; the buffers of a crowd of
+//! transfers are taken on one thread and given back on another, and come to lie about in all of them. So there are as many
+//! arenas as cores: 50 downloads at once then have 131 MiB resident in place of 235. Lists of a thousand pay for it with a
+//! twentieth more of a processor's time.
+//!
 //! A list of a thousand servers or a crowd of uploads leaves pages behind that hold nothing and still count as ours: 10 of
 //! 70 MiB after a thousand servers were made and listed. glibc returns only what lies at the end of its heap, so it is
 //! told now and then to return the rest. That takes a millisecond or two in which others wait for memory, so not while
@@ -25,11 +30,13 @@ const LARGE: i32 = 8 << 20;
 /// Tells the allocator to keep what is freed until [`give_back`] says otherwise. To be called when the program starts.
 #[cfg(target_env = "gnu")]
 pub fn keep() {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| i32::try_from(cores.get()).unwrap_or(i32::MAX));
     #[expect(unsafe_code, reason = "the allocator's own call")]
-    // SAFETY: sets two numbers of the allocator; may be called at any time, and no other thread runs yet.
+    // SAFETY: sets three numbers of the allocator; may be called at any time, and no other thread runs yet.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * LARGE);
+        libc::mallopt(libc::M_ARENA_MAX, cores);
     }
 }
 
