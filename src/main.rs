@@ -5,6 +5,7 @@ use gapura::clock::Clock;
 use gapura::config::Config;
 use gapura::error::{Result, with_causes};
 use gapura::hosts::command;
+use gapura::hosts::draining::Drain;
 use gapura::moves_command;
 use gapura::program::Program;
 use gapura::tasks::{sweep_images, verify_images};
@@ -96,6 +97,14 @@ enum HostCommand {
         /// Why, for whoever looks.
         #[arg(long)]
         reason: Option<String>,
+    },
+    /// Keep new servers away from a host, and send those that run there to others, which controllers carry out. Said again,
+    /// it goes on where it was.
+    Drain {
+        name: String,
+        /// So many servers are on their way at the same time.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+        at_once: u16,
     },
     /// Take a host that has no servers out of the cloud.
     Remove { name: String },
@@ -192,7 +201,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 say(&format!("credentials are sealed with {key} from now on; {count} were sealed anew"));
             }
             Command::Images { command } => return images(config, command).await,
-            Command::Host { command } => host(&config, command).await?,
+            Command::Host { command } => return host(&config, command).await,
             Command::Node { command: None } => Program::node(&config).await?,
             Command::Node { command: Some(NodeCommand::Token { minutes }) } => {
                 say(&Program::node_token(&config, minutes).await?);
@@ -222,15 +231,39 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     })
 }
 
-async fn host(config: &Config, command: HostCommand) -> Result<()> {
+async fn host(config: &Config, command: HostCommand) -> Result<ExitCode> {
     let (db, now) = (Program::rows(config).await?, Clock::System.now());
     match command {
         HostCommand::List => say(&command::list(&db, now).await?),
         HostCommand::Enable { name } => command::enable(&db, &name, true, None, now).await?,
         HostCommand::Disable { name, reason } => command::enable(&db, &name, false, reason.as_deref(), now).await?,
         HostCommand::Remove { name } => command::remove(&db, &name, now).await?,
+        HostCommand::Drain { name, at_once } => {
+            let rules = std::sync::Arc::new(config.placement.clone());
+            return drain(Drain::begin(db, rules, &name, at_once.into(), now).await?).await;
+        }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Between looks at how far a drain is.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+
+async fn drain(mut drain: Drain) -> Result<ExitCode> {
+    let mut said = None;
+    let end = loop {
+        let stand = drain.step(Clock::System.now()).await?;
+        if said.as_ref() != Some(&stand) {
+            say(&stand.to_string());
+        }
+        if stand.is_over() {
+            break stand;
+        }
+        said = Some(stand);
+        tokio::time::sleep(LOOK).await;
+    };
+    end.stuck.iter().for_each(|(name, why)| say(&format!("{name} stays: {why}")));
+    Ok(if end.stuck.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn images(config: Config, command: ImagesCommand) -> Result<ExitCode> {

@@ -14,6 +14,7 @@
 
 pub mod admission;
 pub mod command;
+pub mod draining;
 pub mod follow;
 pub mod joining;
 pub mod membership;

@@ -136,15 +136,22 @@ def back(journey, site):
 def leave(journey, site):
     status, said = site.gapura("a", "host", "remove", "host-b")
     journey.claim("a host with servers stays", status != 0 and "has servers" in said, said)
-    status, said = site.gapura("a", "host", "disable", "host-b", "--reason", "it leaves")
+    before = journey.server("on-b")
+    status, said = site.gapura("a", "host", "drain", "host-b")
+    journey.claim("it is drained", status == 0 and "1 of 1 gone" in said, said)
+    shown = journey.server("on-b")
+    where = (shown["OS-EXT-SRV-ATTR:host"], shown["status"], shown["addresses"])
+    journey.claim("its server moved while it ran", where == ("host-a", "ACTIVE", before["addresses"]), shown)
+    here, there = site.machines("a"), site.machines("b", "--all")
+    journey.claim("one libvirt runs it, and the other knows it no more", shown["id"] in here and not there, (here, there))
     listed = {row["Host"]: row["Status"] for row in journey.rows("compute", "service", "list", "--service", "nova-compute")}
-    journey.claim("it is disabled", status == 0 and listed["host-b"] == "disabled", (said, listed))
-    for host in "ab":
-        journey.order("server", "delete", "--wait", f"on-{host}")
-        journey.claim(f"nothing is left in host-{host}'s libvirt", not site.machines(host, "--all"), site.machines(host, "--all"))
+    journey.claim("the host is disabled", listed["host-b"] == "disabled", listed)
     status, said = site.gapura("a", "host", "remove", "host-b")
     journey.claim("without servers it leaves", status == 0, said)
     journey.claim("one host is left", journey.until(lambda: list(journey.states()) == ["host-a"], 30), journey.states())
+    for host in "ab":
+        journey.order("server", "delete", "--wait", f"on-{host}")
+    journey.claim("nothing is left in libvirt", not site.machines("a", "--all"), site.machines("a", "--all"))
 
 
 def main():

@@ -6,6 +6,7 @@ mod bad_input;
 mod blank_disks;
 mod boot;
 mod deferred;
+mod drain;
 mod groups;
 mod guest;
 mod hints;
