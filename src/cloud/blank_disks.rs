@@ -15,6 +15,8 @@ const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 /// A guest has slots for no more, whatever the operator allows.
 const MOST_DEVICES: usize = 20;
+/// Two channels with two places each.
+const MOST_ON_IDE: usize = 4;
 
 /// File systems that ephemeral disks may be made with, as upstream's libvirt driver has them.
 pub const FORMATS: [&str; 4] = ["ext2", "ext3", "ext4", "xfs"];
@@ -25,6 +27,8 @@ pub struct BlankDisk {
     /// In bytes.
     pub size: u64,
     pub bus: Bus,
+    #[serde(default, skip_serializing_if = "is_disk")]
+    pub device: Device,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// How many layers the server's own disk had over the first when this one was made.
@@ -47,6 +51,37 @@ pub enum Bus {
     Scsi,
     Sata,
     Ide,
+    Usb,
+}
+
+/// What a disk looks like to the guest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    #[default]
+    Disk,
+    /// A disc in a drive, which the guest can't write on.
+    Cdrom,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+const fn is_disk(device: &Device) -> bool {
+    matches!(device, Device::Disk)
+}
+
+impl Device {
+    /// As upstream's libvirt driver reads the word: what it does not know is a disk.
+    ///
+    /// # Errors
+    /// `NotImplemented` for what is not built, `BadRequest` for what a local disk can't be.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "cdrom" => Ok(Self::Cdrom),
+            "floppy" => Err(Error::NotImplemented("Floppy disks are not built yet.".to_owned())),
+            "lun" => Err(invalid("A local disk is a file, and only a volume can be a lun.")),
+            _ => Ok(Self::Disk),
+        }
+    }
 }
 
 impl Bus {
@@ -58,7 +93,8 @@ impl Bus {
             "scsi" => Ok(Self::Scsi),
             "sata" => Ok(Self::Sata),
             "ide" => Ok(Self::Ide),
-            "fdc" | "usb" | "xen" | "lxc" | "uml" => {
+            "usb" => Ok(Self::Usb),
+            "fdc" | "xen" | "lxc" | "uml" => {
                 Err(Error::NotImplemented(format!("Disks on the bus {text} are not built yet.")))
             }
             _ => Err(Error::bad_request("Block Device Mapping is Invalid.")),
@@ -74,8 +110,22 @@ pub struct Wish {
     pub format: Option<String>,
     /// GiB of an ephemeral disk, MiB of swap.
     pub size: Option<u64>,
-    pub bus: Bus,
+    /// `None`: whichever fits the device.
+    pub bus: Option<Bus>,
+    pub device: Device,
     pub tag: Option<String>,
+}
+
+impl Wish {
+    /// # Errors
+    /// `BadRequest` for a bus that has no such devices.
+    fn fitting_bus(&self) -> Result<Bus> {
+        match (self.device, self.bus) {
+            (Device::Disk, bus) => Ok(bus.unwrap_or(Bus::Virtio)),
+            (Device::Cdrom, Some(Bus::Virtio)) => Err(invalid("A cdrom can't be on the bus virtio.")),
+            (Device::Cdrom, bus) => Ok(bus.unwrap_or(Bus::Ide)),
+        }
+    }
 }
 
 /// What the operator set.
@@ -95,7 +145,7 @@ impl Default for Rules {
 
 /// What the flavor gives by itself: one ephemeral disk, or one of swap.
 const fn whole(is_swap: bool) -> Wish {
-    Wish { is_swap, format: None, size: None, bus: Bus::Virtio, tag: None }
+    Wish { is_swap, format: None, size: None, bus: None, device: Device::Disk, tag: None }
 }
 
 /// The disks of a server of this flavor.
@@ -129,15 +179,23 @@ pub fn plan(flavor: &Flavor, wishes: &[Wish], rules: &Rules) -> Result<Vec<Blank
         _ => return Err(invalid("More than one swap drive requested.")),
     }
     if wishes.len() > MOST_DEVICES {
-        return Err(Error::Forbidden(format!(
-            "The maximum allowed number of disk devices ({MOST_DEVICES}) to attach to a single instance has been exceeded."
-        )));
+        return Err(too_many(MOST_DEVICES));
     }
     let local = i64::try_from(wishes.len()).unwrap_or(i64::MAX).saturating_add(1);
     if rules.most_disks >= 0 && local > rules.most_disks {
         return Err(invalid("You specified more local devices than the limit allows"));
     }
-    wishes.iter().map(|wish| made(wish, size(wish), rules, 0)).collect()
+    let disks: Vec<BlankDisk> = wishes.iter().map(|wish| made(wish, size(wish), rules, 0)).collect::<Result<_>>()?;
+    if disks.iter().filter(|disk| disk.bus == Bus::Ide).count() > MOST_ON_IDE {
+        return Err(too_many(MOST_ON_IDE));
+    }
+    Ok(disks)
+}
+
+fn too_many(most: usize) -> Error {
+    Error::Forbidden(format!(
+        "The maximum allowed number of disk devices ({most}) to attach to a single instance has been exceeded."
+    ))
 }
 
 fn made(wish: &Wish, size: u64, rules: &Rules, first_layer: u32) -> Result<BlankDisk> {
@@ -150,7 +208,14 @@ fn made(wish: &Wish, size: u64, rules: &Rules, first_layer: u32) -> Result<Blank
         }
         (Content::Ephemeral(format.to_owned()), GIB)
     };
-    Ok(BlankDisk { content, size: size.saturating_mul(unit), bus: wish.bus, tag: wish.tag.clone(), first_layer })
+    Ok(BlankDisk {
+        content,
+        size: size.saturating_mul(unit),
+        bus: wish.fitting_bus()?,
+        device: wish.device,
+        tag: wish.tag.clone(),
+        first_layer,
+    })
 }
 
 /// Upstream's refusal of a block device, with the reason.
@@ -201,13 +266,13 @@ pub fn labels(disks: &[BlankDisk]) -> Vec<String> {
     disks.iter().map(label).collect()
 }
 
-/// Where the guest finds each disk, when its own is `vda`: `vdb`, `vdc`, …, each bus counting for itself.
+/// Where the guest finds each disk, when its own is `vda`: `vdb`, `vdc`, …, each kind of bus counting for itself.
 pub fn device_names(disks: &[BlankDisk]) -> Vec<String> {
     let (mut virtio, mut scsi_like, mut ide) = ('b'.., 'a'.., 'a'..);
     let name = |disk: &BlankDisk| {
         let (prefix, letters) = match disk.bus {
             Bus::Virtio => ("vd", &mut virtio),
-            Bus::Scsi | Bus::Sata => ("sd", &mut scsi_like),
+            Bus::Scsi | Bus::Sata | Bus::Usb => ("sd", &mut scsi_like),
             Bus::Ide => ("hd", &mut ide),
         };
         format!("/dev/{prefix}{}", letters.next().unwrap_or_default())
@@ -334,10 +399,27 @@ mod tests {
 
     #[test]
     fn each_bus_counts_its_devices_for_itself() {
-        let on = |bus| BlankDisk { content: Content::Swap, size: MIB, bus, tag: None, first_layer: 0 };
+        let on =
+            |bus| BlankDisk { content: Content::Swap, size: MIB, bus, device: Device::Disk, tag: None, first_layer: 0 };
         let disks = [on(Bus::Scsi), on(Bus::Virtio), on(Bus::Sata), on(Bus::Ide)];
         assert_eq!(device_names(&disks), ["/dev/sda", "/dev/vdb", "/dev/sdb", "/dev/hda"]);
-        assert!(matches!(Bus::parse("usb"), Err(Error::NotImplemented(_))));
+        assert!(matches!(Bus::parse("fdc"), Err(Error::NotImplemented(_))));
         assert_eq!(Bus::parse("floppy").unwrap_err().to_string(), "Block Device Mapping is Invalid.");
+    }
+
+    #[test]
+    fn a_disc_is_on_a_bus_that_has_such_drives_and_ide_has_four_places() {
+        let disc = |bus| Wish { device: Device::Cdrom, bus, ..swap(None) };
+        let any = Rules { most_disks: -1, ..Rules::default() };
+        for (asked, got) in [(None, Bus::Ide), (Some(Bus::Sata), Bus::Sata), (Some(Bus::Usb), Bus::Usb)] {
+            let disks = plan(&flavor(0, 64), &[disc(asked)], &any).unwrap();
+            assert_eq!((disks[0].bus, disks[0].device), (got, Device::Cdrom));
+        }
+        let refused = plan(&flavor(0, 64), &[disc(Some(Bus::Virtio))], &any).unwrap_err().to_string();
+        assert_eq!(refused, "Block Device Mapping is Invalid: A cdrom can't be on the bus virtio.");
+        let on_ide = |count| vec![Wish { bus: Some(Bus::Ide), ..ephemeral(Some(1)) }; count];
+        assert_eq!(plan(&flavor(10, 0), &on_ide(4), &any).unwrap().len(), 4);
+        let refused = plan(&flavor(10, 0), &on_ide(5), &any).unwrap_err().to_string();
+        assert!(refused.contains("disk devices (4)"), "{refused}");
     }
 }

@@ -3,6 +3,7 @@
 //! An image or flavor that asks for something which nothing carries out yet is refused when the server is asked for,
 //! with the reason: a guest that silently differs from what was ordered is worse than none.
 
+use super::blank_disks;
 use super::flavor::{Flavor, unfulfilled_spec};
 use crate::error::{Error, Result};
 use crate::ids::{BlobId, ImageId};
@@ -105,6 +106,19 @@ fn bytes(image: &BootImage, format: String) -> Result<Base> {
 /// `BadRequest` while the image can't be used.
 pub fn own_base(image: &BootImage) -> Result<Base> {
     bytes(image, "qcow2".to_owned())
+}
+
+/// # Errors
+/// `BadRequest` for a size of a server's own disk that is not the flavor's: upstream takes any, and makes the disk as large as
+/// the flavor says.
+pub fn check_disk_size(flavor: &Flavor, asked_gib: Option<u64>) -> Result<()> {
+    match asked_gib {
+        Some(size) if size != flavor.disk_gib => Err(blank_disks::invalid(&format!(
+            "volume_size of an image on the local disk is the flavor's, {} GiB, not {size}.",
+            flavor.disk_gib
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// How large the guest sees its disk: as the flavor says, or as the image is.

@@ -34,13 +34,13 @@ pub struct Told {
     /// Path in the guest, and content.
     pub personality: Vec<(String, Vec<u8>)>,
     pub interfaces: Vec<Interface>,
-    /// Besides its own.
+    /// Its own first.
     pub disks: Vec<Disk>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
-    /// `ephemeral0`, …, `swap`.
+    /// `root`, `ephemeral0`, …, `swap`.
     pub label: String,
     /// `/dev/vdb`, …
     pub device: String,
@@ -222,7 +222,7 @@ fn network_data(told: &Told) -> Value {
 
 fn ec2_data(told: &Told) -> Value {
     let first_v4 = told.interfaces.iter().flat_map(|i| &i.addresses).map(|a| a.ip).find(IpAddr::is_ipv4);
-    let mut devices = json!({"ami": "vda", "root": "/dev/vda"});
+    let mut devices = json!({"ami": "vda"});
     for disk in &told.disks {
         devices[disk.label.as_str()] = json!(disk.device);
     }
@@ -284,7 +284,7 @@ mod tests {
                     routes: Vec::new(),
                 }],
             }],
-            disks: Vec::new(),
+            disks: vec![Disk { label: "root".into(), device: "/dev/vda".into(), tag: None }],
         }
     }
 
@@ -310,7 +310,7 @@ mod tests {
     fn a_guest_is_told_where_its_ephemeral_disks_and_its_swap_are() {
         let disk = |label: &str, device: &str| Disk { label: label.into(), device: device.into(), tag: None };
         let scratch = Disk { tag: Some("scratch".into()), ..disk("ephemeral0", "/dev/vdb") };
-        let files = files(&Told { disks: vec![scratch, disk("swap", "/dev/vdc")], ..told() });
+        let files = files(&Told { disks: vec![disk("root", "/dev/vda"), scratch, disk("swap", "/dev/vdc")], ..told() });
         let ec2 = json_at(&files, "ec2/latest/meta-data.json");
         let devices = json!({"ami": "vda", "root": "/dev/vda", "ephemeral0": "/dev/vdb", "swap": "/dev/vdc"});
         assert_eq!(ec2["block-device-mapping"], devices);

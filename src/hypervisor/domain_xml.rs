@@ -111,12 +111,15 @@ fn clock() -> Element {
 
 fn devices(spec: &MachineSpec) -> Element {
     let mut names = TargetNames::default();
-    let has_scsi = spec.disks.iter().any(|disk| disk.bus == DiskBus::Scsi);
+    let has = |bus| spec.disks.iter().any(|disk| disk.bus == bus);
+    // Without USB the guest's CPU is left alone by a polling controller; the pointer is a virtio tablet.
+    let usb = if has(DiskBus::Usb) { "qemu-xhci" } else { "none" };
     Element::new("devices")
         .children(spec.disks.iter().map(|spec| disk(spec, names.next(spec.bus))))
-        // Without USB the guest's CPU is left alone by a polling controller; the pointer is a virtio tablet.
-        .child(Element::new("controller").with("type", "usb").with("model", "none"))
-        .children(has_scsi.then(|| Element::new("controller").with("type", "scsi").with("model", "virtio-scsi")))
+        .child(Element::new("controller").with("type", "usb").with("model", usb))
+        .children(
+            has(DiskBus::Scsi).then(|| Element::new("controller").with("type", "scsi").with("model", "virtio-scsi")),
+        )
         .children(spec.interfaces.iter().map(interface))
         .child(serial(spec))
         .child(
@@ -155,6 +158,7 @@ fn disk(spec: &DiskSpec, target: String) -> Element {
         DiskBus::Sata => "sata",
         DiskBus::Scsi => "scsi",
         DiskBus::Ide => "ide",
+        DiskBus::Usb => "usb",
     };
     let mut driver = Element::new("driver").with("name", "qemu").with("type", format);
     if !spec.read_only {
@@ -188,7 +192,7 @@ impl TargetNames {
     fn next(&mut self, bus: DiskBus) -> String {
         let (prefix, count) = match bus {
             DiskBus::Virtio => ("vd", &mut self.virtio),
-            DiskBus::Sata | DiskBus::Scsi => ("sd", &mut self.scsi_like),
+            DiskBus::Sata | DiskBus::Scsi | DiskBus::Usb => ("sd", &mut self.scsi_like),
             DiskBus::Ide => ("hd", &mut self.ide),
         };
         let letters = letters(*count);

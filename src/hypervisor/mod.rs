@@ -73,6 +73,7 @@ pub enum DiskBus {
     Sata,
     Scsi,
     Ide,
+    Usb,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,10 +2,12 @@
 
 mod aside;
 mod change;
+mod root_tag;
 mod seen;
 
 pub use aside::{Aside, BlankChange, Rescue, Resized, Shelved};
 pub use change::{Change, update};
+pub use root_tag::{root_tag, set_root_tag};
 
 use super::{Json, OrNotFound, Row, Tx, Value, args};
 use crate::clock::Timestamp;

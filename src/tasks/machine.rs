@@ -132,6 +132,16 @@ struct Nic {
     subnets: Vec<Subnet>,
 }
 
+/// What a machine has that stands in other rows than the server's, or is not read with every server.
+struct Parts {
+    nics: Vec<Nic>,
+    root_tag: Option<String>,
+}
+
+fn parts(tx: &mut Tx, id: ServerId) -> Result<Parts> {
+    Ok(Parts { nics: nics(tx, id)?, root_tag: servers::root_tag(tx, id)? })
+}
+
 fn nics(tx: &mut Tx, id: ServerId) -> Result<Vec<Nic>> {
     let mut known: HashMap<NetworkId, (u16, Vec<Subnet>)> = HashMap::new();
     let mut nics = Vec::new();
@@ -156,32 +166,32 @@ pub async fn prepare(cx: &Cx, host: &Host, server: &Server) -> Result<MachineSpe
 /// As [`prepare`], with a password that the guest is told on its config drive until that is next written.
 pub async fn prepare_telling(cx: &Cx, host: &Host, server: &Server, password: Option<&str>) -> Result<MachineSpec> {
     let id = server.id;
-    let nics = cx.db.read(move |tx| nics(tx, id)).await?;
-    let mut told = told(server, &nics);
+    let parts = cx.db.read(move |tx| parts(tx, id)).await?;
+    let mut told = told(server, &parts);
     told.admin_pass = password.map(str::to_owned);
     let drive = write_drive(cx, host, &told).await?;
-    spec(cx, host, server, &nics, drive).await
+    spec(cx, host, server, &parts, drive).await
 }
 
 /// Makes ready on a host what a machine needs that comes from another: networks, disks of the same size, and what goes along
 /// with it. Answers the machine as it shall run there.
 pub async fn arrive(cx: &Cx, from: &Host, to: &Host, server: &Server, sees_same_files: bool) -> Result<MachineSpec> {
     let id = server.id;
-    let nics = cx.db.read(move |tx| nics(tx, id)).await?;
+    let parts = cx.db.read(move |tx| parts(tx, id)).await?;
     let mut luggage = from.disks.pack(id).await?;
     if sees_same_files {
         // The machine goes on writing there.
         luggage.console = None;
     }
     let drive = to.disks.unpack(id, cx.epoch, &luggage).await?;
-    spec(cx, to, server, &nics, drive).await
+    spec(cx, to, server, &parts, drive).await
 }
 
 /// The whole machine over the files it has on a host, which are made unless they are there.
-async fn spec(cx: &Cx, host: &Host, server: &Server, nics: &[Nic], drive: PathBuf) -> Result<MachineSpec> {
+async fn spec(cx: &Cx, host: &Host, server: &Server, parts: &Parts, drive: PathBuf) -> Result<MachineSpec> {
     let id = server.id;
     let mut interfaces = Vec::new();
-    for nic in nics {
+    for nic in &parts.nics {
         let bridge = network_wish::ensure(cx, host, nic.port.network_id).await?;
         interfaces.push(InterfaceSpec {
             mac: nic.port.mac_address.clone(),
@@ -261,11 +271,11 @@ async fn write_drive(cx: &Cx, host: &Host, told: &Told) -> Result<PathBuf> {
 /// Writes the config drive anew, as rows say it is now; the guest reads it when it next starts.
 pub async fn refresh_drive(cx: &Cx, host: &Host, server: &Server) -> Result<()> {
     let id = server.id;
-    let nics = cx.db.read(move |tx| nics(tx, id)).await?;
-    write_drive(cx, host, &told(server, &nics)).await.map(drop)
+    let parts = cx.db.read(move |tx| parts(tx, id)).await?;
+    write_drive(cx, host, &told(server, &parts)).await.map(drop)
 }
 
-fn told(server: &Server, nics: &[Nic]) -> Told {
+fn told(server: &Server, parts: &Parts) -> Told {
     let zone = server.host_zone.clone().or_else(|| server.availability_zone.clone());
     let key = server.key_name.clone().zip(server.public_key.clone());
     Told {
@@ -283,14 +293,17 @@ fn told(server: &Server, nics: &[Nic]) -> Told {
         user_data: server.user_data.clone(),
         admin_pass: None,
         personality: server.personality.clone(),
-        interfaces: nics.iter().map(told_of).collect(),
-        disks: told_disks(&server.blank_disks),
+        interfaces: parts.nics.iter().map(told_of).collect(),
+        disks: told_disks(parts.root_tag.clone(), &server.blank_disks),
     }
 }
 
-fn told_disks(disks: &[BlankDisk]) -> Vec<config_drive::Disk> {
+/// Its own disk, then the others.
+fn told_disks(root_tag: Option<String>, disks: &[BlankDisk]) -> Vec<config_drive::Disk> {
+    let own = config_drive::Disk { label: "root".to_owned(), device: "/dev/vda".to_owned(), tag: root_tag };
     let named = blank_disks::labels(disks).into_iter().zip(blank_disks::device_names(disks)).zip(disks);
-    named.map(|((label, device), disk)| config_drive::Disk { label, device, tag: disk.tag.clone() }).collect()
+    let others = named.map(|((label, device), disk)| config_drive::Disk { label, device, tag: disk.tag.clone() });
+    std::iter::once(own).chain(others).collect()
 }
 
 fn told_of(nic: &Nic) -> config_drive::Interface {

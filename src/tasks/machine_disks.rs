@@ -4,7 +4,7 @@
 //! there is left alone, so that a start makes only what is missing.
 
 use super::{Cx, Host};
-use crate::cloud::blank_disks::{BlankDisk, Bus, Content, labels};
+use crate::cloud::blank_disks::{BlankDisk, Bus, Content, Device, labels};
 use crate::disks::{self, Part};
 use crate::error::Result;
 use crate::hypervisor::{DiskBus, DiskDevice, DiskFormat, DiskSpec};
@@ -31,17 +31,25 @@ pub async fn blank(cx: &Cx, host: &Host, server: &Server) -> Result<Vec<DiskSpec
             let wish = disks::BlankDisk { server: server.id, epoch: cx.epoch, part, size: disk.size, content };
             path = host.disks.make_blank(&wish).await?;
         }
-        let bus = match disk.bus {
-            Bus::Virtio => DiskBus::Virtio,
-            Bus::Scsi => DiskBus::Scsi,
-            Bus::Sata => DiskBus::Sata,
-            Bus::Ide => DiskBus::Ide,
+        let (device, read_only) = match disk.device {
+            Device::Disk => (DiskDevice::Disk, false),
+            Device::Cdrom => (DiskDevice::Cdrom, true),
         };
-        let format = format(disk, newest);
-        specs.push(DiskSpec { path, format, bus, device: DiskDevice::Disk, read_only: false });
+        specs.push(DiskSpec { path, format: format(disk, newest), bus: bus(disk.bus), device, read_only });
     }
     forget_old_swap(cx, host, server).await?;
     Ok(specs)
+}
+
+/// The bus of a machine for one of a server's.
+const fn bus(bus: Bus) -> DiskBus {
+    match bus {
+        Bus::Virtio => DiskBus::Virtio,
+        Bus::Scsi => DiskBus::Scsi,
+        Bus::Sata => DiskBus::Sata,
+        Bus::Ide => DiskBus::Ide,
+        Bus::Usb => DiskBus::Usb,
+    }
 }
 
 /// What a layer consists of besides the server's own disk.

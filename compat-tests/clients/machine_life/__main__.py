@@ -26,7 +26,7 @@ from journey import Journey  # noqa: E402
 from tenant import Tenant  # noqa: E402
 
 NAMES = ("memory", "reality", "by hand", "resize", "rebuild", "rescue", "renamed", "copied", "copy", "from copy", "backup",
-         "within", "without agent", "shelved", "flavor", "image", "more disks", "cut disks", "larger")
+         "within", "without agent", "shelved", "flavor", "image", "more disks", "cut disks", "larger", "other buses")
 
 
 def main():

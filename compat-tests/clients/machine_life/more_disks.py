@@ -2,6 +2,7 @@
 a request cuts."""
 
 import os
+import re
 import subprocess
 
 from tenant import Tenant
@@ -59,5 +60,52 @@ def walk(journey, tenant: Tenant, names):
                            "--ephemeral", "size=3", names["cut disks"], may_fail=True)
     journey.claim("more than the flavor gives is refused", "Ephemeral disks requested are larger" in refused.complaint, refused.complaint)
     tenant.delete(cut)
+    other_buses(journey, tenant, names)
     for name in (names["flavor"], names["larger"]):
         tenant.command("flavor", "delete", name)
+
+
+def device(size, **said):
+    words = {"source_type": "blank", "destination_type": "local", "volume_size": size, **said}
+    return ["--block-device", ",".join(f"{name}={value}" for name, value in words.items())]
+
+
+def buses(machine):
+    """Bus, kind and whether the guest may write, of each disk but the config drive, as libvirt runs it."""
+    disks = re.findall(r"<disk type='file' device='(\w+)'.*?</disk>", machine.description, re.S)
+    blocks = re.findall(r"<disk type='file'.*?</disk>", machine.description, re.S)
+    found = [(re.search(r"bus='(\w+)'", block)[1], kind, "<readonly/>" in block) for kind, block in zip(disks, blocks)]
+    return found[:-1]
+
+
+def other_buses(journey, tenant, names):
+    """Buses other than virtio, and a disc in a drive."""
+    told = ["--property", "disk_drivers=all"]
+    server, machine = tenant.boot(names["other buses"], *told, *device(1, disk_bus="scsi"),
+                                  *device(32, disk_bus="ide", guest_format="swap"), flavor=names["flavor"])
+    found = buses(machine)
+    journey.claim("one disk is on SCSI and swap on IDE, as libvirt runs them",
+                  found == [("virtio", "disk", False), ("scsi", "disk", False), ("ide", "disk", False)], found)
+    found = tenant.hears(server, rf"GUEST: disk sd[ab] sectors={GIB // 512} label=ephemeral0")
+    journey.claim("the guest sees the disk on SCSI", found, tenant.console(server)[-600:])
+    found = tenant.hears(server, rf"GUEST: disk sd[ab] sectors={32 * MIB // 512} label= mark=SWAPSPACE2")
+    journey.claim("and its swap on IDE", found, tenant.console(server)[-600:])
+    tenant.delete(server)
+
+    server, machine = tenant.boot(names["other buses"], *told, *device(1, disk_bus="ide", device_type="cdrom"),
+                                  *device(32, disk_bus="usb", guest_format="swap"), flavor=names["flavor"])
+    found = buses(machine)
+    journey.claim("a disc is in a drive on IDE, which can't be written on, and swap on USB, as libvirt runs them",
+                  found == [("virtio", "disk", False), ("ide", "cdrom", True), ("usb", "disk", False)], found)
+    found = tenant.hears(server, rf"GUEST: disk sr0 sectors={GIB // 512} label=ephemeral0")
+    journey.claim("the guest sees the disc", found, tenant.console(server)[-600:])
+    tenant.delete(server)
+
+    server, machine = tenant.boot(names["other buses"], *device(1, disk_bus="sata"), flavor=names["flavor"])
+    tenant.is_up(server)
+    found = buses(machine)
+    journey.claim("a disk is on SATA, as libvirt runs it", found[1] == ("sata", "disk", False), found)
+    refused = tenant.order("server", "create", "--image", tenant.image, "--flavor", names["flavor"], "--network", tenant.network,
+                           *device(1, disk_bus="virtio", device_type="cdrom"), names["other buses"], may_fail=True)
+    journey.claim("a disc on virtio is refused", "A cdrom can't be on the bus virtio" in refused.complaint, refused.complaint)
+    tenant.delete(server)

@@ -2,12 +2,13 @@
 //! besides.
 //!
 //! Built are the image on the local disk, which newer clients always send beside `imageRef`, and blank local disks:
-//! ephemeral ones and swap. What upstream refuses is refused in its words; volumes answer 501. Two fields are read and
-//! change nothing, as with upstream's libvirt driver: `device_name`, since a guest names its disks itself and finds them in
-//! order, and `delete_on_termination`, since a local disk always goes with its server.
+//! ephemeral ones and swap, as disks or as discs in a drive. What upstream refuses is refused in its words; volumes answer
+//! 501. Two fields are read and change nothing, as with upstream's libvirt driver: `device_name`, since a guest names its
+//! disks itself and finds them in order, and `delete_on_termination`, since a local disk always goes with its server.
 
+use super::older_block_devices::OlderDrive;
 use super::server_request::{NewServer, Tag};
-use crate::cloud::blank_disks::{Bus, Wish, invalid};
+use crate::cloud::blank_disks::{Bus, Device, Wish, invalid};
 use crate::error::{Error, Result};
 use crate::http::json::{
     Between, FlexibleBool, FlexibleInt, Invalid, Maybe, OneOf, Parse, Path, Text, Words, python_repr,
@@ -79,7 +80,12 @@ impl Parse for DeviceName {
 #[derive(Debug, Clone)]
 pub struct Devices {
     pub image: ImageId,
+    /// By what its owner knows the server's own disk, and how large that shall be, where either is said here.
+    pub root_tag: Option<String>,
+    pub root_gib: Option<u64>,
     pub blank: Vec<Wish>,
+    /// Did the request name any?
+    pub are_said: bool,
 }
 
 /// Reads the image, said once or twice (as `imageRef`, and as a device), and the other disks.
@@ -96,14 +102,11 @@ pub fn read(new: &NewServer) -> Result<Devices> {
         ),
         None => None,
     };
-    let older = new.block_device_mapping.as_ref().is_some_and(|list| !list.is_empty());
+    let older = new.older_block_devices.as_ref().map(Vec::as_slice).unwrap_or_default();
     let drives = new.block_devices.as_ref().map(Vec::as_slice).unwrap_or_default();
-    if older && !drives.is_empty() {
+    if !older.is_empty() && !drives.is_empty() {
         let text = "Using different block_device_mapping syntaxes is not allowed in the same request.";
         return Err(Error::bad_request(text));
-    }
-    if older {
-        return Err(Error::NotImplemented("Booting with block_device_mapping is not built yet.".to_owned()));
     }
     for drive in drives {
         drive.check(named.is_some())?;
@@ -111,16 +114,26 @@ pub fn read(new: &NewServer) -> Result<Devices> {
     for drive in drives {
         drive.check_built()?;
     }
+    let mut blank = older.iter().map(OlderDrive::wish).collect::<Result<Vec<_>>>()?;
     let Some(image) = named else {
-        let text = if drives.is_empty() { "Missing imageRef attribute" } else { BOOT_SEQUENCE };
+        let text = if drives.is_empty() && older.is_empty() { "Missing imageRef attribute" } else { BOOT_SEQUENCE };
         return Err(Error::bad_request(text));
     };
     check_boot_sequence(drives)?;
     if drives.iter().any(|drive| drive.is_from("image") && drive.image().is_none_or(|other| other != image)) {
         return Err(Error::bad_request(BOOT_SEQUENCE));
     }
-    let blank = drives.iter().filter(|drive| drive.is_from("blank")).map(Drive::wish).collect::<Result<_>>()?;
-    Ok(Devices { image, blank })
+    for drive in drives.iter().filter(|drive| drive.is_from("blank")) {
+        blank.push(drive.wish()?);
+    }
+    let root = drives.iter().find(|drive| drive.is_from("image"));
+    Ok(Devices {
+        image,
+        root_tag: root.and_then(Drive::tag),
+        root_gib: root.and_then(Drive::size),
+        blank,
+        are_said: !older.is_empty() || !drives.is_empty(),
+    })
 }
 
 const BOOT_SEQUENCE: &str = "Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.";
@@ -139,7 +152,7 @@ fn check_boot_sequence(drives: &[Drive]) -> Result<()> {
     if root.is_none_or(|root| root.is_from("image")) { Ok(()) } else { Err(not_built()) }
 }
 
-fn not_built() -> Error {
+pub fn not_built() -> Error {
     Error::NotImplemented(
         "Of block devices, the image on the local disk, ephemeral disks and swap are built: others are not.".to_owned(),
     )
@@ -207,29 +220,44 @@ impl Drive {
             && !is_said(&self.volume_type)
             && matches!(self.no_device, Maybe::Absent)
             && matches!(self.connection_info, Maybe::Absent)
-            && matches!(text(&self.device_type).as_str(), "" | "disk")
             && !self.goes_to("volume");
         let is_built = if self.is_from("image") {
-            // Its size, its bus and its name follow from flavor and image.
-            matches!(self.volume_size, Maybe::Absent)
-                && matches!(self.tag, Maybe::Absent)
-                && text(&self.guest_format).is_empty()
+            // Its bus and what the guest takes it for follow from flavor and image.
+            text(&self.guest_format).is_empty()
                 && matches!(text(&self.disk_bus).as_str(), "" | "virtio")
+                && matches!(self.device(), Ok(Device::Disk))
         } else {
             self.is_from("blank") && matches!(self.image_id, Maybe::Absent)
         };
         if is_plain && is_built { Ok(()) } else { Err(not_built()) }
     }
 
+    fn size(&self) -> Option<u64> {
+        self.volume_size.as_ref().map(|size| size.0.unsigned_abs())
+    }
+
+    fn bus(&self) -> Result<Option<Bus>> {
+        let said = self.disk_bus.as_ref().map(|text| text.0.as_str()).filter(|text| !text.is_empty());
+        said.map(Bus::parse).transpose()
+    }
+
+    fn device(&self) -> Result<Device> {
+        Device::parse(self.device_type.as_ref().map(|text| text.0.as_str()).unwrap_or_default())
+    }
+
+    fn tag(&self) -> Option<String> {
+        self.tag.as_ref().map(|tag| tag.0.clone())
+    }
+
     fn wish(&self) -> Result<Wish> {
         let format = self.guest_format.as_ref().map(|text| text.0.clone());
-        let bus = self.disk_bus.as_ref().map(|text| text.0.as_str()).filter(|text| !text.is_empty());
         Ok(Wish {
             is_swap: format.as_deref() == Some("swap"),
             format,
-            size: self.volume_size.as_ref().map(|size| size.0.unsigned_abs()),
-            bus: bus.map_or(Ok(Bus::Virtio), Bus::parse)?,
-            tag: self.tag.as_ref().map(|tag| tag.0.clone()),
+            size: self.size(),
+            bus: self.bus()?,
+            device: self.device()?,
+            tag: self.tag(),
         })
     }
 }

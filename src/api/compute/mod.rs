@@ -17,6 +17,7 @@ mod keypairs;
 mod limits;
 mod migration_measures;
 mod migrations;
+mod older_block_devices;
 mod older_hosts;
 mod proxied_image_metadata;
 mod proxied_images;

@@ -2,6 +2,7 @@
 
 use super::block_devices::Drive;
 use super::common::{Metadata, Name};
+use super::older_block_devices::OlderDrive;
 use crate::http::json::{
     Base64Text, Between, FlexibleBool, Invalid, Map, Maybe, OneOf, Parse, Path, Text, Words, python_repr,
 };
@@ -35,7 +36,7 @@ versioned! {
         "accessIPv6" => access_ip_v6: Maybe<AddressText>,
         "personality" until(57) => personality: Maybe<Vec<File>>,
         "availability_zone" => availability_zone: Maybe<Name>,
-        "block_device_mapping" => block_device_mapping: Maybe<Vec<Map>>,
+        "block_device_mapping" => older_block_devices: Maybe<Vec<OlderDrive>>,
         "block_device_mapping_v2" => block_devices: Maybe<Vec<Drive>>,
         #[expect(dead_code, reason = "every server gets one, and shows that it has")]
         "config_drive" => config_drive: Maybe<FlexibleBool>,

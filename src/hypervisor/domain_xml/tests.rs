@@ -230,9 +230,17 @@ fn the_owner_is_read_back_and_others_have_none() {
 #[test]
 fn targets_are_named_in_order_and_by_family() {
     let mut names = TargetNames::default();
-    let buses = [DiskBus::Virtio, DiskBus::Ide, DiskBus::Virtio, DiskBus::Sata, DiskBus::Scsi];
-    assert_eq!(buses.map(|bus| names.next(bus)), ["vda", "hda", "vdb", "sda", "sdb"]);
+    let buses = [DiskBus::Virtio, DiskBus::Ide, DiskBus::Virtio, DiskBus::Sata, DiskBus::Scsi, DiskBus::Usb];
+    assert_eq!(buses.map(|bus| names.next(bus)), ["vda", "hda", "vdb", "sda", "sdb", "sdc"]);
     assert_eq!([25, 26, 701, 702].map(letters), ["z", "aa", "zz", "aaa"]);
+}
+
+#[test]
+fn a_machine_has_a_usb_controller_only_for_a_disk_on_usb() {
+    let mut spec = plain();
+    assert!(domain(&spec, "c", Accelerator::Kvm).contains("<controller type='usb' model='none'/>"));
+    spec.disks[0].bus = DiskBus::Usb;
+    assert!(domain(&spec, "c", Accelerator::Kvm).contains("<controller type='usb' model='qemu-xhci'/>"));
 }
 
 #[test]

@@ -254,6 +254,7 @@ const ROWS: &[(&str, &[&str])] = &[
         &["INSERT INTO move_totals (status, moves, elapsed_ms, downtime_ms, memory_bytes, disk_bytes, iterations)
            VALUES ('completed', 1, 1, 1, 1, 1, 1)"],
     ),
+    ("0100_server_root_tag", &["UPDATE servers SET root_tag = 'system' WHERE id = 's2'"]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

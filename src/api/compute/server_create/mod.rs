@@ -121,7 +121,7 @@ fn order(call: &Call<ServerCreate>) -> Result<Order> {
         cx.allow("os_compute_api:servers:create:trusted_certs")?;
     }
     let devices = block_devices::read(&new)?;
-    if new.block_devices.as_ref().is_some_and(|drives| !drives.is_empty()) {
+    if devices.are_said {
         cx.allow("os_compute_api:servers:create:attach_volume")?;
     }
     let (zone, host) = zone_and_host(call, &new)?;
@@ -217,6 +217,7 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
         if error.is_not_found() { Error::bad_request("Can not find requested image") } else { error }
     })?;
     let base = boot::base(&flavor, &image, order.may_have_no_disk)?;
+    boot::check_disk_size(&flavor, order.devices.root_gib)?;
     let blank = blank_disks::plan(&flavor, &order.devices.blank, &order.cx.state.local_disks)?;
     check_place(tx, order)?;
     let limits = quotas::limits_in(tx, order.limits_region.as_deref(), &order.project)?;
@@ -256,6 +257,9 @@ fn make(tx: &mut Tx, order: &Order, now: crate::clock::Timestamp) -> Result<Vec<
         server.key_name = key.as_ref().map(|key| key.name.clone());
         server.public_key = key.as_ref().map(|key| key.public_key.clone());
         servers::insert(tx, &server)?;
+        if let Some(tag) = &order.devices.root_tag {
+            servers::set_root_tag(tx, server.id, tag)?;
+        }
         if let Some(group) = order.group {
             server_groups::join(tx, group, server.id)?;
         }

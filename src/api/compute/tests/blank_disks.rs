@@ -3,7 +3,7 @@
 use super::resize::{make_flavor, resize};
 use super::*;
 use crate::disks::{Content, Part};
-use crate::hypervisor::DiskFormat;
+use crate::hypervisor::{DiskBus, DiskDevice, DiskFormat};
 use http::Method;
 
 /// The flavor has so many GiB of ephemeral disk and so many MiB of swap.
@@ -35,9 +35,13 @@ fn root(site: &Site) -> Value {
 }
 
 fn blank(more: Value) -> Value {
-    let mut device = json!({"source_type": "blank", "destination_type": "local", "boot_index": -1});
+    with(json!({"source_type": "blank", "destination_type": "local", "boot_index": -1}), more)[0].clone()
+}
+
+/// The device alone, with more said of it.
+fn with(mut device: Value, more: Value) -> Value {
     device.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    device
+    json!([device])
 }
 
 async fn boot(site: &Site, client: &Client, wish: Value) -> ServerId {
@@ -118,6 +122,69 @@ async fn a_request_cuts_ephemeral_space_chooses_file_system_and_bus_and_tags_a_d
 }
 
 #[tokio::test]
+async fn its_own_disk_has_the_tag_of_the_request_also_after_a_rebuild() {
+    let (site, alice) = site().await;
+    let more = json!({"tag": "system", "volume_size": 1, "device_type": "harddisk", "disk_bus": "virtio"});
+    let scratch = blank(json!({"tag": "scratch"}));
+    let devices = json!([with(root(&site), more)[0], scratch]);
+    let id = boot(&site, &alice, wish(&site, devices)).await;
+    let device =
+        |path: &str, tag: &str| json!({"type": "disk", "bus": "none", "address": "none", "path": path, "tags": [tag]});
+    let tagged = json!([device("/dev/vda", "system"), device("/dev/vdb", "scratch")]);
+    assert_eq!(told(&site, id, "openstack/latest/meta_data.json")["devices"], tagged);
+    assert_eq!(act(&alice, id, json!({"rebuild": {"imageRef": site.image.to_string()}})).await.status, 202);
+    site.cloud.work().await;
+    assert_eq!(told(&site, id, "openstack/latest/meta_data.json")["devices"], tagged);
+    let other = boot(&site, &alice, wish(&site, json!([root(&site)]))).await;
+    assert_eq!(told(&site, other, "openstack/latest/meta_data.json")["devices"], json!([]));
+}
+
+#[tokio::test]
+async fn a_local_disk_may_be_a_disc_that_the_guest_can_only_read() {
+    let (site, alice) = site().await;
+    let disc = blank(json!({"device_type": "cdrom", "disk_bus": "scsi", "volume_size": 1}));
+    let id = boot(&site, &alice, wish(&site, json!([root(&site), disc]))).await;
+    let disks = site.cloud.hypervisor.spec(id).unwrap().disks;
+    assert_eq!((disks[1].bus, disks[1].device, disks[1].read_only), (DiskBus::Scsi, DiskDevice::Cdrom, true));
+    assert_eq!((disks[0].device, disks[2].device), (DiskDevice::Disk, DiskDevice::Disk));
+}
+
+#[tokio::test]
+async fn the_older_form_names_swap_and_ephemeral_disks_by_words_and_volumes_answer_501() {
+    let (site, alice) = site().await;
+    let older = |devices: Value| {
+        let mut wish = site.wish("web");
+        wish["server"]["block_device_mapping"] = devices;
+        wish
+    };
+    let swap = json!({"device_name": "vdc", "virtual_name": "swap", "volume_size": "64"});
+    let scratch = json!({"device_name": "/dev/vdb", "virtual_name": "ephemeral0", "volume_size": 3,
+                         "delete_on_termination": true});
+    let id = boot(&site, &alice, older(json!([swap, scratch]))).await;
+    let blanks: Vec<_> = site.cloud.disks.blanks(id).iter().map(|wish| (wish.part, wish.size)).collect();
+    assert_eq!(blanks, [(Part::Ephemeral { index: 0, layer: 0 }, 3 << 30), (Part::Swap { layer: 0 }, 64 << 20)]);
+    let uuid = site.image.to_string();
+    let not_built =
+        "Of block devices, the image on the local disk, ephemeral disks and swap are built: others are not.";
+    let unknown = "Block Device Mapping is Invalid: Unrecognized legacy format.";
+    for (device, status, words) in [
+        (json!({"device_name": "vdb", "volume_id": uuid}), 501, not_built),
+        (json!({"device_name": "vdb", "snapshot_id": uuid}), 501, not_built),
+        (json!({"device_name": "vdb", "no_device": true}), 501, not_built),
+        (json!({"virtual_name": "swap", "connection_info": "{}"}), 501, not_built),
+        (json!({"device_name": "vdb"}), 400, unknown),
+        (json!({"virtual_name": "ephemeral01"}), 400, unknown),
+        (json!({"virtual_name": "ephemeral"}), 400, unknown),
+        (json!({"virtual_name": "root; reboot"}), 400, unknown),
+    ] {
+        let reply = alice.post(&format!("{PATH}/servers"), older(json!([device]))).await;
+        assert_eq!((reply.status, message(&reply).as_str()), (status, words), "{device}");
+    }
+    let strict = alice.post(&format!("{PATH}/servers"), older(json!([{"virtual_name": "swap", "tag": "x"}]))).await;
+    assert_eq!(strict.status, 400);
+}
+
+#[tokio::test]
 async fn devices_that_contradict_themselves_are_refused_in_novas_words_and_volumes_answer_501() {
     let (site, alice) = site().await;
     let image = site.image.to_string();
@@ -171,11 +238,33 @@ async fn devices_that_contradict_themselves_are_refused_in_novas_words_and_volum
             "Block Device Mapping is Invalid.".to_owned(),
         ),
         (
-            json!([root(&site), blank(json!({"disk_bus": "usb"}))]),
+            json!([root(&site), blank(json!({"disk_bus": "fdc"}))]),
             501,
-            "Disks on the bus usb are not built yet.".to_owned(),
+            "Disks on the bus fdc are not built yet.".to_owned(),
         ),
-        (json!([root(&site), blank(json!({"device_type": "cdrom"}))]), 501, not_built.to_owned()),
+        (
+            json!([root(&site), blank(json!({"device_type": "floppy"}))]),
+            501,
+            "Floppy disks are not built yet.".to_owned(),
+        ),
+        (
+            json!([root(&site), blank(json!({"device_type": "lun"}))]),
+            400,
+            invalid("A local disk is a file, and only a volume can be a lun."),
+        ),
+        (
+            json!([root(&site), blank(json!({"device_type": "cdrom", "disk_bus": "virtio"}))]),
+            400,
+            invalid("A cdrom can't be on the bus virtio."),
+        ),
+        (with(root(&site), json!({"device_type": "cdrom"})), 501, not_built.to_owned()),
+        (with(root(&site), json!({"disk_bus": "sata"})), 501, not_built.to_owned()),
+        (with(root(&site), json!({"guest_format": "ext4"})), 501, not_built.to_owned()),
+        (
+            with(root(&site), json!({"volume_size": 2})),
+            400,
+            invalid("volume_size of an image on the local disk is the flavor's, 1 GiB, not 2."),
+        ),
         (
             json!([root(&site), {"source_type": "blank", "destination_type": "volume", "volume_size": 1}]),
             501,
