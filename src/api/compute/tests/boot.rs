@@ -1,6 +1,7 @@
 //! Boot and delete to the end, and what ends them early. That each step may run twice or fail is in `workflows`.
 
 use super::*;
+use http::Method;
 
 #[tokio::test]
 async fn a_server_is_made_booted_shown_and_deleted() {
@@ -176,4 +177,57 @@ async fn a_password_given_at_creation_is_told_to_the_guest_and_kept_in_no_row() 
         tx.query_one(sql, &[])?.map_or(Ok(0), |mut row| row.next::<i64>())
     };
     assert_eq!(site.cloud.state.db.read(kept).await.unwrap(), 0, "the password is in no row");
+}
+
+#[tokio::test]
+async fn networks_may_be_the_word_auto_for_the_only_one_there_is_or_none_for_none() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    let wish = |networks: &Value| {
+        let mut wish = site.wish("web");
+        wish["server"]["networks"] = networks.clone();
+        if networks.is_null() {
+            wish["server"].as_object_mut().unwrap().remove("networks");
+        }
+        wish
+    };
+    let (auto, none, unsaid) = (json!("auto"), json!("none"), Value::Null);
+    for (version, networks, status, words) in [
+        ("2.36", &auto, 400, "is not of type 'array'"),
+        ("2.37", &json!("any"), 400, "is not one of ['none', 'auto']"),
+        ("2.37", &unsaid, 400, "'networks' is a required property"),
+        ("2.36", &unsaid, 202, ""),
+        ("2.37", &auto, 202, ""),
+        ("2.37", &none, 202, ""),
+    ] {
+        let reply = at(&alice, version, Method::POST, &format!("{PATH}/servers"), &wish(networks)).await;
+        assert_eq!(reply.status, status, "{version} {networks}: {}", reply.json());
+        assert!(message(&reply).contains(words), "{version} {networks}: {}", message(&reply));
+        if status == 202 {
+            site.cloud.work().await;
+            let id = ServerId::parse(reply.json()["server"]["id"].as_str().unwrap()).unwrap();
+            let shown = show(&alice, id).await;
+            assert_eq!(shown["status"], "ACTIVE");
+            let connected: Vec<&String> = shown["addresses"].as_object().unwrap().keys().collect();
+            assert_eq!(connected.len(), usize::from(*networks != none), "{networks}: {connected:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn servers_made_together_have_one_reservation_by_which_they_are_found() {
+    let site = Site::new().await;
+    let alice = site.cloud.member("alice").await;
+    site.boot(&alice, "other").await;
+    let mut wish = site.wish("web");
+    wish["server"]["min_count"] = json!(3);
+    wish["server"]["return_reservation_id"] = json!(true);
+    let reply = alice.post(&format!("{PATH}/servers"), wish).await;
+    let reservation = reply.json()["reservation_id"].as_str().unwrap().to_owned();
+    assert_eq!((reply.status, reply.json()), (202, json!({"reservation_id": reservation})));
+    let found = alice.get(&format!("{PATH}/servers?reservation_id={reservation}")).await.json();
+    let mut names: Vec<&str> =
+        found["servers"].as_array().unwrap().iter().map(|server| server["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["web-1", "web-2", "web-3"]);
 }

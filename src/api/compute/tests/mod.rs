@@ -10,6 +10,7 @@ mod drain;
 mod groups;
 mod guest;
 mod hints;
+mod hostile;
 mod images;
 mod interfaces;
 mod key_pairs;
