@@ -5,7 +5,7 @@
 //! libvirt, the kernel and the database how things are. Images, which need no machine, are in `crash_images`.
 
 use crate::cloud::eventually;
-use crate::lab::{Daemon, Lab, Server, bridge};
+use crate::lab::{Daemon, LARGER, Lab, Server, bridge};
 use serde_json::{Value, json};
 
 const BOOT_STEPS: usize = 4;
@@ -64,7 +64,7 @@ fn all_work_has_as_many_steps_as_are_tried_here() {
         (json!({"unshelve": null}), "ACTIVE"),
         (json!({"createImage": {"name": "copy"}}), "ACTIVE"),
         (json!({"rebuild": {"imageRef": lab.image()}}), "ACTIVE"),
-        (json!({"resize": {"flavorRef": lab.flavor("m1.micro")}}), "VERIFY_RESIZE"),
+        (json!({"resize": {"flavorRef": lab.flavor(LARGER)}}), "VERIFY_RESIZE"),
         (json!({"revertResize": null}), "ACTIVE"),
         (json!({"rescue": null}), "RESCUE"),
         (json!({"unrescue": null}), "ACTIVE"),
@@ -167,6 +167,7 @@ fn killed_at_each_step_of(
     let Some(daemon) = Daemon::find() else { return };
     let mut lab = Lab::open(daemon);
     let server = lab.running();
+    let files = lab.files(&server);
     for step in 0..steps {
         let action = action(&lab);
         lab.stand_still_at(&format!("{kind}:{step}"), |lab| lab.act(&server, &action));
@@ -177,6 +178,7 @@ fn killed_at_each_step_of(
         if let Some(back) = back {
             lab.act(&server, back);
             assert_eq!(lab.settled(&server)["status"], "ACTIVE");
+            assert_eq!(lab.files(&server), files, "{action} and back, killed at {step}");
         }
     }
     lab.deleted_leaves_nothing(&server);
@@ -190,7 +192,7 @@ fn killed_at_each_step_of_a_rebuild_it_is_rebuilt_once() {
 
 #[test]
 fn killed_at_each_step_of_a_resize_it_is_resized_once_and_goes_back() {
-    let wish = |lab: &Lab| json!({"resize": {"flavorRef": lab.flavor("m1.micro")}});
+    let wish = |lab: &Lab| json!({"resize": {"flavorRef": lab.flavor(LARGER)}});
     let back = json!({"revertResize": null});
     killed_at_each_step_of("resize_server", RESIZE_STEPS, &wish, Some(&back), "VERIFY_RESIZE");
 }
@@ -206,6 +208,7 @@ fn killed_on_the_way_back(kind: &str, steps: usize, there: &dyn Fn(&Lab) -> Valu
     let Some(daemon) = Daemon::find() else { return };
     let mut lab = Lab::open(daemon);
     let server = lab.running();
+    let files = lab.files(&server);
     for step in 0..steps {
         let there = there(&lab);
         lab.act(&server, &there);
@@ -215,13 +218,14 @@ fn killed_on_the_way_back(kind: &str, steps: usize, there: &dyn Fn(&Lab) -> Valu
         let shown = lab.settled(&server);
         assert_eq!(shown["status"], "ACTIVE", "{back}, killed at {step}: {shown}");
         lab.is_running_once(&server);
+        assert_eq!(lab.files(&server), files, "{back}, killed at {step}");
     }
     lab.deleted_leaves_nothing(&server);
 }
 
 #[test]
 fn killed_at_each_step_of_going_back_it_is_as_before() {
-    let resize = |lab: &Lab| json!({"resize": {"flavorRef": lab.flavor("m1.micro")}});
+    let resize = |lab: &Lab| json!({"resize": {"flavorRef": lab.flavor(LARGER)}});
     killed_on_the_way_back("resize_server", REVERT_STEPS, &resize, &json!({"revertResize": null}), "VERIFY_RESIZE");
     let rescue = |_: &Lab| json!({"rescue": null});
     killed_on_the_way_back("rescue_server", UNRESCUE_STEPS, &rescue, &json!({"unrescue": null}), "RESCUE");

@@ -86,6 +86,10 @@ fn control(verb: &str, folder: &Path) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// The flavor of its servers, and one that they can be resized to.
+const SMALL: &str = "small";
+pub const LARGER: &str = "larger";
+
 /// A cloud on a real libvirt with an image in it. What the guest does does not matter here: its disk is empty.
 pub struct Lab {
     pub cloud: Cloud,
@@ -117,6 +121,9 @@ impl Lab {
         cloud.start();
         let token = cloud.admin();
         let lab = Self { cloud, daemon, token };
+        for (name, ephemeral_gib, swap_mib) in [(SMALL, 1, 32), (LARGER, 2, 64)] {
+            lab.make_flavor(name, ephemeral_gib, swap_mib);
+        }
         // Nothing is placed on a host before it was looked at for the first time.
         eventually("the host is known", || (lab.cloud.database.count("last_seen_at", "hosts") > 0).then_some(()));
         lab
@@ -124,6 +131,14 @@ impl Lab {
 
     pub fn get(&self, path: &str) -> Answer {
         self.cloud.get(path, &self.token)
+    }
+
+    /// One whose servers have disks besides their own: what is killed in the middle has those too.
+    fn make_flavor(&self, name: &str, ephemeral_gib: u32, swap_mib: u32) {
+        let flavor = json!({"name": name, "vcpus": 1, "ram": 192, "disk": 1,
+                            "OS-FLV-EXT-DATA:ephemeral": ephemeral_gib, "swap": swap_mib});
+        let answer = self.cloud.ask("POST", "/compute/v2.1/flavors", &self.token, &json!({ "flavor": flavor }));
+        assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
     fn named(&self, path: &str, collection: &str, name: &str) -> String {
@@ -154,7 +169,7 @@ impl Lab {
         let wish = json!({
             "name": "web",
             "imageRef": self.image(),
-            "flavorRef": self.flavor("m1.nano"),
+            "flavorRef": self.flavor(SMALL),
             "networks": [{"uuid": network}],
         });
         let answer = self.cloud.ask("POST", "/compute/v2.1/servers", &self.token, &json!({ "server": wish }));
@@ -231,12 +246,33 @@ impl Lab {
     pub fn is_running_once(&self, server: &Server) {
         let running = self.daemon.machines("--state-running");
         assert_eq!(running.iter().filter(|id| **id == server.id).count(), 1, "{running:?}");
-        assert!(server.disks.is_dir());
+        self.has_its_disks(server);
         let taps = self.taps(server);
         assert_eq!(taps.len(), 1, "one port");
         assert!(Path::new("/sys/class/net").join(&taps[0]).exists());
         assert_eq!(self.rows("claims", &server.id), 1);
         assert_eq!(self.rows("ports", &server.id), 1);
+    }
+
+    /// The names of its files on the host.
+    pub fn files(&self, server: &Server) -> Vec<String> {
+        let entries = std::fs::read_dir(&server.disks).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Its machine has all that its flavor gives, in files that are there: unless it is rescued, which comes with less.
+    fn has_its_disks(&self, server: &Server) {
+        let output = Command::new("virsh").args(["-q", "-c", &self.daemon.uri, "domblklist", &server.id]).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        let files: Vec<&Path> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).map(Path::new).collect();
+        assert!(files.iter().all(|file| file.exists()), "{text}");
+        let is_rescued = self.show(server).json()["server"]["status"] == "RESCUE";
+        for part in ["ephemeral0.", "swap."] {
+            let has = files.iter().any(|file| file.to_string_lossy().contains(part));
+            assert_eq!(has, !is_rescued, "{part} {text}");
+        }
     }
 
     /// A server that runs.
