@@ -274,6 +274,8 @@ fn killed_while_it_deletes_softly_or_restores_it_ends_as_ordered() {
 
 /// An image holds the disk, and its port is kept; of the rest nothing is on the host.
 fn has_left_its_host(lab: &Lab, server: &Server) {
+    // It is shown as away before its network has left the host, if nobody else needs that.
+    eventually("the work on it is over", || lab.no_work_is_open().then_some(()));
     assert!(!lab.daemon.machines("--all").contains(&server.id));
     assert!(!server.disks.exists(), "{} is there", server.disks.display());
     assert_eq!((lab.rows("claims", &server.id), lab.rows("ports", &server.id)), (0, 1));
