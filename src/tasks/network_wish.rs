@@ -84,18 +84,30 @@ async fn is_outdated(db: &Db, wish: &NetworkWish) -> Result<bool> {
 /// After a server's ports went away: the network leaves the host with its last port there, and else is brought up to date.
 /// A network that is gone itself is left to the task that deletes it.
 pub async fn settle(cx: &Cx, host: &Host, id: NetworkId) -> Result<()> {
-    let on = host.id;
-    let found = cx.db.read(move |tx| Ok((networks::of_id(tx, id)?, server_ports::may_come_to(tx, id, on)?))).await;
-    let (network, stays) = match found {
-        Err(error) if error.is_not_found() => return Ok(()),
-        other => other?,
-    };
+    settle_on(&cx.db, host, id).await
+}
+
+/// The same, outside of a task.
+pub async fn settle_on(db: &Db, host: &Host, id: NetworkId) -> Result<()> {
+    let Some((_, stays)) = need(db, host, id).await? else { return Ok(()) };
     if stays {
-        return ensure(cx, host, id).await.map(drop);
+        ensure_on(db, host, id).await?;
     }
+    // Looked at again: its last port may have gone meanwhile, and whoever saw to that may have been here before us.
+    let Some((network, false)) = need(db, host, id).await? else { return Ok(()) };
     match host.fabric.remove(id, epoch(&network)).await {
         // A newer picture has come meanwhile, so somebody else needs the network here.
         Err(Error::Conflict(_)) => Ok(()),
         outcome => outcome,
+    }
+}
+
+/// The network, and whether a port of it is on the host or may come there; `None`: it is gone.
+async fn need(db: &Db, host: &Host, id: NetworkId) -> Result<Option<(Network, bool)>> {
+    let on = host.id;
+    let found = db.read(move |tx| Ok((networks::of_id(tx, id)?, server_ports::may_come_to(tx, id, on)?))).await;
+    match found {
+        Err(error) if error.is_not_found() => Ok(None),
+        other => other.map(Some),
     }
 }

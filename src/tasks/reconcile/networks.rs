@@ -8,13 +8,14 @@ use crate::error::{Result, with_causes};
 use crate::ids::NetworkId;
 use crate::store::Db;
 
-/// Every network of the host as rows say it is now. What has no row is left to the task that removes it.
+/// Every network of the host as rows say it is now, which may be that nobody needs it there any more. What has no row is left
+/// to the task that removes it.
 pub async fn carry_on(db: &Db, host: &Host) -> Result<()> {
     for id in host.fabric.list().await? {
-        match network_wish::ensure_on(db, host, id).await {
+        match network_wish::settle_on(db, host, id).await {
             Err(error) if error.is_transient() => return Err(error),
             Err(error) if error.is_not_found() => {}
-            outcome => note(host, id, outcome.map(drop)),
+            outcome => note(host, id, outcome),
         }
     }
     Ok(())
