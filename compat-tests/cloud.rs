@@ -97,11 +97,19 @@ impl Cloud {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         self.process = Some(self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(self.address).is_err() {
+        while !self.answers() {
             let ended = self.process.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "it does not serve:\n{}", self.log());
             pause();
         }
+    }
+
+    /// Says something to whoever asks. A connection alone does not tell: where the process before was killed just as it forked,
+    /// its child listens for a moment in its place.
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.address) else { return false };
+        let asked = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.write_all(b"GET / HTTP/1.0\r\n\r\n"));
+        asked.is_ok() && stream.read(&mut [0]).is_ok_and(|length| length > 0)
     }
 
     pub fn pid(&self) -> u32 {
