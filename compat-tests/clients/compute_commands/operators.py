@@ -23,7 +23,7 @@ def walk(shell: Shell, cast):
     shell.claim("server list --instance-name is answered", isinstance(names, set))
     # There is nowhere else to go: said, never pretended.
     shell.refused(admin, "server", "migrate", server, saying="not built yet")
-    shell.refused(admin, "server", "migrate", "--live-migration", server, saying="not built yet")
+    shell.refused(admin, "server", "migrate", "--live-migration", server, saying="No valid host was found")
     shell.order(admin, "server", "stop", server)
     kit.becomes(shell, cloud, server, "SHUTOFF")
     shell.order(admin, "server", "start", "--all-projects", cast.name("server"))
