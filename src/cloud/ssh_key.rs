@@ -32,11 +32,12 @@ pub fn fingerprint(public_key: &str) -> Result<String> {
 
 /// The key's bytes: length-prefixed fields, of which the first repeats the type and the last ends where the bytes end.
 fn blob(public_key: &str) -> Option<Vec<u8>> {
-    let line = public_key.trim();
+    let line = public_key.trim_matches([' ', '\t', '\n', '\r']);
     if line.contains(['\n', '\r']) {
         return None;
     }
-    let mut words = line.split_ascii_whitespace();
+    // OpenSSH parts a line's words by these two alone: behind another kind of space it would see no key.
+    let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
     let kind = words.next()?;
     if !TYPES.contains(&kind) {
         return None;
@@ -109,6 +110,15 @@ mod tests {
     use super::*;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@here";
+
+    #[test]
+    fn a_key_behind_a_space_that_openssh_does_not_know_is_no_key() {
+        let key = write_ed25519(&[1; 32], &[2; 32], 7, "me").public_key;
+        assert!(fingerprint(&format!(" \t{key}\n")).is_ok());
+        for space in ['\u{b}', '\u{c}', '\u{a0}', '\u{2003}'] {
+            assert!(fingerprint(&format!("{space}{key}")).is_err(), "{space:?}");
+        }
+    }
 
     #[test]
     fn a_public_key_has_the_fingerprint_that_openssh_prints() {
