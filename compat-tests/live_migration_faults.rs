@@ -44,6 +44,13 @@ async fn it_moved(guest: &Guest<'_>, before: Beat) {
     guest.has_lived_on_since(before).await;
 }
 
+/// Its move is to end now.
+async fn forced(guest: &Guest<'_>, number: i64) {
+    let path = format!("/servers/{}/migrations/{number}/action", guest.id);
+    let forced = guest.fleet.ask(Method::POST, &path, &json!({"force_complete": null})).await;
+    assert_eq!(forced.status, 202, "{}", forced.text());
+}
+
 async fn called_off(guest: &Guest<'_>) {
     let (number, before) = on_its_way(guest).await;
     let path = format!("/servers/{}/migrations/{number}", guest.id);
@@ -114,9 +121,7 @@ async fn a_guest_that_changes_its_memory_too_fast_moves_when_somebody_forces_it_
     let counts = guest.counts(number).await;
     let speed = counts.memory.processed * 1000 / counts.elapsed_ms.max(1);
     assert!(speed < 20 << 20, "{speed} bytes a second where 16 MiB are allowed: {counts:?}");
-    let path = format!("/servers/{}/migrations/{number}/action", guest.id);
-    let forced = fleet.ask(Method::POST, &path, &json!({"force_complete": null})).await;
-    assert_eq!(forced.status, 202, "{}", forced.text());
+    forced(&guest, number).await;
     it_moved(&guest, before).await;
     guest.rests().await;
     guest.delete().await;
@@ -143,9 +148,7 @@ async fn a_guest_goes_on_at_the_other_host_before_its_memory_is_there() {
     let guest = fleet.boot().await;
     guest.toils(64).await;
     let (number, before) = on_its_way(&guest).await;
-    let path = format!("/servers/{}/migrations/{number}/action", guest.id);
-    let forced = fleet.ask(Method::POST, &path, &json!({"force_complete": null})).await;
-    assert_eq!(forced.status, 202, "{}", forced.text());
+    forced(&guest, number).await;
     it_moved(&guest, before).await;
     guest.rests().await;
     guest.delete().await;

@@ -20,7 +20,7 @@ pub mod keys;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
-pub mod moves_command;
+pub mod migration_command;
 pub mod node;
 pub mod program;
 pub mod spec;

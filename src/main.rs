@@ -6,7 +6,7 @@ use gapura::config::Config;
 use gapura::error::{Result, with_causes};
 use gapura::hosts::command;
 use gapura::hosts::draining::Drain;
-use gapura::moves_command;
+use gapura::migration_command;
 use gapura::program::Program;
 use gapura::tasks::{sweep_images, verify_images};
 use std::io::Write;
@@ -213,10 +213,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 let db = Program::database(&config).await?;
                 say(&match command {
                     MigrationCommand::List { server, limit } => {
-                        moves_command::list(&db, server.as_deref(), limit).await?
+                        migration_command::list(&db, server.as_deref(), limit).await?
                     }
                     MigrationCommand::Show { number, plot, svg } => {
-                        moves_command::show(&db, number, plot, svg.as_deref()).await?
+                        migration_command::show(&db, number, plot, svg.as_deref()).await?
                     }
                 });
             }

@@ -11,13 +11,13 @@
 
 use super::authority::{CONTROLLER, Identity};
 use super::remote::CONNECT;
-use super::trust::{Fingerprint, roots, unusable};
+use super::trust::{Fingerprint, algorithms, checks_signatures, provider, roots, unusable};
 use super::wire::{Answer, Fault};
 use crate::error::{Error, Result, with_causes};
 use crate::ids::HostId;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{self, CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 use serde::{Deserialize, Serialize};
@@ -115,10 +115,9 @@ pub fn of_controller(identity: &Identity) -> Result<ServerConfig> {
 /// # Errors
 /// The controller's refusal; `Unavailable` when nobody is there, or somebody else.
 pub async fn ask(controller: SocketAddr, authority: Fingerprint, newcomer: &Newcomer) -> Result<Welcome> {
-    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let mut tls = ClientConfig::builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(OfTheTokensCloud { authority, provider }))
+        .with_custom_certificate_verifier(Arc::new(OfTheTokensCloud(authority)))
         .with_no_client_auth();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let client = reqwest::Client::builder()
@@ -144,10 +143,7 @@ pub async fn ask(controller: SocketAddr, authority: Fingerprint, newcomer: &Newc
 
 /// A controller must show the authority whose fingerprint the token has, and be certified by it.
 #[derive(Debug)]
-struct OfTheTokensCloud {
-    authority: Fingerprint,
-    provider: Arc<CryptoProvider>,
-}
+struct OfTheTokensCloud(Fingerprint);
 
 impl ServerCertVerifier for OfTheTokensCloud {
     fn verify_server_cert(
@@ -159,36 +155,16 @@ impl ServerCertVerifier for OfTheTokensCloud {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let refused = |why: &str| rustls::Error::General(why.to_owned());
-        let authority = between.iter().find(|shown| Fingerprint::of(shown) == self.authority);
+        let authority = between.iter().find(|shown| Fingerprint::of(shown) == self.0);
         let authority =
             authority.ok_or_else(|| refused("who answers there is not of the cloud that made the token"))?;
         let roots = roots(&authority.clone().into_owned()).map_err(|_| refused("its authority is damaged"))?;
-        let known = WebPkiServerVerifier::builder_with_provider(roots, self.provider.clone());
+        let known = WebPkiServerVerifier::builder_with_provider(roots, provider().clone());
         let known = known.build().map_err(|error| rustls::Error::General(error.to_string()))?;
         known.verify_server_cert(certificate, &[], name, ocsp, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    checks_signatures!();
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 ATTACHING = "networks are chosen when a server is made; attaching later is not built and answers 501"
 CONSOLES = "browsers' consoles come in a later issue: they answer 501"
 FLOATING = "there are no floating IPs yet"
-MIGRATION = "there is one host: moving to others comes in a later issue, and answers 501"
+EVACUATING = "a lost host's servers are not built anew elsewhere yet: it answers 501"
+MIGRATION = "there is one host here: the part nodes moves servers between two"
 SECURITY_GROUPS = "there are no security groups yet"
 SHARES = "there is no shared file system service"
 VOLUMES = "there is no block storage service yet"
@@ -23,7 +24,7 @@ REASONS = {
     "server add security group": SECURITY_GROUPS,
     "server add share": SHARES,
     "server add volume": VOLUMES,
-    "server evacuate": MIGRATION,
+    "server evacuate": EVACUATING,
     "server migration abort": MIGRATION,
     "server migration force complete": MIGRATION,
     "server migration show": MIGRATION,
