@@ -144,8 +144,47 @@ fn check_names(newcomer: &Newcomer) -> Result<()> {
             "{name:?} can't name a host: letters, digits, dots, hyphens, underscores"
         )));
     }
-    if uuid::Uuid::try_parse(&newcomer.machine).is_err() || newcomer.version.len() > 100 {
+    if uuid::Uuid::try_parse(&newcomer.machine).is_err() {
         return Err(Error::bad_request("A machine has a UUID"));
     }
+    // Operators read it on their terminals.
+    let version = &newcomer.version;
+    if !(1..=100).contains(&version.len()) || !version.chars().all(|c| is_name(c) || c == '+') {
+        return Err(Error::bad_request(format!("{version:?} is no version of a program")));
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, machine: &str, version: &str) -> Result<()> {
+        check_names(&Newcomer {
+            secret: String::new(),
+            protocol: PROTOCOL,
+            version: version.to_owned(),
+            name: name.to_owned(),
+            machine: machine.to_owned(),
+            address: None,
+            port: 5010,
+            public_key: String::new(),
+            other_cloud: None,
+        })
+    }
+
+    #[test]
+    fn what_a_machine_says_of_itself_is_a_name_a_uuid_and_a_version_or_it_does_not_join() {
+        let (machine, long) = ("2f1c1d9e-8a55-4c0e-9a54-3a1d6c0e9b11", "a".repeat(256));
+        assert!(check("rack-1.example_a", machine, "0.1.0-rc.1+dirty").is_ok());
+        for name in ["", "../etc", "a b", "a\n", "<x>", "a'--", "é", &long] {
+            assert!(check(name, machine, "0.1.0").is_err(), "{name:?}");
+        }
+        for other in ["", "a", "../../x", "2f1c1d9e-8a55-4c0e-9a54-3a1d6c0e9b1g"] {
+            assert!(check("a", other, "0.1.0").is_err(), "{other:?}");
+        }
+        for version in ["", "1\u{1b}[2J", "1 2", "1\n2", &long[..101]] {
+            assert!(check("a", machine, version).is_err(), "{version:?}");
+        }
+    }
 }
