@@ -255,6 +255,7 @@ const ROWS: &[(&str, &[&str])] = &[
            VALUES ('completed', 1, 1, 1, 1, 1, 1)"],
     ),
     ("0100_server_root_tag", &["UPDATE servers SET root_tag = 'system' WHERE id = 's2'"]),
+    ("0111_images_of_a_kind", &["UPDATE images SET updated_at = 2"]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {
