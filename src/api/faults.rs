@@ -182,6 +182,10 @@ impl Dialect for Nova {
         false
     }
 
+    fn knows_methods(&self) -> bool {
+        false
+    }
+
     fn content_type_fault(&self, content_type: &str) -> Option<Error> {
         // Upstream takes `text/plain` for "not said": some HTTP libraries put it there by themselves.
         const TAKEN: &[&str] = &["", "text/plain", "application/json", "application/vnd.openstack.compute+json"];

@@ -124,6 +124,17 @@ pub fn forbidden(rule: &str) -> Error {
     Error::Forbidden(rule.to_owned())
 }
 
+/// A path may name no project but the token's, in Nova's sentence.
+fn check_project(caller: &Caller, head: &Head) -> Result<()> {
+    let own = caller.project_id().map_or("None", |project| project.0.as_str());
+    match head.project.as_deref() {
+        Some(named) if named != own => Err(Error::bad_request(format!(
+            "Malformed request URL: URL's project_id '{named}' doesn't match Context's project_id '{own}'"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 pub struct GateKeeper {
     state: Arc<State>,
 }
@@ -150,6 +161,7 @@ impl Gate for GateKeeper {
             Access::Rule(_) | Access::Undeclared => {
                 let caller = authenticate::authenticate(&self.state, head).await?;
                 access_rules::check(&self.state, &caller, head).await?;
+                check_project(&caller, head)?;
                 Ok(Some(caller))
             }
         }

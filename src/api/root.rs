@@ -10,7 +10,8 @@ use crate::store::move_totals;
 use http::StatusCode;
 use serde_json::json;
 
-pub static SERVICE: Service = Service { name: "root", prefix: "", axis: None, dialect: &KEYSTONE, head_as_get: true };
+pub static SERVICE: Service =
+    Service { name: "root", prefix: "", axis: None, dialect: &KEYSTONE, head_as_get: true, names_project: false };
 
 pub fn rows() -> Vec<Row> {
     vec![get("", index).public(), get("/healthcheck", healthcheck).public(), get("/metrics", metrics).public()]

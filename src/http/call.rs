@@ -24,6 +24,8 @@ pub struct Head {
     pub method: Method,
     /// As asked, aliases resolved, without a trailing slash.
     pub path: String,
+    /// The project that the path named before all else, where the service's paths may.
+    pub project: Option<String>,
     pub query: Query,
     pub headers: HeaderMap,
     /// Who is at the other end of the connection; `None` for calls made in process.

@@ -66,6 +66,8 @@ pub struct Route<'r, X> {
     /// Image bytes come and go for as long as it takes.
     pub streams: bool,
     path: String,
+    /// The project that the path names.
+    project: Option<String>,
     version: Result<Microversion>,
     /// Does the path say the version, and no header?
     is_said_by_path: bool,
@@ -128,6 +130,10 @@ impl<G: Gate> Router<G> {
     pub fn route(&self, request: &Request) -> Route<'_, G::Context> {
         let (path, said) = self.canonical(&request.path);
         let service = self.service_of(&path);
+        let (path, project) = match service.project_of(&path) {
+            Some((project, rest)) => (format!("{}{rest}", service.prefix), Some(project.to_owned())),
+            None => (path, None),
+        };
         let version = match (said, service.axis) {
             (Some(version), _) => Ok(version),
             (None, Some(axis)) => axis.negotiate(&request.headers),
@@ -145,6 +151,7 @@ impl<G: Gate> Router<G> {
             service,
             streams: row.is_some_and(|row| row.streams),
             path,
+            project,
             version,
             is_said_by_path: said.is_some(),
             found,
@@ -159,14 +166,14 @@ impl<G: Gate> Router<G> {
 
     /// Answers a request on the way that [`Router::route`] found for it.
     pub async fn answer_on(&self, route: Route<'_, G::Context>, request: Request) -> RawReply {
-        let Route { service, path, version, is_said_by_path, found, .. } = route;
+        let Route { service, path, project, version, is_said_by_path, found, .. } = route;
         let request_id = request.request_id.clone();
         let is_head = request.method == Method::HEAD;
         let version = match version {
             Ok(version) => version,
             Err(error) => return fault(service, &error, &request_id),
         };
-        let answered = self.dispatch(request, path, version, found).await;
+        let answered = self.dispatch(request, (path, project), version, found).await;
         let mut reply = answered.unwrap_or_else(|error| fault(service, &error, &request_id));
         if let Some(axis) = service.axis.filter(|_| !is_said_by_path) {
             axis.echo(version, &mut reply.headers);
@@ -203,7 +210,7 @@ impl<G: Gate> Router<G> {
     async fn dispatch(
         &self,
         request: Request,
-        path: String,
+        (path, project): (String, Option<String>),
         version: Microversion,
         found: Option<Found<'_, G::Context>>,
     ) -> Result<RawReply> {
@@ -216,12 +223,15 @@ impl<G: Gate> Router<G> {
             return Err(no_such_path());
         }
         let Some(first) = rows.first() else {
-            return Err(Error::MethodNotAllowed(allowed(entry, version)));
+            let knows_methods = entry.service.dialect.knows_methods();
+            let not_allowed = || Error::MethodNotAllowed(allowed(entry, version));
+            return Err(if knows_methods { not_allowed() } else { no_such_path() });
         };
 
         let head = Arc::new(Head {
             method: request.method,
             path: path.clone(),
+            project,
             query: Query::parse(&request.query),
             headers: request.headers,
             peer: request.peer,

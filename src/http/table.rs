@@ -28,12 +28,22 @@ pub struct Service {
     pub dialect: &'static dyn Dialect,
     /// Does HEAD stand for every GET? (Keystone: yes. Glance and Nova: no.)
     pub head_as_get: bool,
+    /// May a project's id stand between the prefix and a row's own path? (Nova: yes, in hexadecimal digits and dashes.)
+    pub names_project: bool,
 }
 
 impl Service {
     /// The API it is a part of, for metrics and headers: `compute` of both `/compute` and `/compute/v2.1`.
     pub fn api(&self) -> &'static str {
         self.prefix.split('/').nth(1).unwrap_or(self.name)
+    }
+
+    /// The project that a path names before all else, and what follows it.
+    pub fn project_of<'p>(&self, path: &'p str) -> Option<(&'p str, &'p str)> {
+        let rest = path.strip_prefix(self.prefix).filter(|_| self.names_project)?.strip_prefix('/')?;
+        let (first, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let is_id = !first.is_empty() && first.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+        is_id.then_some((first, rest))
     }
 }
 
@@ -53,6 +63,11 @@ pub trait Dialect: Send + Sync {
 
     /// Does `…/images/` name what `…/images` names? (Glance and Nova: no, there it names an image without an id.)
     fn ignores_trailing_slash(&self) -> bool {
+        true
+    }
+
+    /// Is a path that has other methods told from one that is none? (Nova: no, both are not found.)
+    fn knows_methods(&self) -> bool {
         true
     }
 

@@ -73,6 +73,7 @@ pub static SERVICE: Service = Service {
     axis: Some(versions::AXIS),
     dialect: &NOVA,
     head_as_get: false,
+    names_project: true,
 };
 
 pub fn rows() -> Vec<Row> {

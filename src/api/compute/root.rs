@@ -10,8 +10,14 @@ use crate::http::table::{Service, get};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-pub static SERVICE: Service =
-    Service { name: "compute-versions", prefix: "/compute", axis: None, dialect: &NOVA, head_as_get: false };
+pub static SERVICE: Service = Service {
+    name: "compute-versions",
+    prefix: "/compute",
+    axis: None,
+    dialect: &NOVA,
+    head_as_get: false,
+    names_project: false,
+};
 
 pub fn rows() -> Vec<Row> {
     vec![get("", versions).public()]

@@ -54,8 +54,14 @@ use super::Row;
 use super::faults::KEYSTONE;
 use crate::http::table::Service;
 
-pub static SERVICE: Service =
-    Service { name: "identity", prefix: "/identity", axis: None, dialect: &KEYSTONE, head_as_get: true };
+pub static SERVICE: Service = Service {
+    name: "identity",
+    prefix: "/identity",
+    axis: None,
+    dialect: &KEYSTONE,
+    head_as_get: true,
+    names_project: false,
+};
 
 /// Rules that are asked only about what is there: what is missing answers 404 to whoever has a token. Everywhere else
 /// what is missing looks like what is forbidden. The difference is upstream's, and clients see it.

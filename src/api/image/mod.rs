@@ -59,7 +59,7 @@ use super::faults::GLANCE;
 use crate::http::table::{Service, delete, get, head, patch as patch_row, post, put};
 
 pub static SERVICE: Service =
-    Service { name: "image", prefix: "/image", axis: None, dialect: &GLANCE, head_as_get: false };
+    Service { name: "image", prefix: "/image", axis: None, dialect: &GLANCE, head_as_get: false, names_project: false };
 
 /// The rule that says who sees what a rule is about, where it is about one image or namespace.
 pub fn seen_by(rule: &str) -> Option<&'static str> {

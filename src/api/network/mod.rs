@@ -25,8 +25,14 @@ use crate::http::table::{Service, get};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-pub static SERVICE: Service =
-    Service { name: "network", prefix: "/network", axis: None, dialect: &NEUTRON, head_as_get: false };
+pub static SERVICE: Service = Service {
+    name: "network",
+    prefix: "/network",
+    axis: None,
+    dialect: &NEUTRON,
+    head_as_get: false,
+    names_project: false,
+};
 
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![get("", versions).public(), get("/v2.0", resources).public()];

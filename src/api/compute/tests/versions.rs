@@ -52,6 +52,30 @@ async fn v2_is_the_oldest_version_to_clients_that_know_no_headers_and_send_what_
 }
 
 #[tokio::test]
+async fn a_path_may_name_the_tokens_project_and_no_other() {
+    let site = Site::new().await;
+    let (alice, bob) = (site.cloud.member("alice").await, site.cloud.member("bob").await);
+    let id = site.boot(&alice, "web").await;
+    let shown = alice.get(&format!("{PATH}/servers/{id}")).await.json();
+    let project = shown["server"]["tenant_id"].as_str().unwrap();
+    for base in [PATH, "/compute/v2"] {
+        let named = alice.get(&format!("{base}/{project}/servers/{id}")).await;
+        assert_eq!((named.status, &named.json()["server"]["name"]), (200, &json!("web")));
+        let acted = alice.post(&format!("{base}/{project}/servers/{id}/action"), json!({"lock": null})).await;
+        assert_eq!(acted.status, 202);
+        let other = bob.get(&format!("{base}/{project}/servers/{id}")).await;
+        assert_eq!(other.status, 400);
+        let sentence =
+            format!("Malformed request URL: URL's project_id '{project}' doesn't match Context's project_id '");
+        assert!(message(&other).starts_with(&sentence), "{}", message(&other));
+        assert_eq!(site.cloud.stranger().get(&format!("{base}/{project}/servers")).await.status, 401);
+    }
+    assert_eq!(alice.get(&format!("{PATH}/{project}/{project}/servers")).await.status, 404);
+    let images = alice.get(&format!("/image/v2/{project}/images")).await;
+    assert_eq!(images.status, 404, "only Nova's paths do");
+}
+
+#[tokio::test]
 async fn a_slash_behind_a_path_names_something_without_an_id_which_is_nothing() {
     let site = Site::new().await;
     let admin = site.cloud.admin().await;
