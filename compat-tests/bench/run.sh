@@ -43,7 +43,7 @@ for part in $parts; do
     crowd) settings+=(CROWD_MOST_MIB=150) ;;
     crowd_s3)
       script=crowd
-      . "$(S3_BYTES=$((10 << 30)) compat-tests/harness/s3.sh start "$work/s3")"
+      . "$(S3_BYTES=$((13 << 30)) compat-tests/harness/s3.sh start "$work/s3")"
       settings+=(CROWD_MOST_MIB=450 "GAPURA_IMAGES__STORE=s3://$S3_BUCKET/bench" "AWS_ENDPOINT=$S3_ENDPOINT" AWS_ALLOW_HTTP=true)
       ;;
   esac

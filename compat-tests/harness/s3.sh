@@ -95,6 +95,8 @@ rgw frontends = beast endpoint=127.0.0.1:${ports[1]}
 rgw thread pool size = ${S3_THREADS:-64}
 rgw enable usage log = false
 rgw gc obj min wait = 1
+rgw gc processor period = 5
+rgw gc processor max time = 5
 CONF
   ceph-authtool --create-keyring "$dir/keyring" --gen-key -n mon. --cap mon 'allow *' > /dev/null
   for name in client.admin osd.0 client.rgw.a; do
