@@ -14,7 +14,7 @@ use gapura::api::{self, State};
 use gapura::cloud::moving::Measured;
 use gapura::disks::local::LocalDisks;
 use gapura::error::Result;
-use gapura::fabric::{Fabric, NetworkWish};
+use gapura::fabric::{Fabric, FabricFacts, NetworkWish};
 use gapura::hypervisor::accelerator::AcceleratorChoice;
 use gapura::hypervisor::libvirt::Libvirt;
 use gapura::hypervisor::{Epoch, Hypervisor, Power, Standing};
@@ -111,6 +111,10 @@ impl Fabric for Wired {
 
     async fn list(&self) -> Result<Vec<NetworkId>> {
         Ok(Vec::new())
+    }
+
+    async fn facts(&self) -> Result<FabricFacts> {
+        Ok(FabricFacts::default())
     }
 }
 

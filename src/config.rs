@@ -7,10 +7,12 @@
 
 mod images;
 mod migration;
+pub mod network;
 mod nodes;
 
 pub use images::{Images, StoreSetting};
 pub use migration::Migration;
+pub use network::Network;
 pub use nodes::{Node, Nodes};
 
 use crate::api::IdentitySettings;
@@ -230,23 +232,6 @@ impl Default for SimulatedHosts {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Network {
-    /// `linux` (bridges and namespaces, needs root) or `simulated`; empty: as the hypervisor is.
-    pub fabric: String,
-    /// The range of the shared network that `init` makes.
-    pub private_range: ipnet::Ipv4Net,
-    pub mtu: u16,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        let range = ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 20, 0, 0), 24);
-        Self { fabric: String::new(), private_range: range, mtu: 1500 }
-    }
-}
-
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quota {
@@ -327,6 +312,7 @@ impl Config {
         self.nodes.listen()?;
         self.node.reached_at()?;
         self.migration.moving()?;
+        self.network.check()?;
         if self.state_dir.is_relative() {
             let here =
                 std::env::current_dir().map_err(|error| Error::internal("the working directory is gone", error))?;

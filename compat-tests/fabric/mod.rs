@@ -4,6 +4,7 @@
 mod host;
 mod clients;
 mod guest;
+mod tunnels;
 
 use gapura::error::Error;
 use gapura::fabric::linux::{LinuxFabric, Settings, Severity, checks, inside};
@@ -17,7 +18,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 fn fabric() -> LinuxFabric {
-    LinuxFabric::new(Settings { cloud: "test".to_owned() }).unwrap()
+    LinuxFabric::new(Settings { cloud: "test".to_owned(), tunnel_address: None }).unwrap()
 }
 
 /// A network of 10.0.0.0/24 that leads outside, with ports 10.0.0.5, 10.0.0.6, … for these addresses of cards.
@@ -44,6 +45,7 @@ fn network(macs: &[&str]) -> NetworkWish {
         subnets: vec![subnet],
         routed_to_host: false,
         nat: true,
+        tunnel: None,
     }
 }
 

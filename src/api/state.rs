@@ -39,6 +39,8 @@ pub struct State {
     pub waits: Waits,
     /// What servers may have of disks besides their own.
     pub local_disks: blank_disks::Rules,
+    /// What a packet of a guest may have, so that it reaches guests on other hosts.
+    pub guests_mtu: u16,
     /// By what servers get their places.
     pub placement: Arc<placement::Rules>,
     /// Token keys, password hashing, what is remembered of tokens.

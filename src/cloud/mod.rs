@@ -27,6 +27,7 @@ pub mod placement;
 pub mod policy;
 pub mod policy_rules;
 pub mod quota;
+pub mod segment;
 pub mod server;
 pub mod server_group;
 pub mod ssh_key;

@@ -1,4 +1,5 @@
-//! What connects machines: one bridge a network, addresses by DHCP, a way out by NAT.
+//! What connects machines: one bridge a network on each host that has a part in it, tunnels between these bridges, addresses by
+//! DHCP, a way out by NAT.
 //!
 //! A wish is a whole network as one host shall carry it (its subnets and every port that lives there); the fabric makes
 //! it so, whatever was there before. Equal ranges in two networks never meet: a network's gateway, DHCP and NAT live in a
@@ -11,7 +12,7 @@ pub mod linux;
 pub mod simulated;
 mod wish;
 
-pub use wish::{HostRoute, NetworkWish, PortWish, SubnetWish};
+pub use wish::{FabricFacts, HostRoute, NetworkWish, PortWish, SubnetWish, TunnelWish};
 
 use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
@@ -29,6 +30,9 @@ pub trait Fabric: Send + Sync {
 
     /// Networks of ours that this host carries.
     async fn list(&self) -> Result<Vec<NetworkId>>;
+
+    /// How the host can be joined to others. Asks nothing of the kernel.
+    async fn facts(&self) -> Result<FabricFacts>;
 }
 
 /// The host's name for a bridge: 15 bytes at most, ours by its prefix.

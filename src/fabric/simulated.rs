@@ -3,7 +3,7 @@
 //! Tests of tasks ask it what a host would carry; a failure is armed for one call, so that a test can break the step it
 //! is about and see the next try succeed.
 
-use super::{Fabric, NetworkWish, bridge_name};
+use super::{Fabric, FabricFacts, NetworkWish, bridge_name};
 use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
 use crate::ids::NetworkId;
@@ -29,6 +29,7 @@ struct State {
     wishes: BTreeMap<NetworkId, NetworkWish>,
     newest: BTreeMap<NetworkId, Epoch>,
     failures: Vec<Call>,
+    facts: FabricFacts,
 }
 
 impl SimulatedFabric {
@@ -39,6 +40,11 @@ impl SimulatedFabric {
     /// The next such call answers `Unavailable` and changes nothing. Armed twice, it fails twice.
     pub fn fail_next(&self, call: Call) {
         self.state.lock().failures.push(call);
+    }
+
+    /// What the host says of itself from now on.
+    pub fn be(&self, facts: FabricFacts) {
+        self.state.lock().facts = facts;
     }
 
     /// What the host carries for a network now.
@@ -88,6 +94,10 @@ impl Fabric for SimulatedFabric {
         state.fail_if_armed(Call::List)?;
         Ok(state.wishes.keys().copied().collect())
     }
+
+    async fn facts(&self) -> Result<FabricFacts> {
+        Ok(self.state.lock().facts.clone())
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +113,7 @@ mod tests {
             ports: vec![],
             routed_to_host: false,
             nat: true,
+            tunnel: None,
         }
     }
 

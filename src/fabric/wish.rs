@@ -19,6 +19,27 @@ pub struct NetworkWish {
     pub routed_to_host: bool,
     /// Guests reach the outside through the host's address.
     pub nat: bool,
+    /// How it is one network with what other hosts carry of it; `None`: it is this host's alone.
+    #[serde(default)]
+    pub tunnel: Option<TunnelWish>,
+}
+
+/// Frames for the network's ports on other hosts go there packed into packets between the hosts (VXLAN). A host without a
+/// tunnel address of its own carries its part alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelWish {
+    /// Tells the network's frames from others': no other network of the cloud has it.
+    pub vni: u32,
+    /// Tunnel addresses of the other hosts that carry the network, in order.
+    pub peers: Vec<IpAddr>,
+}
+
+/// What a host says of its place among networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FabricFacts {
+    /// Where other hosts send what they have for networks here; `None`: nowhere.
+    #[serde(default)]
+    pub tunnel_address: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

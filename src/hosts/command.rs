@@ -9,6 +9,7 @@ use crate::ids::HostId;
 use crate::store::hosts::{self, HostRow};
 use crate::store::nodes::{self, NodeRow};
 use crate::store::{Db, Tx, aggregates};
+use crate::tasks::network_change;
 use std::collections::{BTreeMap, HashMap};
 
 const HEADINGS: [&str; 9] = ["NAME", "STATE", "STATUS", "ZONE", "SERVERS", "CLAIMED", "CPU", "LAST SEEN", "ADDRESS"];
@@ -94,6 +95,7 @@ pub async fn remove(db: &Db, name: &str, now: Timestamp) -> Result<()> {
                     format!("{name} is a controller's own host and would be found again: end that controller first");
                 return Err(Error::conflict(text));
             }
+            network_change::host_leaves(tx, host.id, now)?;
             hosts::delete(tx, host.id)?;
             aggregates::settle_hosts(tx)?;
         }

@@ -4,6 +4,7 @@
 //! machine whose row is as before keeps its connection, and with it what waits for its events; one that joined again shows
 //! another certificate and gets a new one.
 
+use crate::clock::Clock;
 use crate::error::{Error, Result, with_causes};
 use crate::ids::HostId;
 use crate::node::authority::Identity;
@@ -11,7 +12,7 @@ use crate::node::remote::{Channel, Peer};
 use crate::node::trust::Fingerprint;
 use crate::store::nodes::{self, NodeRow};
 use crate::store::{Db, Tx, hosts};
-use crate::tasks::{Fleet, Host, Hosts};
+use crate::tasks::{Fleet, Host, Hosts, network_change};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,9 +91,11 @@ impl Following {
 
     /// Whoever looked at a machine while it was being removed made its host known again.
     async fn forget(&self, gone: Vec<HostId>) -> Result<()> {
+        let now = Clock::System.now();
         let forget = move |tx: &mut Tx| {
             for id in &gone {
                 if nodes::machine_of(tx, *id)?.is_none() && !hosts::is_used(tx, *id)? {
+                    network_change::host_leaves(tx, *id, now)?;
                     hosts::delete(tx, *id)?;
                 }
             }

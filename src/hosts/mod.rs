@@ -98,7 +98,10 @@ fn simulated_names(setting: &str, count: u32) -> Vec<String> {
 fn fabric(config: &Config, cloud: &str) -> Result<Arc<dyn Fabric>> {
     match config.network.fabric.as_str() {
         "simulated" => Ok(Arc::new(SimulatedFabric::new())),
-        "linux" => Ok(Arc::new(LinuxFabric::new(Settings { cloud: cloud.to_owned() })?)),
+        "linux" => {
+            let tunnel_address = config.network.tunnel_address()?;
+            Ok(Arc::new(LinuxFabric::new(Settings { cloud: cloud.to_owned(), tunnel_address })?))
+        }
         other => Err(Error::bad_request(format!("network.fabric = {other:?} is neither \"linux\" nor \"simulated\""))),
     }
 }

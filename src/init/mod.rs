@@ -31,7 +31,7 @@ pub async fn run(config: Config) -> Result<String> {
     let passwords = FirstPasswords { admin: credentials.admin.clone(), demo: credentials.demo.clone() };
     let state = &program.state;
     seed_identity(&state.db, config.identity.argon2, &config.region, &passwords, state.clock.now()).await?;
-    let (range, mtu, now) = (config.network.private_range.into(), config.network.mtu, state.clock.now());
+    let (range, mtu, now) = (config.network.private_range.into(), config.network.guests_mtu(), state.clock.now());
     let admin = state.db.write(move |tx| private_network(tx, range, mtu, now)).await?;
     image::metadefs::seed::seed(&state.db, &admin, &config.init.metadefs, state.clock.now()).await?;
     if !config.init.image.as_os_str().is_empty() {

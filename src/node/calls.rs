@@ -11,7 +11,7 @@ use super::remote::Channel;
 use super::wire::{Answer, Fault};
 use crate::disks::{BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Luggage, Part, RootDisk};
 use crate::error::Result;
-use crate::fabric::{Fabric, NetworkWish};
+use crate::fabric::{Fabric, FabricFacts, NetworkWish};
 use crate::hypervisor::{
     Arrival, Departure, Diagnostics, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Offer, Progress, Quiesce,
     Standing, Steer,
@@ -194,4 +194,5 @@ calls! {
     ensure(wish: &NetworkWish = NetworkWish) -> String, within ORDER;
     remove(id: NetworkId = NetworkId, epoch: Epoch = Epoch) -> (), within ORDER;
     list() -> Vec<NetworkId>, within QUESTION;
+    facts() -> FabricFacts, within QUESTION;
 }

@@ -436,6 +436,7 @@ pub fn populations(tx: &mut Tx) -> Result<BTreeMap<HostId, i64>> {
 pub fn delete(tx: &mut Tx, id: HostId) -> Result<()> {
     tx.execute("DELETE FROM aggregate_hosts WHERE host_id = ?1", args![id])?;
     tx.execute("DELETE FROM leftovers WHERE host_id = ?1", args![id])?;
+    tx.execute("DELETE FROM network_hosts WHERE host_id = ?1", args![id])?;
     tx.execute("UPDATE servers SET host_id = NULL WHERE host_id = ?1 AND deleted_at IS NOT NULL", args![id])?;
     tx.execute("DELETE FROM hosts WHERE id = ?1", args![id])?;
     Ok(())

@@ -88,6 +88,7 @@ pub mod instance_actions;
 pub mod keypairs;
 pub mod metadefs;
 pub mod move_totals;
+pub mod network_hosts;
 pub mod network_quotas;
 pub mod networks;
 pub mod nodes;

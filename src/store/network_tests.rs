@@ -11,6 +11,7 @@ use super::{Db, Tx};
 use crate::clock::Timestamp;
 use crate::cloud::address;
 use crate::cloud::policy::Reach;
+use crate::cloud::segment::{Segment, Wanted};
 use crate::error::{Error, Result};
 use crate::ids::{NetworkId, ProjectId, ServerId};
 use futures::future::join_all;
@@ -25,6 +26,7 @@ fn network(tx: &mut Tx, project: &str, shared: bool) -> Result<Network> {
         description: String::new(),
         shared,
         mtu: 1500,
+        segment: Wanted::Tunnel,
     };
     networks::insert(tx, &new, NOW)
 }
@@ -90,6 +92,30 @@ fn conflict<T: std::fmt::Debug>(outcome: Result<T>) -> String {
 }
 
 store_test! {
+    async fn no_two_networks_have_the_same_segment(db: Db) {
+        let racers = (0..50).map(|_| {
+            let db = db.clone();
+            async move { db.write(|tx| network(tx, "a", false)).await.unwrap() }
+        });
+        let made = join_all(racers).await;
+        let vnis: HashSet<_> = made.iter().map(|network| network.segment.segmentation_id().unwrap()).collect();
+        assert_eq!(vnis.len(), 50);
+        let of = |segment: Wanted| move |tx: &mut Tx| {
+            let (name, segment) = (String::new(), segment.clone());
+            let new = NewNetwork { project_id: "a".into(), description: name.clone(), name, shared: false, mtu: 1450, segment };
+            networks::insert(tx, &new, NOW)
+        };
+        let vni = *vnis.iter().next().unwrap();
+        let taken = db.write(of(Wanted::TunnelOf(vni))).await.unwrap_err();
+        let text = format!("Unable to create the network. The tunnel ID {vni} is in use.");
+        assert!(matches!(&taken, Error::Conflict(why) if *why == text), "{taken:?}");
+        let free = (1..).find(|vni| !vnis.contains(vni)).unwrap();
+        assert_eq!(db.write(of(Wanted::TunnelOf(free))).await.unwrap().segment, Segment::Tunnel(free));
+        for _ in 0..2 {
+            assert_eq!(db.write(of(Wanted::Local)).await.unwrap().segment, Segment::Local);
+        }
+    }
+
     async fn a_hundred_ports_at_once_get_a_hundred_addresses(db: Db) {
         let network = with_subnet(&db, "a", false, "10.0.0.0/24").await;
         let racers = (0..100).map(|_| {

@@ -3,9 +3,10 @@
 //! A network's epoch grows with every change that hosts must carry out, in the transaction of the change. The order a
 //! host gets carries the epoch of the rows it was made from, so that an older picture never replaces a newer one.
 
-use super::{Json, OrNotFound, Row, Tx, args};
+use super::{Json, OrConflict, OrNotFound, Row, Tx, args};
 use crate::clock::Timestamp;
 use crate::cloud::policy::Reach;
+use crate::cloud::segment::{Segment, VNIS, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{NetworkId, ProjectId};
 
@@ -18,6 +19,7 @@ pub struct Network {
     /// Every project may join it, and the host it is carried by reaches its addresses.
     pub shared: bool,
     pub mtu: u16,
+    pub segment: Segment,
     pub tags: Vec<String>,
     pub revision: i64,
     pub epoch: u64,
@@ -25,7 +27,9 @@ pub struct Network {
     pub updated_at: Timestamp,
 }
 
-const NETWORK: &str = "id, project_id, name, description, shared, mtu, tags, revision, epoch, created_at, updated_at";
+const NETWORK: &str =
+    "id, project_id, name, description, shared, mtu, network_type, segmentation_id, tags, revision, epoch,
+                       created_at, updated_at";
 
 impl Network {
     fn from_row(mut row: Row) -> Result<Self> {
@@ -36,6 +40,7 @@ impl Network {
             description: row.next()?,
             shared: row.next()?,
             mtu: row.next()?,
+            segment: Segment::kept(&row.next::<String>()?, row.next()?)?,
             tags: row.next::<Json<_>>()?.0,
             revision: row.next()?,
             epoch: row.next()?,
@@ -53,17 +58,60 @@ pub struct NewNetwork {
     pub description: String,
     pub shared: bool,
     pub mtu: u16,
+    pub segment: Wanted,
 }
 
+/// # Errors
+/// `Conflict` in Neutron's words for a segment that another network has; `Unavailable` when none is left.
 pub fn insert(tx: &mut Tx, new: &NewNetwork, now: Timestamp) -> Result<Network> {
     let id = NetworkId::random();
+    let segment = match new.segment {
+        Wanted::Tunnel => Segment::Tunnel(free_vni(tx)?),
+        Wanted::TunnelOf(vni) => Segment::Tunnel(vni),
+        Wanted::Local => Segment::Local,
+    };
     tx.execute(
-        "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, is_external, status, mtu, tags,
-                               revision, epoch, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, 0, 'ACTIVE', ?6, '[]', 1, 1, ?7, ?7)",
-        args![id, &new.project_id, &new.name, &new.description, new.shared, new.mtu, now],
-    )?;
+        "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, is_external, status, mtu,
+                               network_type, segmentation_id, tags, revision, epoch, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, 0, 'ACTIVE', ?6, ?7, ?8, '[]', 1, 1, ?9, ?9)",
+        args![
+            id,
+            &new.project_id,
+            &new.name,
+            &new.description,
+            new.shared,
+            new.mtu,
+            segment.network_type(),
+            segment.segmentation_id(),
+            now
+        ],
+    )
+    .or_conflict(|| in_use(&segment))?;
     of_id(tx, id)
+}
+
+/// As Neutron says it.
+fn in_use(segment: &Segment) -> String {
+    match segment {
+        Segment::Tunnel(vni) => format!("Unable to create the network. The tunnel ID {vni} is in use."),
+        Segment::Local => "Unable to create the network.".to_owned(),
+    }
+}
+
+/// How many numbers are tried: of sixteen million, one in a hundred would have to be in use for this to matter.
+const TRIES: usize = 64;
+
+/// A number by chance. The next one after the last would be given again soon after its network is gone, while a host that is
+/// away still carries that; and to count upwards all would wait for one another.
+fn free_vni(tx: &mut Tx) -> Result<u32> {
+    for _ in 0..TRIES {
+        let vni = rand::random_range(VNIS);
+        let sql = "SELECT 1 FROM networks WHERE network_type = 'vxlan' AND segmentation_id = ?1";
+        if tx.query_one(sql, args![vni])?.is_none() {
+            return Ok(vni);
+        }
+    }
+    Err(Error::unavailable("Unable to create the network. A tenant network", "no tunnel ID is left"))
 }
 
 /// A network of the caller's own, or any for the whole cloud: what may be changed.

@@ -133,6 +133,12 @@ pub fn claim(
     claimed.map(Claimed::from_row).transpose()
 }
 
+/// Is there work of this kind about something that nobody has begun?
+pub fn has_unclaimed(tx: &mut Tx, kind: &str, subject: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM tasks WHERE subject_id = ?1 AND kind = ?2 AND state = 'ready' AND owner IS NULL LIMIT 1";
+    Ok(tx.query_one(sql, args![subject, kind])?.is_some())
+}
+
 /// Keeps the claim. `false` when it is lost.
 pub fn renew(tx: &mut Tx, id: TaskId, epoch: i64, lease_until: Timestamp) -> Result<bool> {
     let sql = "UPDATE tasks SET lease_until = ?3 WHERE id = ?1 AND epoch = ?2 AND owner IS NOT NULL";

@@ -4,6 +4,8 @@
 //!   Refresh ─► done      hosts that carry the network carry it as rows say now
 //!   Remove  ─► done      no host carries it
 //! ```
+//! A network is also refreshed when it comes to a host or leaves one: those that carry it send one another what is for all.
+//!
 //! Both ask every host this process can reach, and each order is made from rows or carries the epoch after the network's
 //! last, so asking twice is asking once. Boots ensure their networks themselves: a host learns of a network with the first
 //! machine that needs it, and this work is only for what changes afterwards.
@@ -12,10 +14,10 @@ use super::{Cx, Host, Next, Record, Why, Workflow, network_wish};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::hypervisor::Epoch;
-use crate::ids::{NetworkId, TaskId};
-use crate::store::Tx;
+use crate::ids::{HostId, NetworkId, TaskId};
 use crate::store::networks::Network;
-use crate::store::tasks::NewTask;
+use crate::store::tasks::{self, NewTask};
+use crate::store::{Tx, network_hosts};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,27 @@ pub fn tell_hosts(tx: &mut Tx, network: NetworkId, request_id: Option<&str>, now
     super::insert::<NetworkChange>(tx, &wish, &Step::Refresh { network })
 }
 
+/// Other hosts carry the network now, or are elsewhere: all that do shall hear of it. In a queue of its own, since a host that is
+/// away keeps it waiting, which must keep no other change from those that are there.
+pub fn hosts_changed(tx: &mut Tx, network: NetworkId, now: Timestamp) -> Result<()> {
+    let subject = format!("{network} hosts");
+    // What is yet to begin will tell what rows say then.
+    if tasks::has_unclaimed(tx, NetworkChange::KIND, &subject)? {
+        return Ok(());
+    }
+    let wish = NewTask { subject: &subject, request_id: None, now };
+    super::insert::<NetworkChange>(tx, &wish, &Step::Refresh { network }).map(drop)
+}
+
+/// A host is forgotten: it carries nothing any more, and the others hear of it. Part of the change that forgets it.
+pub fn host_leaves(tx: &mut Tx, host: HostId, now: Timestamp) -> Result<()> {
+    for network in network_hosts::of_host(tx, host)? {
+        network_hosts::leave(tx, network, host)?;
+        hosts_changed(tx, network, now)?;
+    }
+    Ok(())
+}
+
 /// No host shall carry the network any more. Part of the request that deletes its row.
 pub fn remove_from_hosts(tx: &mut Tx, network: &Network, request_id: Option<&str>, now: Timestamp) -> Result<()> {
     let wish = NewTask { subject: &network.id.to_string(), request_id, now };
@@ -46,10 +69,10 @@ async fn tell(cx: &Cx, host: &Host, step: &Step) -> Result<()> {
             if !host.fabric.list().await?.contains(network) {
                 return Ok(());
             }
-            match network_wish::ensure(cx, host, *network).await {
+            match network_wish::refresh(&cx.db, host, *network, cx.clock.now()).await {
                 // Deleted since; its own task takes it from the hosts.
                 Err(error) if error.is_not_found() => Ok(()),
-                outcome => outcome.map(drop),
+                outcome => outcome,
             }
         }
         Step::Remove { network, epoch } => host.fabric.remove(*network, *epoch).await,
@@ -92,13 +115,14 @@ mod tests {
     use super::super::{Hosts, Runner, RunnerSettings, network_wish};
     use super::*;
     use crate::clock::Clock;
+    use crate::cloud::segment::Wanted;
     use crate::disks::simulated::SimulatedDisks;
     use crate::fabric::Fabric;
     use crate::fabric::simulated::{Call, SimulatedFabric};
     use crate::hypervisor::simulated::Simulated;
     use crate::ids::HostId;
     use crate::store::networks::{self, NewNetwork};
-    use crate::store::{Db, args};
+    use crate::store::{Db, args, hosts};
     use std::sync::Arc;
 
     const NOW: Timestamp = Timestamp(1_000_000);
@@ -127,11 +151,16 @@ mod tests {
             description: String::new(),
             shared: false,
             mtu: 1500,
+            segment: Wanted::Tunnel,
         };
         let network = db.write(move |tx| networks::insert(tx, &new, NOW)).await.unwrap();
-        let id = network.id;
-        let wish = db.read(move |tx| network_wish::wish(tx, id)).await.unwrap();
-        host.fabric.ensure(&wish).await.unwrap();
+        let (id, on) = (network.id, host.id);
+        let carry = move |tx: &mut Tx| {
+            hosts::ensure(tx, on, "one", "nova", NOW)?;
+            network_hosts::join(tx, id, on)?;
+            network_wish::wish(tx, id, on)
+        };
+        host.fabric.ensure(&db.write(carry).await.unwrap()).await.unwrap();
         let clock = Clock::manual(NOW);
         let workflow = Box::new(Twice::of(NetworkChange));
         let runner =
@@ -208,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_carries_it_not_is_told_nothing() {
         let site = site().await;
-        site.fabric.remove(site.network.id, Epoch(1)).await.unwrap();
+        site.fabric.remove(site.network.id, Epoch(2)).await.unwrap();
         site.change().await;
         assert_eq!(site.settle().await, ["done"]);
         assert_eq!(site.fabric.wish(site.network.id), None);

@@ -139,7 +139,8 @@ impl Reconciler {
     async fn carry_on(&self, silent: &mut HashSet<HostId>, answers: impl Fn(HostId) -> bool) {
         let hosts = self.hosts.now();
         let back = silent.iter().filter(|host| answers(**host)).filter_map(|host| hosts.get(*host).ok());
-        let works = back.map(|host| async move { (host, networks::carry_on(&self.db, host).await) });
+        let now = self.clock.now();
+        let works = back.map(|host| async move { (host, networks::carry_on(&self.db, host, now).await) });
         let mut works = futures::stream::iter(works.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
         let mut done = Vec::new();
         while let Some((host, outcome)) = works.next().await {
@@ -200,6 +201,7 @@ impl Reconciler {
         let id = host.id;
         let facts = host.hypervisor.facts().await?;
         let space = host.disks.space().await?;
+        let place = networks::facts(host).await?;
         let total = Demand { vcpus: facts.vcpus.into(), memory_mib: facts.memory_mib, disk_gib: space.total >> 30 };
         let mut said = serde_json::to_value(&facts).unwrap_or_default();
         said["disk_total"] = space.total.into();
@@ -209,9 +211,12 @@ impl Reconciler {
         let hear = move |tx: &mut Tx| {
             refuse_impostor(tx, id, &uuid)?;
             let Promises { ratios, reserved } = promises;
-            hosts::heard(tx, id, &Heard { facts: &said, hypervisor_version, total, reserved, ratios }, now)
+            hosts::heard(tx, id, &Heard { facts: &said, hypervisor_version, total, reserved, ratios }, now)?;
+            networks::heard(tx, id, &place, now)
         };
-        self.db.write(hear).await?;
+        if self.db.write(hear).await? {
+            self.runner.wake();
+        }
         if self.db.read(move |tx| hosts::leftovers_at_rest(tx, id)).await?.is_empty() {
             // Most hosts, most of the time.
         } else if self.db.write(move |tx| clear_leftovers::begin(tx, id, now)).await? > 0 {

@@ -11,6 +11,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "main_job")]
 
+import spanning  # noqa: E402
 from journey import Journey  # noqa: E402
 from site_of_two import ADDRESSES, Site  # noqa: E402
 
@@ -169,6 +170,7 @@ def main():
         journey.need("the controller knows its own host", journey.until(lambda: journey.states() == {"host-a": "up"}, 60))
         journey.chapter("a machine joins", join, site)
         journey.chapter("hosts as operators see them", operators)
+        journey.chapter("a network on both", spanning.walk, site)
         journey.chapter("servers on each", servers, site)
         journey.chapter("a host is lost", lost, site)
         journey.chapter("a host is back", back, site)

@@ -40,6 +40,16 @@ class Site:
         """The command's line, as run on a host."""
         return ["nsenter", "--all", "--target", self._first_process(host), "--", *command]
 
+    def network(self, host):
+        """What a command's line begins with, to be run in a host's network alone."""
+        return ["nsenter", f"--net=/proc/{self._first_process(host)}/ns/net", "--"]
+
+    def virsh(self, host, *words):
+        """What the host's libvirt answers."""
+        uri = f"qemu+unix:///system?socket={os.path.join(self.folder, host, 'run', 'libvirt-sock')}"
+        done = subprocess.run(["virsh", "-q", "-c", uri, *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
     def state(self, host):
         return os.path.join(self.folder, f"state-{host}")
 
@@ -53,6 +63,7 @@ class Site:
             "GAPURA_COMPUTE__ACCELERATOR": "tcg",
             "GAPURA_COMPUTE__LIVE_MIGRATION_URI": f"qemu+tcp://{ADDRESSES[host]}/system",
             "GAPURA_NETWORK__PRIVATE_RANGE": "10.79.0.0/24",
+            "GAPURA_NETWORK__TUNNEL_ADDRESS": ADDRESSES[host],
             "GAPURA_INIT__IMAGE": self.image,
             "GAPURA_NODES__LISTEN": f"{ADDRESSES['a']}:5009",
             "GAPURA_LOG__FILTER": "info,access=off",

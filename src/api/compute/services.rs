@@ -13,6 +13,7 @@ use crate::http::reply::{Empty, Reply};
 use crate::http::table::{delete, get, put};
 use crate::store::hosts;
 use crate::store::{Tx, aggregates};
+use crate::tasks::network_change;
 use crate::versioned;
 
 const ONE: &str = "/os-services/{service_id}";
@@ -187,13 +188,14 @@ async fn forget(call: Call) -> Result<Empty> {
         Error::NotFound { id, .. } => Error::not_found(Kind::Part, format!("Service {id} not found.")),
         other => other,
     })?;
-    let id = seen.host.id;
+    let (id, now) = (seen.host.id, call.cx.state.clock.now());
     let write = move |tx: &mut Tx| {
         if hosts::is_used(tx, id)? {
             return Err(Error::conflict(
                 "Unable to delete compute service that is hosting instances. Migrate or delete the instances first.",
             ));
         }
+        network_change::host_leaves(tx, id, now)?;
         hosts::delete(tx, id)?;
         aggregates::settle_hosts(tx)
     };

@@ -30,6 +30,7 @@ const EXTENSIONS: &[(&str, &str, &str)] = &[
     ("net-mtu-writable", "Network MTU (writable)", "Provides a writable MTU attribute for a network resource."),
     ("pagination", "Pagination support", "Extension that indicates that pagination is enabled."),
     ("project-id", "project_id field enabled", "Extension that indicates that project_id field is enabled."),
+    ("provider", "Provider Network", "Expose mapping of virtual networks to physical networks"),
     ("quota_details", "Quota details management support", "Expose functions for quotas usage statistics per project"),
     ("quotas", "Quota management support", "Expose functions for quotas management per project"),
     ("sorting", "Sorting support", "Extension that indicates that sorting is enabled."),

@@ -7,6 +7,7 @@ mod filter;
 mod networks;
 pub mod port_request;
 mod ports;
+mod provider;
 mod quotas;
 mod request;
 pub mod seed;

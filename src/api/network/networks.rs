@@ -1,8 +1,9 @@
 //! Networks.
 
 use super::collection::{LIST_QUERY, Made, Many, One, Resource};
+use super::provider::{self, Asked};
 use super::request;
-use crate::api::{Call, Row};
+use crate::api::{Call, Context, Row};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{FlexibleBool, Text};
@@ -26,8 +27,6 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// What a network is made with, unless the client asks for less: Ethernet's own.
-const DEFAULT_MTU: i64 = 1500;
 /// Every host must take whole packets of this size.
 const SMALLEST_MTU: i64 = 576;
 
@@ -41,6 +40,10 @@ versioned! {
         "admin_state_up" => admin_state_up: bool,
         "status" => status: &'static str,
         "mtu" => mtu: u16,
+        /// From here to `segmentation_id`: for administrators.
+        "provider:network_type" optional => network_type: Option<String>,
+        "provider:physical_network" optional => physical_network: Option<Option<String>>,
+        "provider:segmentation_id" optional => segmentation_id: Option<Option<u32>>,
         "shared" => shared: bool,
         "router:external" => router_external: bool,
         "port_security_enabled" => port_security_enabled: bool,
@@ -68,6 +71,9 @@ versioned! {
         "mtu" => mtu: Option<i64>,
         "router:external" => router_external: Option<FlexibleBool>,
         "port_security_enabled" => port_security_enabled: Option<FlexibleBool>,
+        "provider:network_type" => network_type: Option<String>,
+        "provider:physical_network" => physical_network: Option<String>,
+        "provider:segmentation_id" => segmentation_id: Option<i64>,
         "project_id" => project_id: Option<String>,
         "tenant_id" => tenant_id: Option<String>,
     }
@@ -88,6 +94,9 @@ versioned! {
         "mtu" => mtu: Option<i64>,
         "router:external" => router_external: Option<FlexibleBool>,
         "port_security_enabled" => port_security_enabled: Option<FlexibleBool>,
+        "provider:network_type" => network_type: Option<String>,
+        "provider:physical_network" => physical_network: Option<String>,
+        "provider:segmentation_id" => segmentation_id: Option<i64>,
     }
 }
 
@@ -98,7 +107,9 @@ impl Resource for NetworkView {
 }
 
 impl NetworkView {
-    fn new(network: Network, subnets: Vec<SubnetId>) -> Self {
+    fn new(cx: &Context, network: Network, subnets: Vec<SubnetId>) -> Self {
+        let provider::Shown { network_type, physical_network, segmentation_id } =
+            provider::Shown::of(cx, &network.segment);
         Self {
             id: network.id,
             name: network.name,
@@ -108,6 +119,9 @@ impl NetworkView {
             admin_state_up: true,
             status: "ACTIVE",
             mtu: network.mtu,
+            network_type,
+            physical_network,
+            segmentation_id,
             shared: network.shared,
             router_external: false,
             port_security_enabled: false,
@@ -119,9 +133,9 @@ impl NetworkView {
         }
     }
 
-    fn of(tx: &mut Tx, network: Network) -> Result<Self> {
+    fn of(tx: &mut Tx, cx: &Context, network: Network) -> Result<Self> {
         let subnets = subnets::of_network(tx, network.id)?.into_iter().map(|subnet| subnet.id).collect();
-        Ok(Self::new(network, subnets))
+        Ok(Self::new(cx, network, subnets))
     }
 }
 
@@ -142,21 +156,21 @@ async fn list(call: Call) -> Result<Many<NetworkView>> {
         .into_iter()
         .map(|network| {
             let subnets = of_network.remove(&network.id).unwrap_or_default();
-            NetworkView::new(network, subnets)
+            NetworkView::new(&call.cx, network, subnets)
         })
         .collect();
     Many::list(&call, &views)
 }
 
 async fn show(call: Call) -> Result<One<NetworkView>> {
-    let (reach, id) = (call.cx.reach.clone(), request::id(&call, NetworkId::parse, Kind::Network)?);
+    let (cx, id) = (call.cx.clone(), request::id(&call, NetworkId::parse, Kind::Network)?);
     let view = call
         .cx
         .state
         .db
         .read(move |tx| {
-            let network = networks::visible(tx, &reach, id)?;
-            NetworkView::of(tx, network)
+            let network = networks::visible(tx, &cx.reach, id)?;
+            NetworkView::of(tx, &cx, network)
         })
         .await?;
     Ok(One::show(&call, &view))
@@ -167,7 +181,7 @@ async fn create(call: Call<NetworkCreates>) -> Result<Made<NetworkView>> {
     let Call { cx, body, .. } = call;
     let (wanted, is_bulk) = request::one_or_many("network", body.network, body.networks)?;
     let wanted: Vec<NewNetwork> = wanted.into_iter().map(|body| body.checked(&cx)).collect::<Result<_>>()?;
-    let now = cx.state.clock.now();
+    let (now, within) = (cx.state.clock.now(), cx.clone());
     let views = cx
         .state
         .db
@@ -177,7 +191,7 @@ async fn create(call: Call<NetworkCreates>) -> Result<Made<NetworkView>> {
                 .map(|new| {
                     network_quotas::check(tx, &new.project_id, Counted::Network, 1)?;
                     let network = networks::insert(tx, new, now)?;
-                    NetworkView::of(tx, network)
+                    NetworkView::of(tx, &within, network)
                 })
                 .collect::<Result<Vec<_>>>()
         })
@@ -186,7 +200,7 @@ async fn create(call: Call<NetworkCreates>) -> Result<Made<NetworkView>> {
 }
 
 impl NetworkCreate {
-    fn checked(self, cx: &crate::api::Context) -> Result<NewNetwork> {
+    fn checked(self, cx: &Context) -> Result<NewNetwork> {
         request::refuse_down(self.admin_state_up.map(|up| up.0))?;
         request::refuse_port_security(self.port_security_enabled.map(|enabled| enabled.0))?;
         let shared = self.shared.is_some_and(|shared| shared.0);
@@ -197,12 +211,18 @@ impl NetworkCreate {
             cx.allow("create_network:router:external")?;
             return Err(no_external_networks());
         }
+        let asked = Asked {
+            network_type: self.network_type,
+            physical_network: self.physical_network,
+            segmentation_id: self.segmentation_id,
+        };
         Ok(NewNetwork {
+            segment: asked.checked(cx)?,
             project_id: request::project(cx, self.project_id.as_ref(), self.tenant_id.as_ref())?,
             name: self.name.map(|name| name.0).unwrap_or_default(),
             description: self.description.map(|description| description.0).unwrap_or_default(),
             shared,
-            mtu: mtu(self.mtu.unwrap_or(0))?,
+            mtu: mtu(self.mtu.unwrap_or(0), cx.state.guests_mtu)?,
         })
     }
 }
@@ -211,16 +231,18 @@ fn no_external_networks() -> Error {
     Error::NotImplemented("External networks and routers are not built in Gapura yet.".to_owned())
 }
 
-/// Neutron's 0 stands for the default.
-fn mtu(wanted: i64) -> Result<u16> {
+/// Neutron's 0 stands for the most that goes from host to host.
+fn mtu(wanted: i64, most: u16) -> Result<u16> {
     let refused = |why: String| Error::bad_request(format!("Invalid input for operation: {why}."));
     match wanted {
-        0 => Ok(u16::try_from(DEFAULT_MTU).expect("the default fits")),
+        0 => Ok(most),
         small if small < SMALLEST_MTU => {
             Err(refused(format!("Requested MTU is too small, requested: {small}, minimum: {SMALLEST_MTU}")))
         }
-        fits if fits <= DEFAULT_MTU => Ok(u16::try_from(fits).expect("it is below the default")),
-        big => Err(refused(format!("Requested MTU is too big, requested: {big}, maximum: {DEFAULT_MTU}"))),
+        wanted => match u16::try_from(wanted) {
+            Ok(fits) if fits <= most => Ok(fits),
+            _ => Err(refused(format!("Requested MTU is too big, requested: {wanted}, maximum: {most}"))),
+        },
     }
 }
 
@@ -231,7 +253,7 @@ pub fn owned(tx: &mut Tx, reach: &Reach, id: NetworkId, rule: &str) -> Result<Ne
 }
 
 async fn update(call: Call<NetworkUpdates>) -> Result<One<NetworkView>> {
-    let (reach, id) = (call.cx.reach.clone(), request::id(&call, NetworkId::parse, Kind::Network)?);
+    let (cx, id) = (call.cx.clone(), request::id(&call, NetworkId::parse, Kind::Network)?);
     let wanted = call.body.network.clone();
     request::refuse_down(wanted.admin_state_up.map(|up| up.0))?;
     request::refuse_port_security(wanted.port_security_enabled.map(|enabled| enabled.0))?;
@@ -242,14 +264,20 @@ async fn update(call: Call<NetworkUpdates>) -> Result<One<NetworkView>> {
         call.cx.allow("update_network:router:external")?;
         return Err(no_external_networks());
     }
-    let mtu = wanted.mtu.map(mtu).transpose()?;
+    let asked = Asked {
+        network_type: wanted.network_type.clone(),
+        physical_network: wanted.physical_network.clone(),
+        segmentation_id: wanted.segmentation_id,
+    };
+    asked.refuse_change(&cx)?;
+    let mtu = wanted.mtu.map(|wanted| mtu(wanted, cx.state.guests_mtu)).transpose()?;
     let (now, head) = (call.cx.state.clock.now(), call.head.clone());
     let view = call
         .cx
         .state
         .db
         .write(move |tx| {
-            let mut network = owned(tx, &reach, id, "update_network")?;
+            let mut network = owned(tx, &cx.reach, id, "update_network")?;
             if let Some(shared) = wanted.shared {
                 share(tx, &network, shared.0)?;
                 network.shared = shared.0;
@@ -259,7 +287,7 @@ async fn update(call: Call<NetworkUpdates>) -> Result<One<NetworkView>> {
             network.mtu = mtu.unwrap_or(network.mtu);
             let network = networks::update(tx, &network, now)?;
             network_change::tell_hosts(tx, id, Some(&head.request_id), now)?;
-            NetworkView::of(tx, network)
+            NetworkView::of(tx, &cx, network)
         })
         .await?;
     call.cx.state.runner.wake();

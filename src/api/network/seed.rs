@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::cloud::address;
 use crate::cloud::policy::Reach;
+use crate::cloud::segment::Wanted;
 use crate::error::{Error, Result};
 use crate::ids::ProjectId;
 use crate::store::Tx;
@@ -26,6 +27,7 @@ pub fn init(tx: &mut Tx, project: &ProjectId, range: IpNet, mtu: u16, now: Times
                 description: "Every project's servers may join it; the host reaches them.".to_owned(),
                 shared: true,
                 mtu,
+                segment: Wanted::Tunnel,
             };
             networks::insert(tx, &new, now)?
         }

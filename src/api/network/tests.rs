@@ -104,7 +104,7 @@ async fn a_network_lives_from_creation_to_deletion() {
       "description": "",
       "admin_state_up": true,
       "status": "ACTIVE",
-      "mtu": 1500,
+      "mtu": 1450,
       "shared": false,
       "router:external": false,
       "port_security_enabled": false,
@@ -452,6 +452,40 @@ async fn bodies_of_the_wrong_shape_are_refused_in_neutrons_words() {
     let nowhere = alice.post(&format!("{V2}/ports"), json!({"port": {"network_id": "nowhere"}})).await;
     assert_eq!(fault(&nowhere), (404, "NetworkNotFound".into(), "Network nowhere could not be found.".into()));
     assert_eq!(fault(&alice.get(&format!("{V2}/ports/eth0")).await).1, "PortNotFound");
+}
+
+#[tokio::test]
+async fn administrators_see_what_a_network_is_between_hosts_and_choose_it() {
+    let cloud = Cloud::new().await;
+    let (alice, admin) = (cloud.member("alice").await, cloud.admin().await);
+    let nets = format!("{V2}/networks");
+    let made = network(&alice, json!({"name": "web"})).await;
+    assert!(made.as_object().unwrap().keys().all(|key| !key.starts_with("provider:")), "{made}");
+    let shown = admin.get(&format!("{nets}/{}", made["id"].as_str().unwrap())).await.json()["network"].clone();
+    assert_eq!((&shown["provider:network_type"], &shown["provider:physical_network"]), (&json!("vxlan"), &json!(null)));
+    let vni = shown["provider:segmentation_id"].as_u64().unwrap();
+    assert!((1..1 << 24).contains(&vni));
+    assert_eq!(names(&admin, "networks", &format!("provider:segmentation_id={vni}")).await, ["web"]);
+
+    let wish = |vni: u64| json!({"network": {"provider:network_type": "vxlan", "provider:segmentation_id": vni}});
+    let refused = alice.post(&nets, wish(7)).await;
+    assert_eq!(refused.status, 403, "{}", refused.json());
+    let taken = admin.post(&nets, wish(vni)).await;
+    assert_eq!(fault(&taken).0, 409, "{}", taken.json());
+    let free = if vni == 7 { 8 } else { 7 };
+    assert_eq!(admin.post(&nets, wish(free)).await.json()["network"]["provider:segmentation_id"], free);
+    let local = network(&admin, json!({"name": "here", "provider:network_type": "local"})).await;
+    assert_eq!(local["provider:network_type"], "local");
+    assert_eq!(local["provider:segmentation_id"], json!(null));
+    let path = format!("{nets}/{}", local["id"].as_str().unwrap());
+    let change = json!({"network": {"provider:network_type": "vxlan"}});
+    assert_eq!(alice.put(&path, change.clone()).await.status, 403);
+    let reply = admin.put(&path, change).await;
+    let why = "Invalid input for operation: Plugin does not support updating provider attributes.";
+    assert_eq!((fault(&reply).0, fault(&reply).2.as_str()), (400, why));
+    let long = admin.post(&nets, json!({"network": {"mtu": 1451}})).await;
+    let why = "Invalid input for operation: Requested MTU is too big, requested: 1451, maximum: 1450.";
+    assert_eq!((fault(&long).0, fault(&long).2.as_str()), (400, why));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 use super::names::{LAN, Names, OUT};
 use super::shape::{METADATA, Shape};
 use super::transit::{self, Transit};
-use super::{command, firewall, links, namespace};
+use super::{command, firewall, links, namespace, tunnel};
 use crate::error::{Error, Result};
 use ipnet::Ipv4Net;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ pub(super) fn establish(names: &Names, table: &str, shape: &Shape) -> Result<()>
         command::ip(&["netns", "add", &names.namespace])?;
     }
     pairs(names, shape)?;
+    tunnel::establish(names, shape)?;
     let transit = if shape.leads_out() { Some(Transit::find(&names.outer)?) } else { None };
     namespace::inside(&names.namespace, || gateway(shape, transit))?;
     command::nft(&firewall::host_rules(table, names, shape))?;
@@ -36,6 +37,8 @@ pub(super) fn establish(names: &Names, table: &str, shape: &Shape) -> Result<()>
 
 /// Takes all of it away. The caller has closed the services' sockets: they would keep the namespace alive unseen.
 pub(super) fn dismantle(names: &Names, table: &str) -> Result<()> {
+    // Without a bridge it would go on taking packets.
+    tunnel::remove(names)?;
     if links::own_bridge(names)?.is_none() {
         return Ok(());
     }
@@ -57,7 +60,8 @@ pub(super) fn refuse_in_use(names: &Names) -> Result<()> {
     if links::own_bridge(names)?.is_none() {
         return Ok(());
     }
-    let others: Vec<_> = links::ports(&names.bridge).into_iter().filter(|port| *port != names.inner).collect();
+    let others: Vec<_> =
+        links::ports(&names.bridge).into_iter().filter(|port| ![&names.inner, &names.tunnel].contains(&port)).collect();
     if others.is_empty() {
         return Ok(());
     }
@@ -81,6 +85,7 @@ fn refuse_foreign(names: &Names) -> Result<()> {
     let bridge = links::own_bridge(names)?;
     links::own_end(&names.inner, &names.inner_mac)?;
     links::own_end(&names.outer, &names.outer_mac)?;
+    links::own_end(&names.tunnel, &names.tunnel_mac)?;
     if bridge.is_none() && namespace::exists(&names.namespace) {
         return Err(Error::conflict(format!("The host has a namespace {} that is not this cloud's", names.namespace)));
     }

@@ -1,6 +1,6 @@
-//! Runs `ip` and `nft`, with arguments spelled out and scripts on standard input; never through a shell.
+//! Runs `ip`, `bridge` and `nft`, with arguments spelled out and scripts on standard input; never through a shell.
 //!
-//! Why not rtnetlink and nftables crates: the two programs have batch modes that apply a whole list in one process
+//! Why not rtnetlink and nftables crates: the programs have batch modes that apply a whole list in one process
 //! (`nft` even atomically), an operator can repeat by hand what a log line shows, and their text reads shorter than the
 //! builders. They run in the network namespace of the calling thread, so [`super::namespace::inside`] moves them too.
 
@@ -25,6 +25,20 @@ pub(super) fn ip(arguments: &[&str]) -> Result<()> {
 /// Reads `ip -json …`. It prints nothing at all for some empty lists.
 pub(super) fn ip_json<T: DeserializeOwned + Default>(arguments: &[&str]) -> Result<T> {
     parse("ip", &run("ip", &[&["-json"], arguments].concat(), "")?)
+}
+
+/// As [`ip_batch`], with the lines of `bridge`.
+pub(super) fn bridge_batch(lines: &[String]) -> Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let script = lines.join("\n") + "\n";
+    run("bridge", &["-batch", "-"], &script).map(drop)
+}
+
+/// Reads `bridge -json …`.
+pub(super) fn bridge_json<T: DeserializeOwned + Default>(arguments: &[&str]) -> Result<T> {
+    parse("bridge", &run("bridge", &[&["-json"], arguments].concat(), "")?)
 }
 
 /// Applies a script whole or not at all.

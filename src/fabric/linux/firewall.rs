@@ -3,7 +3,8 @@
 //! A namespace lets its network out if it may go out, lets the host in if the host may come in, and nothing else. The
 //! host's table is a second wall for the same promises, and keeps guests off the host itself: a guest may set any
 //! address it likes and speak to the bridge directly. Both are applied whole (`nft -f` is atomic) and can be applied
-//! again. Tables of other programs are neither read nor written; an `accept` here can't undo their `drop`.
+//! again. What a guest sends outside to VXLAN's port is dropped: hosts there would take it for what they send one another, which may
+//! be of any network. Tables of other programs are neither read nor written; an `accept` here can't undo their `drop`.
 //!
 //! ```text
 //!  guest ─ tap ─ bridge ─ inner═lan [ namespace: rules, masquerade ] out═outer ─ [ host: table, masquerade ] ─ uplink
@@ -12,6 +13,7 @@
 use super::names::{LAN, Names, OUT};
 use super::shape::{METADATA, Shape};
 use super::transit::Transit;
+use super::tunnel;
 use std::net::Ipv4Addr;
 
 /// The rules inside a network's namespace. `host` is the host's address on the way out, if there is one.
@@ -85,6 +87,7 @@ add rule inet {table} input iifname @links drop
 add rule inet {table} forward iifname @bridges oifname @bridges accept
 add rule inet {table} forward iifname @bridges drop
 add rule inet {table} forward oifname @bridges drop
+add rule inet {table} forward iifname @links udp dport {vxlan} drop
 add rule inet {table} forward iifname @links oifname @links drop
 add rule inet {table} forward iifname @links iifname != @natted drop
 add rule inet {table} forward oifname @links ct state established,related accept
@@ -93,6 +96,7 @@ add rule inet {table} output oifname @links oifname != @routed ct state new drop
 add rule inet {table} postrouting iifname @links oifname != @links ip saddr {pool} masquerade
 ",
         pool = Transit::POOL,
+        vxlan = tunnel::PORT,
     );
     let mut place = |set: &str, link: &str, belongs: bool| script.push_str(&element(table, set, link, belongs));
     place("bridges", &names.bridge, true);
@@ -120,7 +124,7 @@ mod tests {
     use super::*;
 
     fn shape(nat: bool, routed_to_host: bool) -> Shape {
-        Shape { mtu: 1500, gateways: vec![], bare: vec![], routed_to_host, nat }
+        Shape { mtu: 1500, gateways: vec![], bare: vec![], routed_to_host, nat, tunnel: None }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //!   guest ─ tap ─┐                    ┌──────── namespace gapura-… ────────┐
 //!   guest ─ tap ─┴ bridge gbr… ─ gin… ═ lan: gateway, DHCP, DNS, NAT   out ═ gup… ─ host ─ uplink
+//!                  └ gvx… ─ the same network's bridges on other hosts
 //! ```
 //! Each network's gateway lives in a namespace of its own, so equal ranges never meet. The kernel is the record: nothing
 //! is written to disk, and after a restart [`LinuxFabric`] finds its bridges by their alias and takes them over as they
@@ -12,7 +13,8 @@
 //! Not built: IPv6 subnets (refused as such), and port security. Networks are walled off from each other and from the host,
 //! but within one network a guest can still claim a neighbour's address or answer DHCP itself.
 //!
-//! Start reading at [`carry`] (what is made, in order), then [`dhcp`] (who gets which address) and [`firewall`].
+//! Start reading at [`carry`] (what is made, in order), then [`tunnel`] (how hosts have a network in common), [`dhcp`]
+//! (who gets which address) and [`firewall`].
 
 mod carry;
 mod checks;
@@ -27,11 +29,12 @@ mod resolver;
 mod service;
 mod shape;
 mod transit;
+mod tunnel;
 
 pub use checks::{Finding, Severity, checks, may_administer};
 pub use namespace::inside;
 
-use super::{Fabric, NetworkWish};
+use super::{Fabric, FabricFacts, NetworkWish};
 use crate::error::{Error, Result};
 use crate::hypervisor::Epoch;
 use crate::ids::NetworkId;
@@ -41,6 +44,7 @@ use parking_lot::Mutex;
 use service::Service;
 use shape::Shape;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -52,6 +56,8 @@ const TRUSTED_FOR: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// Tells this cloud's networks from another's on the same host: up to 40 letters, digits and dashes.
     pub cloud: String,
+    /// Where other hosts reach this one, with what they have for networks that both carry; `None`: networks end here.
+    pub tunnel_address: Option<IpAddr>,
 }
 
 pub struct LinuxFabric {
@@ -62,6 +68,7 @@ struct Host {
     cloud: String,
     /// The cloud's table on the host, of family `inet`.
     table: String,
+    tunnel_address: Option<IpAddr>,
     /// One change of the host at a time; it covers what is looked at, too.
     changes: Mutex<()>,
     carried: Mutex<HashMap<NetworkId, Carried>>,
@@ -81,7 +88,7 @@ struct Carried {
 impl LinuxFabric {
     /// Changes nothing on the host. `BadRequest` when the cloud's name can't name a firewall table.
     pub fn new(settings: Settings) -> Result<Self> {
-        let cloud = settings.cloud;
+        let Settings { cloud, tunnel_address } = settings;
         let fits = (1..=40).contains(&cloud.len()) && cloud.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if !fits {
             return Err(Error::bad_request(format!(
@@ -91,6 +98,7 @@ impl LinuxFabric {
         let host = Host {
             table: format!("gapura-{cloud}"),
             cloud,
+            tunnel_address,
             changes: Mutex::default(),
             carried: Mutex::default(),
             newest: Mutex::default(),
@@ -117,7 +125,7 @@ impl LinuxFabric {
 #[async_trait]
 impl Fabric for LinuxFabric {
     async fn ensure(&self, wish: &NetworkWish) -> Result<String> {
-        let shape = Shape::of(wish)?;
+        let shape = Shape::of(wish, self.host.tunnel_address)?;
         let names = Names::of(&self.host.cloud, wish.id);
         let bridge = names.bridge.clone();
         let wish = Arc::new(wish.clone());
@@ -143,6 +151,10 @@ impl Fabric for LinuxFabric {
         })
         .await
     }
+
+    async fn facts(&self) -> Result<FabricFacts> {
+        Ok(FabricFacts { tunnel_address: self.host.tunnel_address })
+    }
 }
 
 impl Host {
@@ -162,6 +174,7 @@ impl Host {
         let is_there = links::alias(&names.bridge).is_some_and(|alias| alias == names.alias)
             && links::exists(&names.inner)
             && (!shape.leads_out() || links::exists(&names.outer))
+            && shape.tunnel.is_some() == links::exists(&names.tunnel)
             && known.namespace == namespace::identity(&names.namespace);
         let is_trusted = known.made.is_some_and(|made| made.elapsed() < TRUSTED_FOR);
         if !is_there || !is_trusted || known.shape != *shape {

@@ -28,6 +28,9 @@ pub(super) struct Names {
     pub outer: String,
     pub outer_mac: String,
     pub out_mac: String,
+    /// The way to the network's bridges on other hosts.
+    pub tunnel: String,
+    pub tunnel_mac: String,
 }
 
 impl Names {
@@ -45,6 +48,8 @@ impl Names {
             outer: format!("gup{short}"),
             outer_mac: mac("outer"),
             out_mac: mac("out"),
+            tunnel: format!("gvx{short}"),
+            tunnel_mac: mac("tunnel"),
         }
     }
 }
@@ -68,7 +73,7 @@ mod tests {
     #[test]
     fn names_fit_an_interface() {
         let names = Names::of("home", NetworkId::random());
-        for name in [&names.bridge, &names.inner, &names.outer] {
+        for name in [&names.bridge, &names.inner, &names.outer, &names.tunnel] {
             assert!(name.len() <= 15, "{name}");
         }
     }

@@ -19,6 +19,7 @@ fn network() -> NetworkWish {
         ports: vec![port],
         routed_to_host: false,
         nat: true,
+        tunnel: None,
     }
 }
 

@@ -21,11 +21,20 @@ pub(super) struct Shape {
     pub bare: Vec<Ipv4Net>,
     pub routed_to_host: bool,
     pub nat: bool,
+    pub tunnel: Option<Tunnel>,
+}
+
+/// The way to the network's bridges on other hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tunnel {
+    pub vni: u32,
+    pub local: IpAddr,
+    pub peers: Vec<IpAddr>,
 }
 
 impl Shape {
-    /// `NotImplemented` for IPv6, `BadRequest` for what no network can be.
-    pub fn of(wish: &NetworkWish) -> Result<Self> {
+    /// `NotImplemented` for IPv6, `BadRequest` for what no network can be. `local` is the host's tunnel address.
+    pub fn of(wish: &NetworkWish, local: Option<IpAddr>) -> Result<Self> {
         let (mut gateways, mut bare) = (vec![], vec![]);
         if wish.mtu < 576 {
             return Err(Error::bad_request(format!("An MTU of {} is too small for IPv4", wish.mtu)));
@@ -37,7 +46,8 @@ impl Shape {
                 None => bare.push(range),
             }
         }
-        Ok(Self { mtu: wish.mtu, gateways, bare, routed_to_host: wish.routed_to_host, nat: wish.nat })
+        let tunnel = local.and_then(|local| tunnel(wish, local));
+        Ok(Self { mtu: wish.mtu, gateways, bare, routed_to_host: wish.routed_to_host, nat: wish.nat, tunnel })
     }
 
     /// Every range of the network.
@@ -55,6 +65,13 @@ impl Shape {
     pub fn leads_out(&self) -> bool {
         self.nat || self.routed_to_host
     }
+}
+
+/// A peer with an address of the other family can't be reached from this one.
+fn tunnel(wish: &NetworkWish, local: IpAddr) -> Option<Tunnel> {
+    let wished = wish.tunnel.as_ref()?;
+    let peers = wished.peers.iter().copied().filter(|peer| peer.is_ipv4() == local.is_ipv4() && *peer != local);
+    Some(Tunnel { vni: wished.vni, local, peers: peers.collect() })
 }
 
 fn range(subnet: &SubnetWish) -> Result<Ipv4Net> {

@@ -50,6 +50,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0092_moves_while_running", include_str!("../schema/0092_moves_while_running.sql")),
     ("0096_move_totals", include_str!("../schema/0096_move_totals.sql")),
     ("0100_server_root_tag", include_str!("../schema/0100_server_root_tag.sql")),
+    ("0101_network_segments", include_str!("../schema/0101_network_segments.sql")),
     ("0111_images_of_a_kind", include_str!("../schema/0111_images_of_a_kind.sql")),
 ];
 

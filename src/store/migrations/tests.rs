@@ -255,6 +255,14 @@ const ROWS: &[(&str, &[&str])] = &[
            VALUES ('completed', 1, 1, 1, 1, 1, 1)"],
     ),
     ("0100_server_root_tag", &["UPDATE servers SET root_tag = 'system' WHERE id = 's2'"]),
+    (
+        "0101_network_segments",
+        &[
+            "UPDATE networks SET network_type = 'vxlan', segmentation_id = 7",
+            "UPDATE hosts SET tunnel_address = '192.0.2.7'",
+            "INSERT INTO network_hosts (network_id, host_id) VALUES ('n', 'h')",
+        ],
+    ),
     ("0111_images_of_a_kind", &["UPDATE images SET updated_at = 2"]),
 ];
 

@@ -3,6 +3,7 @@
 use super::{Promises, Reconciler};
 use crate::api::testing::Cloud;
 use crate::clock::Timestamp;
+use crate::cloud::segment::Wanted;
 use crate::error::Result;
 use crate::fabric::{Fabric, NetworkWish};
 use crate::hypervisor::Epoch;
@@ -85,6 +86,7 @@ async fn a_host_whose_program_starts_takes_up_its_networks_again_and_lets_go_wha
         description: String::new(),
         shared: false,
         mtu: 1400,
+        segment: Wanted::Tunnel,
     };
     let network = cloud.state.db.write(move |tx| networks::insert(tx, &new, Timestamp(1))).await.unwrap();
     let (id, host) = (network.id, cloud.hosts[0].id);
@@ -95,6 +97,7 @@ async fn a_host_whose_program_starts_takes_up_its_networks_again_and_lets_go_wha
         description: String::new(),
         shared: false,
         mtu: 1400,
+        segment: Wanted::Tunnel,
     };
     let empty = cloud.state.db.write(move |tx| networks::insert(tx, &empty, Timestamp(1))).await.unwrap();
     let older = NetworkWish {
@@ -105,6 +108,7 @@ async fn a_host_whose_program_starts_takes_up_its_networks_again_and_lets_go_wha
         ports: Vec::new(),
         routed_to_host: false,
         nat: true,
+        tunnel: None,
     };
     let (fabric, unknown) = (&cloud.hosts[0].fabric, NetworkId::random());
     fabric.ensure(&older).await.unwrap();

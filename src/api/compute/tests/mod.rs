@@ -25,11 +25,13 @@ mod resize;
 mod secrets;
 mod shelve;
 mod signed;
+mod spanning;
 mod versions;
 mod workflows;
 
 use crate::api::testing::{Client, Cloud, Reply, START};
 use crate::cloud::address::Pool;
+use crate::cloud::segment::Wanted;
 use crate::ids::{BlobId, ImageId, NetworkId, ServerId};
 use crate::store::networks::NewNetwork;
 use crate::store::subnets::NewSubnet;
@@ -107,6 +109,7 @@ async fn shared_network(cloud: &Cloud) -> NetworkId {
                 description: String::new(),
                 shared: true,
                 mtu: 1500,
+                segment: Wanted::Tunnel,
             },
             START,
         )?;

@@ -244,7 +244,8 @@ impl Work {
                 let made = alice.post("/network/v2.0/networks", json!({"network": {"name": "own"}})).await.json();
                 let id = NetworkId::parse(made["network"]["id"].as_str().unwrap()).unwrap();
                 // As after a host that was away when its last server there was deleted.
-                let wish = site.cloud.state.db.read(move |tx| network_wish::wish(tx, id)).await.unwrap();
+                let host = site.cloud.hosts[0].id;
+                let wish = site.cloud.state.db.read(move |tx| network_wish::wish(tx, id, host)).await.unwrap();
                 site.cloud.fabric.ensure(&wish).await.unwrap();
                 assert_eq!(alice.delete(&format!("/network/v2.0/networks/{id}")).await.status, 204);
                 Subject::Remove(id)
@@ -279,8 +280,8 @@ async fn leave_behind(site: &Site, id: ServerId) {
     old.hypervisor.define(&spec).await.unwrap();
     old.disks.make_root(&crate::disks::RootDisk { epoch: spec.epoch, ..disk }).await.unwrap();
     let newer = site.cloud.state.db.read({
-        let network = site.network;
-        move |tx| network_wish::wish(tx, network)
+        let (network, host) = (site.network, old.id);
+        move |tx| network_wish::wish(tx, network, host)
     });
     let epoch = newer.await.unwrap().epoch;
     old.fabric.ensure(&crate::fabric::NetworkWish { epoch, ..wish }).await.unwrap();
