@@ -34,7 +34,7 @@ impl Lanes {
 
     /// The way is long, and several parts fill it.
     pub fn to_bucket() -> Self {
-        Self::new(24 << 20, 4)
+        Self::new(20 << 20, 4)
     }
 
     fn new(bytes: usize, parts: usize) -> Self {
