@@ -64,6 +64,10 @@ fn said(service: &str, reply: &Reply) -> Option<u64> {
             let error = &body["NeutronError"];
             (error["type"].is_string() && error["message"].is_string()).then(|| u64::from(reply.status))
         }
+        "placement" => {
+            let error = &body["errors"][0];
+            error["status"].as_u64().filter(|_| error["title"].is_string() && error["detail"].is_string())
+        }
         "image" => reply.text().split("<title>").nth(1)?.split(' ').next()?.parse().ok(),
         _ => None,
     }
@@ -157,10 +161,10 @@ async fn ids_that_name_nothing_are_not_found_whatever_they_look_like() {
         for id in ids {
             let path: Vec<&str> = row.path.split('/').map(|it| if it.starts_with('{') { id } else { it }).collect();
             let reply = admin.get(&format!("{}{}", service.prefix, path.join("/"))).await;
-            // Quotas and defaults of a project are known by rule, whether or not the project is.
-            let is_by_rule = ["quotas", "quota-sets", "quota-class-sets", "limits", "os-simple-tenant-usage"]
-                .iter()
-                .any(|it| row.path.contains(it));
+            // Quotas and defaults of a project are known by rule, whether or not the project is; and who is nobody holds nothing.
+            let by_rule =
+                ["quotas", "quota-sets", "quota-class-sets", "limits", "os-simple-tenant-usage", "/allocations/{"];
+            let is_by_rule = by_rule.iter().any(|it| row.path.contains(it));
             // Where caches are hosts' own there are no other nodes to ask, whatever the image: upstream's conflict.
             let is_conflict = row.path.contains("cache/nodes") && reply.status == 409;
             // 403: an owner's own, not even an administrator's; 501: not built, and it says so.

@@ -13,7 +13,7 @@ cd "$checkout" || exit 1
 
 in_test="format licences build lints fuzz unit compat object_stores image_sharing tempest_identity tempest_compute"
 beside_test="journey machine_life cloud_init tempest_core"
-in_verify="format lints licences advisories unit unit_postgres compat two_hosts object_stores journey journey_simulated machine_life machine_disks nodes cloud_init identity_commands image_commands compute_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat two_hosts object_stores journey journey_simulated machine_life machine_disks nodes cloud_init identity_commands image_commands compute_commands placement_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
 beside=""
 case ${1:-test} in
   test) parts=$in_test beside=$beside_test fuzz_seconds=15 profile=debug ;;
@@ -223,6 +223,12 @@ part_compute_commands() {
   ( export GAPURA_COMPUTE__RECLAIM_INSTANCE_INTERVAL=3600
     cloud compute_commands simulated && "$here/clients/compute_commands/run.sh" )
   stop_cloud compute_commands $?
+}
+# Two hosts, for lists that are found in.
+part_placement_commands() {
+  ( export GAPURA_SIMULATED__HOSTS=2
+    cloud placement_commands simulated && "$here/clients/placement_commands/run.sh" )
+  stop_cloud placement_commands $?
 }
 # The heart of it, in less than a minute.
 part_image_sharing() {

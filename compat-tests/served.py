@@ -10,7 +10,8 @@ import sys
 from collections import defaultdict
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-SERVICES = {"identity-v3": "identity v3", "image-v2": "image v2", "compute-v2.1": "compute v2.1", "network-v2.0": "network v2.0"}
+SERVICES = {"identity-v3": "identity v3", "image-v2": "image v2", "compute-v2.1": "compute v2.1", "network-v2.0": "network v2.0",
+            "placement-v1": "placement v1"}
 VERBS = {"get": "read", "head": "read", "post": "create", "put": "change", "patch": "change", "delete": "delete"}
 BEGIN, END = "<!-- served: written by compat-tests/served.py -->", "<!-- served: end -->"
 

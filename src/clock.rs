@@ -49,6 +49,14 @@ impl Timestamp {
         text
     }
 
+    /// `Sun, 22 Nov 2026 02:41:09 GMT`: headers' form.
+    pub fn to_http_date(self) -> String {
+        let form = time::macros::format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
+        self.date_time().format(&form).unwrap_or_default()
+    }
+
     /// Digit by digit: a list of a thousand servers shows three thousand times, and `format!` takes several times as long.
     fn to_the_second(self) -> String {
         let at = self.date_time();
@@ -133,5 +141,6 @@ mod tests {
             Some("2026-11-22T02:41:09Z")
         );
         assert_eq!(Timestamp::parse("yesterday"), None);
+        assert_eq!(t.to_http_date(), "Sun, 22 Nov 2026 02:41:09 GMT");
     }
 }

@@ -3,7 +3,7 @@
 
 use gapura_fuzz::http::call::{BodyFault, FromBody};
 use gapura_fuzz::http::json::{Between, FlexibleBool, Map, Maybe, Text, python_repr};
-use gapura_fuzz::http::microversion::{Axis, Microversion};
+use gapura_fuzz::http::microversion::{Axis, Microversion, Wording};
 use gapura_fuzz::http::query::Query;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
@@ -33,6 +33,7 @@ const NOVA: Axis = Axis {
     min: Microversion(1),
     max: Microversion(96),
     strict_queries: Microversion::ANY,
+    wording: Wording::Nova,
 };
 
 fuzz_target!(|bytes: &[u8]| {

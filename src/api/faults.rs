@@ -5,6 +5,7 @@
 //! Nova      {"itemNotFound": {"code": 404, "message": "Instance x could not be found."}}
 //! Glance    an HTML page whose body ends in the sentence
 //! Neutron   {"NeutronError": {"type": "NetworkNotFound", "message": "…", "detail": ""}}
+//! Placement {"errors": [{"status": 404, "title": "Not Found", "detail": "…", "request_id": "req-…"}]}
 //! ```
 //! A fault of ours never says more than that there was one: causes go to the log, with the request id.
 
@@ -22,7 +23,7 @@ pub static GLANCE: Glance = Glance;
 pub static NEUTRON: Neutron = Neutron;
 
 /// The status most services give a kind of failure; dialects change it where theirs differs.
-fn status_of(error: &Error) -> StatusCode {
+pub(super) fn status_of(error: &Error) -> StatusCode {
     match error {
         Error::BadRequest(_) => StatusCode::BAD_REQUEST,
         Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
@@ -43,7 +44,7 @@ fn status_of(error: &Error) -> StatusCode {
 }
 
 /// What may be said to the client; what may not goes to the log.
-fn sentence(error: &Error, request_id: &str) -> String {
+pub(super) fn sentence(error: &Error, request_id: &str) -> String {
     match error {
         Error::Internal { .. } => {
             tracing::error!(%request_id, error = with_causes(error), "a request failed");
@@ -59,7 +60,7 @@ fn sentence(error: &Error, request_id: &str) -> String {
 }
 
 /// Headers that belong to a kind of failure, whoever words it.
-fn with_headers(reply: RawReply, error: &Error) -> RawReply {
+pub(super) fn with_headers(reply: RawReply, error: &Error) -> RawReply {
     match error {
         Error::Unauthorized(_) => reply.header("www-authenticate", "Keystone uri=\"/identity\""),
         Error::Unavailable { .. } | Error::TooManyRequests(_) => reply.header("retry-after", "5"),
@@ -68,7 +69,7 @@ fn with_headers(reply: RawReply, error: &Error) -> RawReply {
 }
 
 /// A body that is no JSON, in words that most services share.
-fn not_json() -> Error {
+pub(super) fn not_json() -> Error {
     Error::bad_request("Malformed request body")
 }
 

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod image;
 pub mod network;
 pub mod openapi;
+pub mod placement;
 mod root;
 mod state;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub fn table() -> Vec<(&'static Service, Vec<Row>)> {
         (&network::SERVICE, network::rows()),
         (&compute::VERSIONS, compute::version_rows()),
         (&compute::SERVICE, compute::rows()),
+        (&placement::SERVICE, placement::rows()),
     ]
 }
 

@@ -18,6 +18,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("image", "image-v2.json"),
     ("compute", "compute-v2.1.json"),
     ("network", "network-v2.0.json"),
+    ("placement", "placement-v1.json"),
 ];
 
 /// Rows of [`root`], for the documents stand beside the services' versions, not within one.
@@ -27,6 +28,7 @@ pub fn rows() -> Vec<Row> {
         get("/image/openapi.json", |call| answer(call, "image")).public(),
         get("/compute/openapi.json", |call| answer(call, "compute")).public(),
         get("/network/openapi.json", |call| answer(call, "network")).public(),
+        get("/placement/openapi.json", |call| answer(call, "placement")).public(),
     ]
 }
 

@@ -20,7 +20,7 @@ pub fn rows() -> Vec<Row> {
 /// `GET /`: where the services are.
 async fn index(call: Call) -> Result<RawReply> {
     let url = &call.cx.state.public_url;
-    let services: Vec<_> = ["identity", "image", "compute", "network"]
+    let services: Vec<_> = ["identity", "image", "compute", "network", "placement"]
         .iter()
         .map(|name| json!({"name": name, "href": format!("{url}/{name}")}))
         .collect();

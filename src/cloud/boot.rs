@@ -140,7 +140,8 @@ fn unfulfilled_property(properties: &BTreeMap<String, String>) -> Option<&str> {
     properties
         .iter()
         .find(|(name, value)| {
-            let shapes = name.starts_with("hw_") || name.starts_with("trait:") || name.starts_with("img_signature");
+            let is_trait = name.starts_with("trait:") && value.as_str() != "required";
+            let shapes = name.starts_with("hw_") || is_trait || name.starts_with("img_signature");
             shapes && !is_as_built(name, value)
         })
         .map(|(name, _)| name.as_str())
@@ -151,6 +152,7 @@ pub fn kept_properties(properties: &BTreeMap<String, String>) -> BTreeMap<String
     let is_known = |name: &str| {
         name.starts_with("hw_")
             || name.starts_with("img_")
+            || name.starts_with("trait:")
             || matches!(
                 name,
                 "os_type"

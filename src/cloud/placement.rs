@@ -15,7 +15,9 @@ pub mod filters;
 pub mod inventory;
 mod operators;
 mod request;
+pub mod resources;
 mod rules;
+pub mod traits;
 mod verdict;
 pub mod weighers;
 

@@ -56,6 +56,16 @@ pub struct Axis {
     pub max: Microversion,
     /// From here on, a query parameter that a row does not name is a bad request; some rows refuse it earlier.
     pub strict_queries: Microversion,
+    pub wording: Wording,
+}
+
+/// In whose sentences a version is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wording {
+    /// Nova's own.
+    Nova,
+    /// The library's that other services share, which also reads `1.05`.
+    Shared,
 }
 
 const OPENSTACK_API_VERSION: HeaderName = HeaderName::from_static("openstack-api-version");
@@ -78,24 +88,30 @@ impl Axis {
             return Ok(self.max);
         }
         let malformed = || {
-            Error::bad_request(format!(
-                "API Version String {asked} is of invalid format. Must be of format MajorNum.MinorNum."
-            ))
+            Error::bad_request(match self.wording {
+                Wording::Nova => {
+                    format!("API Version String {asked} is of invalid format. Must be of format MajorNum.MinorNum.")
+                }
+                Wording::Shared => format!("Invalid microversion: invalid version string: {asked}"),
+            })
         };
         let number = |text: &str| -> Option<u16> {
             let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            let leading_zero = text.len() > 1 && text.starts_with('0');
+            let leading_zero = text.len() > 1 && text.starts_with('0') && self.wording == Wording::Nova;
             (plain && !leading_zero).then(|| text.parse().ok()).flatten()
         };
         let (major, minor) = asked.split_once('.').ok_or_else(malformed)?;
         let major = number(major).ok_or_else(malformed)?;
         let minor = number(minor).ok_or_else(malformed)?;
         if major != self.major || minor < self.min.0 || minor > self.max.0 {
-            return Err(Error::NotAcceptable(format!(
-                "Version {asked} is not supported by the API. Minimum is {} and maximum is {}.",
-                self.display(self.min),
-                self.display(self.max)
-            )));
+            return Err(Error::NotAcceptable(match self.wording {
+                Wording::Nova => format!(
+                    "Version {asked} is not supported by the API. Minimum is {} and maximum is {}.",
+                    self.display(self.min),
+                    self.display(self.max)
+                ),
+                Wording::Shared => format!("Invalid microversion: Unacceptable version header: {asked}"),
+            }));
         }
         Ok(Microversion(minor))
     }
@@ -140,6 +156,7 @@ mod tests {
         min: Microversion(1),
         max: Microversion(96),
         strict_queries: Microversion::ANY,
+        wording: Wording::Nova,
     };
 
     fn asked(pairs: &[(&'static str, &'static str)]) -> Result<Microversion> {

@@ -171,10 +171,10 @@ impl<G: Gate> Router<G> {
         let is_head = request.method == Method::HEAD;
         let version = match version {
             Ok(version) => version,
-            Err(error) => return fault(service, &error, &request_id),
+            Err(error) => return fault(service, &error, &request_id, None),
         };
         let answered = self.dispatch(request, (path, project), version, found).await;
-        let mut reply = answered.unwrap_or_else(|error| fault(service, &error, &request_id));
+        let mut reply = answered.unwrap_or_else(|error| fault(service, &error, &request_id, Some(version)));
         if let Some(axis) = service.axis.filter(|_| !is_said_by_path) {
             axis.echo(version, &mut reply.headers);
         }
@@ -272,8 +272,8 @@ fn refuse_unknown_queries<X>(row: &Row<X>, head: &Head) -> Result<()> {
     Err(Error::bad_request(format!("Additional properties are not allowed ({} {verb} unexpected)", unknown.join(", "))))
 }
 
-fn fault(service: &Service, error: &Error, request_id: &str) -> RawReply {
-    let mut reply = service.dialect.fault(error, request_id);
+fn fault(service: &Service, error: &Error, request_id: &str, spoken: Option<Microversion>) -> RawReply {
+    let mut reply = service.dialect.fault_at(error, request_id, spoken);
     if let Error::MethodNotAllowed(allowed) = error
         && let Ok(value) = HeaderValue::from_str(allowed)
     {

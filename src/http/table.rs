@@ -58,6 +58,11 @@ pub trait Dialect: Send + Sync {
     /// The answer for a failure.
     fn fault(&self, error: &Error, request_id: &str) -> RawReply;
 
+    /// The same, where the answer's form depends on the version that was spoken; `None`: none could be agreed on.
+    fn fault_at(&self, error: &Error, request_id: &str, _spoken: Option<Microversion>) -> RawReply {
+        self.fault(error, request_id)
+    }
+
     /// The sentence for a body of the wrong shape or no JSON at all.
     fn body_fault(&self, fault: &BodyFault) -> Error;
 

@@ -313,6 +313,13 @@ pub fn host_uuid(capabilities: &str) -> String {
     uuid.and_then(|uuid| uuid.text()).unwrap_or_default().trim().to_owned()
 }
 
+/// The element that describes the host's CPU in its capabilities.
+pub fn host_cpu_element(capabilities: &str) -> Option<&str> {
+    let document = roxmltree::Document::parse(capabilities).ok()?;
+    let cpu = document.descendants().find(|node| node.has_tag_name("cpu"))?;
+    capabilities.get(cpu.range())
+}
+
 /// The host's CPU, as its capabilities describe it; what they leave out stays empty.
 pub fn host_cpu(capabilities: &str) -> CpuFacts {
     let Ok(document) = roxmltree::Document::parse(capabilities) else { return CpuFacts::default() };

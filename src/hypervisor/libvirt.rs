@@ -298,7 +298,13 @@ fn machine(domain: &Domain, cloud: &str) -> Result<Option<Machine>, virt::error:
 fn facts(connect: &Connect, accelerator: Accelerator) -> Result<HostFacts, Failure> {
     let node = connect.node_info()?;
     let capabilities = connect.capabilities()?;
-    let cpu = domain_xml::host_cpu(&capabilities);
+    let mut cpu = domain_xml::host_cpu(&capabilities);
+    // Named are a model and what goes beyond it. What the model itself is able to do, libvirt knows, where it is asked.
+    let named = domain_xml::host_cpu_element(&capabilities);
+    let whole = named.and_then(|xml| connect.baseline_cpu(&[xml], sys::VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES).ok());
+    if let Some(whole) = whole {
+        cpu.features = domain_xml::host_cpu(&whole).features;
+    }
     Ok(HostFacts {
         uuid: domain_xml::host_uuid(&capabilities),
         hostname: connect.hostname()?,

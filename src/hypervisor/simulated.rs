@@ -167,6 +167,11 @@ impl Simulated {
         self.state.lock().away = away;
     }
 
+    /// The host's CPU has these features from now on.
+    pub fn set_cpu_features(&self, features: &[&str]) {
+        self.facts.lock().cpu.features = features.iter().map(|name| (*name).to_owned()).collect();
+    }
+
     /// From now on this guest does not react to the power button.
     pub fn ignore_shutdown(&self, id: ServerId) {
         self.change(id, |machine| machine.ignores_shutdown = true);

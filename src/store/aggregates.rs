@@ -76,6 +76,9 @@ pub fn touch(tx: &mut Tx, id: i64, now: Timestamp) -> Result<()> {
 }
 
 pub fn delete(tx: &mut Tx, id: i64) -> Result<()> {
+    let sql = "UPDATE hosts SET generation = generation + 1
+                WHERE id IN (SELECT host_id FROM aggregate_hosts WHERE aggregate_id = ?1)";
+    tx.execute(sql, args![id])?;
     tx.execute("DELETE FROM aggregates WHERE id = ?1", args![id])?;
     Ok(())
 }
@@ -95,13 +98,22 @@ pub fn set_metadata(tx: &mut Tx, id: i64, name: &str, value: Option<&str>) -> Re
 
 pub fn add_host(tx: &mut Tx, id: i64, host: HostId) -> Result<()> {
     let sql = "INSERT INTO aggregate_hosts (aggregate_id, host_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    tx.execute(sql, args![id, host])?;
+    let changed = tx.execute(sql, args![id, host])?;
+    count_changes(tx, host, changed)
+}
+
+/// Clients of placement see by a host's generation that its aggregates are others.
+fn count_changes(tx: &mut Tx, host: HostId, changes: u64) -> Result<()> {
+    if changes > 0 {
+        tx.execute("UPDATE hosts SET generation = generation + 1 WHERE id = ?1", args![host])?;
+    }
     Ok(())
 }
 
 pub fn remove_host(tx: &mut Tx, id: i64, host: HostId) -> Result<()> {
-    tx.execute("DELETE FROM aggregate_hosts WHERE aggregate_id = ?1 AND host_id = ?2", args![id, host])?;
-    Ok(())
+    let sql = "DELETE FROM aggregate_hosts WHERE aggregate_id = ?1 AND host_id = ?2";
+    let changed = tx.execute(sql, args![id, host])?;
+    count_changes(tx, host, changed)
 }
 
 /// Puts each host into the zone of its aggregates, or into its own, and lets it promise as much as they say. Asked after every

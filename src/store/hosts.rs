@@ -3,7 +3,7 @@
 use super::{Json, OrNotFound, Row, Tx, args, placement};
 use crate::clock::Timestamp;
 use crate::cloud::flavor::Flavor;
-use crate::cloud::placement::{Demand, Inventory, Ratios, inventory};
+use crate::cloud::placement::{Demand, Inventory, Ratios, inventory, traits};
 use crate::cloud::server::State;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ProjectId, ServerId};
@@ -194,7 +194,10 @@ pub fn heard(tx: &mut Tx, id: HostId, heard: &Heard<'_>, now: Timestamp) -> Resu
     let (total, capacity) = (heard.total, inventory.capacity(heard.total));
     tx.execute(
         "UPDATE hosts SET facts = ?2, hypervisor_version = ?3, total_vcpus = ?4, total_memory_mib = ?5, total_disk_gib = ?6,
-                          inventory = ?7, vcpus = ?8, memory_mib = ?9, disk_gib = ?10, last_seen_at = ?11, updated_at = ?11
+                          inventory = ?7, vcpus = ?8, memory_mib = ?9, disk_gib = ?10, last_seen_at = ?11, updated_at = ?11,
+                          traits = ?12,
+                          generation = generation + CASE WHEN total_vcpus <> ?4 OR total_memory_mib <> ?5 OR total_disk_gib <> ?6
+                                                           OR inventory <> ?7 OR traits <> ?12 THEN 1 ELSE 0 END
           WHERE id = ?1",
         args![
             id,
@@ -207,7 +210,8 @@ pub fn heard(tx: &mut Tx, id: HostId, heard: &Heard<'_>, now: Timestamp) -> Resu
             capacity.vcpus,
             capacity.memory_mib,
             capacity.disk_gib,
-            now
+            now,
+            traits::of(heard.facts).join(" ")
         ],
     )?;
     Ok(())
@@ -236,7 +240,8 @@ pub fn settle_ratios(tx: &mut Tx) -> Result<()> {
         let inventory = Inventory { ratios, ..inventory };
         let capacity = inventory.capacity(total);
         tx.execute(
-            "UPDATE hosts SET inventory = ?2, vcpus = ?3, memory_mib = ?4, disk_gib = ?5 WHERE id = ?1",
+            "UPDATE hosts SET inventory = ?2, vcpus = ?3, memory_mib = ?4, disk_gib = ?5, generation = generation + 1
+              WHERE id = ?1",
             args![id, Json(&inventory), capacity.vcpus, capacity.memory_mib, capacity.disk_gib],
         )?;
     }
@@ -253,7 +258,10 @@ pub fn set_service(
     now: Timestamp,
 ) -> Result<()> {
     if let Some(enabled) = enabled {
-        let sql = "UPDATE hosts SET enabled = ?2, disabled_reason = ?3, updated_at = ?4 WHERE id = ?1";
+        // Among the traits of a host is that it is disabled.
+        let sql = "UPDATE hosts SET generation = generation + CASE WHEN enabled <> ?2 THEN 1 ELSE 0 END,
+                                    enabled = ?2, disabled_reason = ?3, updated_at = ?4
+                    WHERE id = ?1";
         tx.execute(sql, args![id, enabled, reason, now])?;
     }
     if let Some(forced_down) = forced_down {
@@ -265,11 +273,25 @@ pub fn set_service(
 
 /// Stores what a server takes of a host. Asked in the transaction that picked the host.
 pub fn claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: Timestamp) -> Result<()> {
-    tx.execute(
+    let stored = tx.execute(
         "INSERT INTO claims (server_id, host_id, vcpus, memory_mib, disk_gib, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
         args![server, host, demand.vcpus, demand.memory_mib, demand.disk_gib, now],
     )?;
+    if stored == 1 { claims_change(tx, server, Some(host)) } else { Ok(()) }
+}
+
+/// Counts a change of what a server holds of one host, or of each it holds something of.
+fn claims_change(tx: &mut Tx, server: ServerId, host: Option<HostId>) -> Result<()> {
+    match host {
+        Some(host) => tx.execute("UPDATE hosts SET generation = generation + 1 WHERE id = ?1", args![host])?,
+        None => {
+            let sql = "UPDATE hosts SET generation = generation + 1
+                        WHERE id IN (SELECT host_id FROM claims WHERE server_id = ?1)";
+            tx.execute(sql, args![server])?
+        }
+    };
+    tx.execute("UPDATE servers SET claim_generation = claim_generation + 1 WHERE id = ?1", args![server])?;
     Ok(())
 }
 
@@ -277,7 +299,7 @@ pub fn claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: T
 pub fn set_claim(tx: &mut Tx, server: ServerId, demand: Demand, now: Timestamp) -> Result<()> {
     let sql = "UPDATE claims SET vcpus = ?2, memory_mib = ?3, disk_gib = ?4, created_at = ?5 WHERE server_id = ?1";
     tx.execute(sql, args![server, demand.vcpus, demand.memory_mib, demand.disk_gib, now])?;
-    Ok(())
+    claims_change(tx, server, None)
 }
 
 /// As [`set_claim`], if the host has room for what it is more. `alone` is what the server will take by itself, which its host
@@ -339,14 +361,17 @@ pub fn claimed_by_own(tx: &mut Tx, project: &ProjectId, servers: &[ServerId]) ->
 
 /// Gives back everything a server had claimed. Nothing claimed is done.
 pub fn release(tx: &mut Tx, server: ServerId) -> Result<()> {
+    claims_change(tx, server, None)?;
     tx.execute("DELETE FROM claims WHERE server_id = ?1", args![server])?;
     Ok(())
 }
 
 /// Gives back what a server had claimed of one host. Nothing claimed is done.
 pub fn release_from(tx: &mut Tx, server: ServerId, host: HostId) -> Result<()> {
-    tx.execute("DELETE FROM claims WHERE server_id = ?1 AND host_id = ?2", args![server, host])?;
-    Ok(())
+    match tx.execute("DELETE FROM claims WHERE server_id = ?1 AND host_id = ?2", args![server, host])? {
+        0 => Ok(()),
+        _ => claims_change(tx, server, Some(host)),
+    }
 }
 
 /// A host that a server left has something of it yet.

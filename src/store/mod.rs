@@ -94,6 +94,7 @@ pub mod networks;
 pub mod nodes;
 pub mod placement;
 pub mod ports;
+pub mod providers;
 pub mod quotas;
 pub mod server_groups;
 pub mod server_images;

@@ -3,7 +3,7 @@
 //! Shape is said beside each field (`since`, `until`); a constant here is for what no field can say. No number of a version
 //! stands anywhere else.
 
-use crate::http::microversion::{Axis, Microversion};
+use crate::http::microversion::{Axis, Microversion, Wording};
 use crate::http::router::Alias;
 
 /// Nova's versions, up to the highest at which everything served is exact.
@@ -14,6 +14,7 @@ pub const AXIS: Axis = Axis {
     min: Microversion(1),
     max: Microversion(104),
     strict_queries: ALL_QUERIES_ARE_STRICT,
+    wording: Wording::Nova,
 };
 
 /// What `/v2` speaks, before there were microversions: 2.1 to whoever knows no headers, but that bodies may hold what nobody

@@ -17,11 +17,12 @@ pub const DOMAIN: &str = "default";
 const ROLES: [&str; 5] = ["admin", "manager", "member", "reader", "service"];
 
 /// Type, name, and path below the public URL.
-const SERVICES: [(&str, &str, &str); 4] = [
+const SERVICES: [(&str, &str, &str); 5] = [
     ("identity", "keystone", "/identity"),
     ("image", "glance", "/image"),
     ("compute", "nova", "/compute/v2.1"),
     ("network", "neutron", "/network"),
+    ("placement", "placement", "/placement"),
 ];
 
 /// The passwords that the two users begin with.

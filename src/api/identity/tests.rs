@@ -15,7 +15,7 @@ async fn a_password_gets_a_token_for_each_scope_with_the_roles_held_there() {
     let reply = cloud.try_login("admin", PASSWORD, project).await;
     assert_eq!(reply.status, 201);
     assert_eq!(roles(&reply), ["admin", "manager", "member", "reader"]);
-    assert_eq!(reply.json()["token"]["catalog"].as_array().unwrap().len(), 4);
+    assert_eq!(reply.json()["token"]["catalog"].as_array().unwrap().len(), 5);
     let url = reply.json()["token"]["catalog"][1]["endpoints"][0]["url"].clone();
     assert_eq!(url, "http://cloud.test/identity");
 

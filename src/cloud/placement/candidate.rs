@@ -33,6 +33,8 @@ pub struct Candidate {
     pub io_operations: u64,
     pub failed_builds: u64,
     pub hypervisor_version: u64,
+    /// What it is able to do, with spaces between; nothing unless the request asks about it.
+    pub traits: String,
     /// What the host said of itself; null unless the request asks about it.
     pub facts: serde_json::Value,
     /// `None`: its aggregates say nothing but zones.
@@ -42,6 +44,10 @@ pub struct Candidate {
 impl Candidate {
     pub fn free(&self) -> Demand {
         self.capacity.less(self.claimed)
+    }
+
+    pub fn has_trait(&self, name: &str) -> bool {
+        self.traits.split(' ').any(|own| own == name)
     }
 
     /// What the aggregates say under a name.

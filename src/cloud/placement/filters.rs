@@ -9,6 +9,7 @@ mod group;
 mod image;
 mod load;
 mod room;
+mod traits;
 
 use super::{Candidate, Request, Rules};
 
@@ -38,6 +39,7 @@ pub const ALL: &[Filter] = &[
     always("AvailabilityZone", room::is_in_zone),
     always("ComputeFilter", room::is_up_and_enabled),
     always("Resources", room::has_room),
+    always("Traits", traits::are_as_asked),
     by_choice("ComputeCapabilitiesFilter", capabilities::are_given),
     by_choice("ImagePropertiesFilter", image::suits),
     by_choice("AggregateInstanceExtraSpecsFilter", aggregates::give_extra_specs),

@@ -53,7 +53,15 @@ pub struct Request {
 /// Properties that [`filters`](super::filters) compare with what a host said of itself.
 pub const ABOUT_HOSTS: &[&str] = &["hw_architecture", "img_hv_type", "img_hv_requested_version", "hw_vm_mode"];
 
+/// What the names of extra specs and properties about traits begin with.
+pub const TRAIT: &str = "trait:";
+
 impl Request {
+    /// Does anything ask what hosts are able to do?
+    pub fn asks_for_traits(&self) -> bool {
+        self.extra_specs.keys().chain(self.image_properties.keys()).any(|name| name.starts_with(TRAIT))
+    }
+
     /// Does anything ask what hosts said of themselves? That is much to read.
     pub fn asks_for_facts(&self, rules: &Rules) -> bool {
         let names = ABOUT_HOSTS.iter().any(|name| self.image_properties.contains_key(*name));

@@ -22,6 +22,7 @@ fn host(name: &str, memory_mib: u64) -> Candidate {
         io_operations: 0,
         failed_builds: 0,
         hypervisor_version: 10_000_002,
+        traits: "COMPUTE_NODE HW_CPU_X86_AVX HW_CPU_X86_AVX2".into(),
         facts: json!({"cpu": {"arch": "x86_64", "model": "EPYC", "features": ["avx", "sse"], "cores": 4},
                       "hypervisor_type": "QEMU", "accelerator": "kvm"}),
         aggregates: None,
@@ -222,6 +223,31 @@ fn a_flavor_goes_where_the_host_itself_has_what_it_requires() {
         let extra_specs = [(name.to_owned(), value.to_owned())].into();
         assert_eq!(!left(&hosts, &Request { extra_specs, ..small() }).is_empty(), expected, "{name} {value}");
     }
+}
+
+#[test]
+fn a_flavor_or_an_image_goes_where_the_traits_are_that_it_requires_and_not_where_those_are_that_it_forbids() {
+    let hosts = [host("a", 4096), Candidate { traits: "COMPUTE_NODE HW_CPU_X86_AVX".into(), ..host("b", 1024) }];
+    for (name, how, expected) in [
+        ("trait:HW_CPU_X86_AVX2", "required", &["a"][..]),
+        ("trait:HW_CPU_X86_AVX2", "forbidden", &["b"]),
+        ("trait:HW_CPU_X86_AVX", "required", &["a", "b"]),
+        ("trait:HW_CPU_X86_AVX", "forbidden", &[]),
+        ("trait:HW_CPU", "required", &[]),
+        ("trait:HW_CPU_X86_AVX", "welcome", &[]),
+    ] {
+        let specs = [(name.to_owned(), how.to_owned())];
+        assert_eq!(left(&hosts, &Request { extra_specs: specs.clone().into(), ..small() }), expected, "{name} {how}");
+        if how == "required" {
+            let request = Request { image_properties: specs.into(), ..small() };
+            assert_eq!(left(&hosts, &request), expected, "an image with {name}");
+        }
+    }
+    let both = [
+        ("trait:HW_CPU_X86_AVX".to_owned(), "required".to_owned()),
+        ("trait:HW_CPU_X86_AVX2".to_owned(), "forbidden".to_owned()),
+    ];
+    assert_eq!(left(&hosts, &Request { extra_specs: both.into(), ..small() }), ["b"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod compute;
 mod identity;
 mod image;
 mod network;
+mod placement;
 mod scopes;
 
 pub use scopes::all as scopes;
@@ -17,13 +18,14 @@ pub fn all() -> impl Iterator<Item = Rule> {
 }
 
 /// The rules of each service, after those that all of them share.
-pub fn by_service() -> [(&'static str, &'static [Rule]); 5] {
+pub fn by_service() -> [(&'static str, &'static [Rule]); 6] {
     [
         ("shared", SHARED),
         ("identity", identity::RULES),
         ("image", image::RULES),
         ("compute", compute::RULES),
         ("network", network::RULES),
+        ("placement", placement::RULES),
     ]
 }
 

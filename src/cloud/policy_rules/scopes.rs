@@ -13,7 +13,10 @@ const PROJECT: &[ScopeKind] = &[ScopeKind::Project];
 pub fn all() -> impl Iterator<Item = (&'static str, &'static [ScopeKind])> {
     let system_or_project = NOT_FOR_DOMAINS.iter().map(|rule| (*rule, SYSTEM_OR_PROJECT));
     let of_images = super::image::RULES.iter().map(|(rule, _)| *rule).filter(|rule| !PARTS_OF_RULES.contains(rule));
-    system_or_project.chain(ONLY_FOR_PROJECTS.iter().copied().chain(of_images).map(|rule| (rule, PROJECT)))
+    let of_placement =
+        super::placement::RULES.iter().map(|(rule, _)| *rule).filter(|rule| rule.starts_with("placement:"));
+    let for_projects = ONLY_FOR_PROJECTS.iter().copied().chain(of_images).chain(of_placement);
+    system_or_project.chain(for_projects.map(|rule| (rule, PROJECT)))
 }
 
 /// Of the image service's rules, which are all for projects, those that no operation asks.

@@ -263,6 +263,13 @@ const ROWS: &[(&str, &[&str])] = &[
             "INSERT INTO network_hosts (network_id, host_id) VALUES ('n', 'h')",
         ],
     ),
+    (
+        "0108_generations",
+        &[
+            "UPDATE hosts SET generation = 3, traits = 'HW_CPU_X86_AVX' WHERE id = 'h'",
+            "UPDATE servers SET claim_generation = 1 WHERE id = 's2'",
+        ],
+    ),
     ("0111_images_of_a_kind", &["UPDATE images SET updated_at = 2"]),
 ];
 
