@@ -18,8 +18,8 @@
 
 use super::base_cache::{BaseCache, sync_folder};
 use super::{
-    BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Luggage, Part, RootDisk, blank,
-    config_drive, copy, qcow2,
+    BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Incoming, Luggage, Over, Part, RootDisk,
+    blank, config_drive, copy, qcow2, travel,
 };
 use crate::error::{Error, Result};
 use crate::hypervisor::{DiskFormat, Epoch};
@@ -217,6 +217,23 @@ fn unpack(this: &LocalDisks, server: ServerId, epoch: Epoch, luggage: &Luggage) 
     Ok(drive)
 }
 
+/// Gives a disk that arrived whole its name, over what it lies over here.
+fn settle_part(this: &LocalDisks, wish: &Incoming, arrived: &Path) -> Result<(), Failure> {
+    let _turn = this.one_at_a_time.lock();
+    let folder = this.admit(wish.server, wish.epoch)?;
+    let below = match &wish.over {
+        Over::Nothing => None,
+        Over::Base(base) => Some(this.base.inspect(base)?.0),
+        Over::Part(part) => Some(folder.join(part.file())),
+    };
+    if let Some(below) = below {
+        travel::rest_on(arrived, &below)?;
+    }
+    let path = folder.join(wish.part.file());
+    fs::rename(arrived, &path)?;
+    Ok(sync_folder(&path)?)
+}
+
 /// What each machine's disk lies over. A disk that can't be read may lie over anything: then nothing can be told.
 fn backings(this: &LocalDisks) -> Result<Vec<PathBuf>, Failure> {
     let mut backings = Vec::new();
@@ -356,6 +373,33 @@ impl Disks for LocalDisks {
         let luggage = luggage.clone();
         let unpack = move |this: &Self| unpack(this, server, epoch, &luggage);
         self.blocking("unpacking what came along with a machine", unpack).await
+    }
+
+    async fn open_part(&self, server: ServerId, part: Part) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let open = move |this: &Self| Ok(File::open(this.folder(server).join(part.file()))?);
+        Ok(travel::stream(self.blocking("opening a machine's disk", open).await?))
+    }
+
+    async fn receive_part(&self, wish: &Incoming, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
+        const CONTEXT: &str = "taking in a machine's disk";
+        let wish = wish.clone();
+        let begun = wish.clone();
+        // Of this order alone: an older one that is still at work writes elsewhere.
+        let part = self.blocking(CONTEXT, move |this| {
+            let _turn = this.one_at_a_time.lock();
+            let name = format!("{}.{}.part", begun.part.file(), begun.epoch.0);
+            Ok(this.admit(begun.server, begun.epoch)?.join(name))
+        });
+        let part = part.await?;
+        let arrived = part.clone();
+        let outcome = match travel::receive(&part, bytes).await {
+            Ok(()) => self.blocking(CONTEXT, move |this| settle_part(this, &wish, &arrived)).await,
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        outcome
     }
 
     async fn mark(&self, server: ServerId, epoch: Epoch, mark: &str) -> Result<()> {

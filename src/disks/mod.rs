@@ -13,6 +13,7 @@ mod qcow2;
 pub mod simulated;
 #[cfg(test)]
 mod tests;
+mod travel;
 
 pub use blank::try_out as try_out_blank_disks;
 
@@ -118,6 +119,26 @@ pub struct Copied {
     pub bytes: BoxStream<'static, Result<Bytes>>,
 }
 
+/// A disk of a machine that comes from another host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incoming {
+    pub server: ServerId,
+    pub epoch: Epoch,
+    pub part: Part,
+    pub over: Over,
+}
+
+/// What a disk lies over. Stated, since guests write what a raw file begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// It is a raw file.
+    Nothing,
+    Base(BaseImage),
+    /// Another of the machine's.
+    Part(Part),
+}
+
 /// What goes along with a machine to another host beside its disks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Luggage {
@@ -191,6 +212,13 @@ pub trait Disks: Send + Sync {
 
     /// Puts it where the machine will find it that comes from another host. Answers the config drive's path.
     async fn unpack(&self, server: ServerId, epoch: Epoch, luggage: &Luggage) -> Result<PathBuf>;
+
+    /// What a disk's file holds, as another host takes it in; nothing may write on it meanwhile.
+    async fn open_part(&self, server: ServerId, part: Part) -> Result<BoxStream<'static, Result<Bytes>>>;
+
+    /// Takes in a disk from another host, in place of one that is there: checked to be whole, and laid over what it lies over
+    /// here, which must be here.
+    async fn receive_part(&self, wish: &Incoming, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()>;
 
     /// Leaves a mark among the machine's files, in place of an earlier one: who sees it sees the same files.
     async fn mark(&self, server: ServerId, epoch: Epoch, mark: &str) -> Result<()>;

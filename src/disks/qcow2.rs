@@ -143,6 +143,36 @@ pub fn overlay(backing: &Path, format: DiskFormat, virtual_size: u64) -> Result<
     Ok(header)
 }
 
+/// As much of an overlay as [`over_another`] wants to see.
+pub const FIRST_CLUSTER: usize = 1 << CLUSTER_BITS;
+
+/// What an overlay's first bytes must be for it to lie over another file, of the same format. The name stands behind all
+/// that QEMU has put after the header, so nothing of that is lost.
+pub fn over_another(head: &[u8], backing: &Path) -> Result<Vec<u8>> {
+    let number = |at: usize| -> Result<usize> {
+        let bytes = head.get(at..).and_then(<[u8]>::first_chunk).ok_or_else(|| refused("ends within its header"))?;
+        usize::try_from(u32::from_be_bytes(*bytes)).map_err(|_| refused("ends within its header"))
+    };
+    if !head.starts_with(MAGIC) || number(4)? != 3 || number(20)? != CLUSTER_BITS as usize {
+        return Err(refused("is no overlay of ours"));
+    }
+    let mut end = number(100)?;
+    while number(end)? != 0 {
+        end += 8 + number(end + 4)?.next_multiple_of(8);
+    }
+    end += 8;
+    let name =
+        backing.to_str().filter(|name| name.len() <= 1023).ok_or_else(|| refused("can't lie over such a file"))?;
+    let mut new = head.get(..end).ok_or_else(|| refused("ends within its header"))?.to_vec();
+    new[8..16].copy_from_slice(&(end as u64).to_be_bytes());
+    new[16..20].copy_from_slice(&u32::try_from(name.len()).expect("at most 1023").to_be_bytes());
+    new.extend(name.as_bytes());
+    if new.len() > head.len() {
+        return Err(refused("has no room for the name of what it lies over"));
+    }
+    Ok(new)
+}
+
 /// The file that an overlay of ours lies over; `None` for what is no such overlay.
 pub fn backing(head: &[u8]) -> Option<&str> {
     let offset = usize::try_from(u64::from_be_bytes(*head.get(8..)?.first_chunk()?)).ok()?;

@@ -3,8 +3,8 @@
 //! Images are still counted and hashed as they come, so a test sees a wrong byte as a host would; nothing is written.
 
 use super::{
-    BaseImage, BlankDisk, CachedBase, ConfigDrive, Content, Copied, DiskSpace, Disks, Luggage, Part, RootDisk,
-    last_lines, qcow2,
+    BaseImage, BlankDisk, CachedBase, ConfigDrive, Content, Copied, DiskSpace, Disks, Incoming, Luggage, Over, Part,
+    RootDisk, last_lines, qcow2,
 };
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -35,6 +35,8 @@ pub enum Call {
     WriteConfigDrive,
     Pack,
     Unpack,
+    OpenPart,
+    ReceivePart,
     Mark,
     Remove,
 }
@@ -63,6 +65,16 @@ struct Files {
     config: Option<Packed>,
     console: String,
     mark: Option<String>,
+    /// What the guest wrote on its disks.
+    written: BTreeMap<Part, String>,
+}
+
+/// A disk on its way to another simulated host.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Travelling {
+    root: Option<RootDisk>,
+    blank: Option<BlankDisk>,
+    written: Option<String>,
 }
 
 impl Files {
@@ -105,6 +117,21 @@ impl SimulatedDisks {
     /// What the machine says on its serial port, from now on.
     pub fn say(&self, server: ServerId, text: &str) {
         self.state.lock().servers.entry(server).or_default().console.push_str(text);
+    }
+
+    /// The guest writes on the disk that it has now.
+    pub fn write(&self, server: ServerId, text: &str) {
+        let mut state = self.state.lock();
+        let files = state.servers.entry(server).or_default();
+        let newest = files.parts.keys().rev().find(|part| matches!(part, Part::Root { .. })).copied();
+        files.written.insert(newest.unwrap_or(Part::Root { layer: 0 }), text.to_owned());
+    }
+
+    /// What the guest reads on its disk.
+    pub fn read(&self, server: ServerId) -> Option<String> {
+        let state = self.state.lock();
+        let mut written = state.servers.get(&server)?.written.iter().rev();
+        written.find(|(part, _)| matches!(part, Part::Root { .. })).map(|(_, text)| text.clone())
     }
 
     /// The wish behind a machine's root disk.
@@ -239,6 +266,7 @@ impl Disks for SimulatedDisks {
         let files = state.admit(server, epoch)?;
         files.parts.remove(&part);
         files.blanks.remove(&part);
+        files.written.remove(&part);
         Ok(())
     }
 
@@ -299,6 +327,46 @@ impl Disks for SimulatedDisks {
             files.console = String::from_utf8_lossy(console).into_owned();
         }
         Ok(path(server, "config.iso"))
+    }
+
+    async fn open_part(&self, server: ServerId, part: Part) -> Result<BoxStream<'static, Result<Bytes>>> {
+        self.arrive(Call::OpenPart)?;
+        let state = self.state.lock();
+        let files = state.servers.get(&server);
+        let root = files.and_then(|files| files.parts.get(&part).cloned());
+        let blank = files.and_then(|files| files.blanks.get(&part).cloned());
+        if root.is_none() && blank.is_none() {
+            return Err(Error::internal("opening a machine's disk", "there is none"));
+        }
+        let written = files.and_then(|files| files.written.get(&part).cloned());
+        let bytes = serde_json::to_vec(&Travelling { root, blank, written }).expect("plain");
+        Ok(futures::stream::iter([Ok(Bytes::from(bytes))]).boxed())
+    }
+
+    async fn receive_part(&self, wish: &Incoming, mut bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
+        self.arrive(Call::ReceivePart)?;
+        let mut came = Vec::new();
+        while let Some(piece) = bytes.next().await {
+            came.extend_from_slice(&piece?);
+        }
+        let Ok(Travelling { root, blank, written }) = serde_json::from_slice(&came) else {
+            return Err(Error::internal("taking in a machine's disk", "it did not arrive whole"));
+        };
+        let mut state = self.state.lock();
+        let has_below = match &wish.over {
+            Over::Nothing => true,
+            Over::Base(base) => state.bases.contains_key(&base.sha512),
+            Over::Part(part) => (state.servers.get(&wish.server))
+                .is_some_and(|files| files.parts.contains_key(part) || files.blanks.contains_key(part)),
+        };
+        if !has_below {
+            return Err(Error::internal("taking in a machine's disk", "what it lies over is not here"));
+        }
+        let files = state.admit(wish.server, wish.epoch)?;
+        files.parts.extend(root.map(|root| (wish.part, root)));
+        files.blanks.extend(blank.map(|blank| (wish.part, blank)));
+        files.written.extend(written.map(|text| (wish.part, text)));
+        Ok(())
     }
 
     async fn mark(&self, server: ServerId, epoch: Epoch, mark: &str) -> Result<()> {

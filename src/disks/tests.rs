@@ -6,6 +6,7 @@ use super::*;
 use crate::error::Error;
 use futures::StreamExt;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::sync::Arc;
 
 fn image(bytes: &[u8]) -> BaseImage {
@@ -125,6 +126,69 @@ async fn a_blank_disk_is_made_once_and_goes_for_good(disks: &dyn Disks) {
         disks.make_blank(&BlankDisk { epoch: Epoch(3), ..swap }).await.is_err(),
         "a removed disk does not come back"
     );
+}
+
+/// A machine's disks come whole to another host, where they lie over what is there, and nothing comes without that.
+async fn disks_travel(from: &dyn Disks, to: &dyn Disks) {
+    let root = wish(from, 1).await;
+    let (server, epoch) = (root.server, root.epoch);
+    from.make_root(&root).await.unwrap();
+    let upper = RootDisk { part: Part::Root { layer: 1 }, virtual_size: 2 << 20, ..root.clone() };
+    from.make_root(&upper).await.unwrap();
+    let incoming = |part, over| Incoming { server, epoch: Epoch(2), part, over };
+    let lower = incoming(root.part, Over::Base(root.base.clone()));
+    let early = to.receive_part(&lower, from.open_part(server, root.part).await.unwrap()).await;
+    assert!(early.is_err(), "its image is not there");
+    to.fetch_base(&root.base, stream(BYTES)).await.unwrap();
+    for wish in [&lower, &incoming(upper.part, Over::Part(root.part)), &lower] {
+        to.receive_part(wish, from.open_part(server, wish.part).await.unwrap()).await.unwrap();
+    }
+    // They are there: nothing is made anew.
+    to.make_root(&RootDisk { epoch: Epoch(2), ..root.clone() }).await.unwrap();
+    let late = Incoming { epoch, ..lower.clone() };
+    let late = to.receive_part(&late, from.open_part(server, root.part).await.unwrap()).await;
+    assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
+    assert!(from.open_part(server, Part::Rescue).await.is_err());
+    let cut = from.open_part(server, root.part).await.unwrap().map(|piece| piece.map(|piece| piece.slice(..20)));
+    assert!(to.receive_part(&lower, cut.boxed()).await.is_err());
+    for disks in [from, to] {
+        disks.remove(server, Epoch(2)).await.unwrap();
+        assert!(disks.drop_base(&root.base).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn disks_travel_between_simulated_hosts() {
+    disks_travel(&*SimulatedDisks::new(), &*SimulatedDisks::new()).await;
+}
+
+#[tokio::test]
+async fn disks_travel_from_this_host_to_another_and_back() {
+    use crate::{
+        fabric::simulated::SimulatedFabric, hypervisor::simulated::Simulated, node::Parts, node::testing::OtherHost,
+    };
+    let ((folder, here), (other_folder, disks)) = (local(), local());
+    let (hypervisor, fabric) = (Simulated::new(1, 64), Arc::new(SimulatedFabric::new()));
+    let host = OtherHost::carrying(Parts { hypervisor, disks: Arc::new(disks), fabric }).await.unwrap();
+    let there = host.parts().unwrap().disks;
+    disks_travel(&here, &*there).await;
+    disks_travel(&*there, &here).await;
+    for folder in [&folder, &other_folder] {
+        assert_eq!(names(&folder.path().join("instances")), [""; 0]);
+    }
+    // A raw disk may be empty, large and full of holes.
+    let server = ServerId::random();
+    let swap =
+        BlankDisk { server, epoch: Epoch(1), part: Part::Swap { layer: 0 }, size: 64 << 20, content: Content::Swap };
+    if Command::new("mkswap").arg("--version").output().is_err() {
+        return eprintln!("SKIPPED: no mkswap");
+    }
+    let made = here.make_blank(&swap).await.unwrap();
+    let wish = Incoming { server, epoch: Epoch(1), part: swap.part, over: Over::Nothing };
+    there.receive_part(&wish, here.open_part(server, swap.part).await.unwrap()).await.unwrap();
+    let arrived = other_folder.path().join("instances").join(server.to_string()).join("swap.0");
+    assert_eq!(std::fs::read(&made).unwrap(), std::fs::read(&arrived).unwrap());
+    assert!(arrived.metadata().unwrap().blocks() * 512 < 1 << 20, "its holes stay holes");
 }
 
 async fn whole_contract(disks: &dyn Disks) {

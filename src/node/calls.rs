@@ -9,7 +9,8 @@
 
 use super::remote::Channel;
 use super::wire::{Answer, Fault};
-use crate::disks::{BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Luggage, Part, RootDisk};
+use crate::disks::{BaseImage, BlankDisk, CachedBase, ConfigDrive, Copied, DiskSpace, Disks, Incoming};
+use crate::disks::{Luggage, Part, RootDisk};
 use crate::error::Result;
 use crate::fabric::{Fabric, FabricFacts, NetworkWish};
 use crate::hypervisor::{
@@ -166,6 +167,14 @@ calls! {
 
         async fn open_copy(&self, server: ServerId) -> Result<Copied> {
             self.channel.open_copy(server).await
+        }
+
+        async fn open_part(&self, server: ServerId, part: Part) -> Result<BoxStream<'static, Result<Bytes>>> {
+            self.channel.open_part(server, part).await
+        }
+
+        async fn receive_part(&self, wish: &Incoming, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
+            self.channel.send_part(wish, bytes).await
         }
     };
     has_base(base: &BaseImage = BaseImage) -> bool, within QUESTION;

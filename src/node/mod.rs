@@ -42,6 +42,8 @@ pub const PROTOCOL: u32 = 1;
 const PROTOCOL_HEADER: &str = "gapura-protocol";
 /// Which image the bytes of a request are, as JSON.
 const BASE_HEADER: &str = "gapura-base";
+/// Which disk of which machine they are, as JSON.
+const PART_HEADER: &str = "gapura-part";
 /// How many bytes an answer will have.
 const SIZE_HEADER: &str = "gapura-size";
 

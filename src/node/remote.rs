@@ -8,8 +8,8 @@ use super::authority::{Identity, host_role};
 use super::calls::{Calls, RemoteDisks, RemoteFabric, RemoteHypervisor};
 use super::trust::{Fingerprint, of_controller};
 use super::wire::{Answer, Fault};
-use super::{BASE_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SILENCE, SIZE_HEADER};
-use crate::disks::{BaseImage, Copied};
+use super::{BASE_HEADER, PART_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SILENCE, SIZE_HEADER};
+use crate::disks::{BaseImage, Copied, Incoming, Part};
 use crate::error::{Error, Result, with_causes};
 use crate::ids::{HostId, ServerId};
 use bytes::Bytes;
@@ -61,6 +61,13 @@ pub struct Since {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OpenCopy {
     pub server: ServerId,
+}
+
+/// The question for a machine's disk as it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OpenPart {
+    pub server: ServerId,
+    pub part: Part,
 }
 
 /// A connection to one host, made when it is first needed and again whenever it is lost.
@@ -161,8 +168,27 @@ impl Channel {
     /// # Errors
     /// As [`ask`](Self::ask), and the stream's.
     pub async fn send_base(&self, base: &BaseImage, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
-        let base =
-            serde_json::to_string(base).map_err(|error| Error::internal("a call could not be written", error))?;
+        self.send("disks/base", BASE_HEADER, base, bytes).await
+    }
+
+    /// Brings a machine's disk to the host in the same way.
+    ///
+    /// # Errors
+    /// As [`send_base`](Self::send_base).
+    pub async fn send_part(&self, wish: &Incoming, bytes: BoxStream<'static, Result<Bytes>>) -> Result<()> {
+        self.send("disks/incoming", PART_HEADER, wish, bytes).await
+    }
+
+    /// Sends bytes, and what they are in a header.
+    async fn send<W: Serialize>(
+        &self,
+        path: &str,
+        header: &'static str,
+        what: &W,
+        bytes: BoxStream<'static, Result<Bytes>>,
+    ) -> Result<()> {
+        let what =
+            serde_json::to_string(what).map_err(|error| Error::internal("a call could not be written", error))?;
         let pieces = Arc::new(AtomicU64::new(0));
         let counted = pieces.clone();
         let broken = Arc::new(parking_lot::Mutex::new(None));
@@ -175,7 +201,7 @@ impl Channel {
             *noted.lock() = Some(error);
             text
         });
-        let request = self.post(&self.sender, "disks/base").header(BASE_HEADER, base);
+        let request = self.post(&self.sender, path).header(header, what);
         let sent = async {
             let reply = request.body(reqwest::Body::wrap_stream(bytes)).send().await;
             self.answer(reply.map_err(|error| self.away(with_causes(&error)))?).await
@@ -210,6 +236,28 @@ impl Channel {
             .bytes_stream()
             .map_err(move |error| Error::unavailable("the host", format!("{name}: {}", with_causes(&error))));
         Ok(Copied { size, bytes: bytes.boxed() })
+    }
+
+    /// What a machine's disk holds, as the host reads it.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn open_part(&self, server: ServerId, part: Part) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let body = serde_json::to_vec(&OpenPart { server, part })
+            .map_err(|error| Error::internal("a call could not be written", error))?;
+        let reply = self.post(&self.client, "disks/part").body(body).send().await;
+        let reply = reply.map_err(|error| self.away(with_causes(&error)))?;
+        if !reply.status().is_success() {
+            return match self.answer::<()>(reply).await {
+                Err(error) => Err(error),
+                Ok(()) => Err(Error::internal("a host answers what nobody understands", self.name.clone())),
+            };
+        }
+        let name = self.name.clone();
+        let bytes = reply
+            .bytes_stream()
+            .map_err(move |error| Error::unavailable("the host", format!("{name}: {}", with_causes(&error))));
+        Ok(bytes.boxed())
     }
 
     /// Changes whenever the host says that something changed there, and when it is lost or back.

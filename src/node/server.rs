@@ -4,6 +4,7 @@
 //! POST /v1/hypervisor, /v1/disks, /v1/fabric   a call of the trait
 //! POST /v1/disks/base                          an image's bytes, for the cache
 //! POST /v1/disks/copy                          a copy's bytes
+//! POST /v1/disks/part, /v1/disks/incoming      a machine's disk, as it leaves this host or comes to it
 //! POST /v1/events                              waits until something changes
 //! ```
 //! Each call runs as a task of its own: it goes on when the controller is lost in the middle, as dropping a call to libvirt
@@ -11,9 +12,10 @@
 
 use super::calls::{Calls, DisksCall, FabricCall, HypervisorCall, written};
 use super::listener::{self, Body};
-use super::remote::{LONG_POLL, OpenCopy, Seen, Since};
-use super::{BASE_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SIZE_HEADER, told_to_stop, understands};
-use crate::disks::BaseImage;
+use super::remote::{LONG_POLL, OpenCopy, OpenPart, Seen, Since};
+use super::{BASE_HEADER, PART_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SIZE_HEADER};
+use super::{told_to_stop, understands};
+use crate::disks::{self, BaseImage};
 use crate::error::{BoxError, Error, Result};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -72,6 +74,8 @@ impl Node {
             FabricCall::PATH => carry_out::<FabricCall>(request, fabric.clone()).await,
             "disks/base" => self.take_base(request).await,
             "disks/copy" => self.give_copy(request).await,
+            "disks/part" => self.give_part(request).await,
+            "disks/incoming" => self.take_part(request).await,
             "events" => self.wait_for_change(request).await,
             other => Err(unknown(other)),
         }
@@ -86,6 +90,24 @@ impl Node {
         let bytes = request.into_body().into_data_stream();
         let bytes = bytes.map_err(|error| Error::unavailable("the controller", error)).boxed();
         Ok(whole(StatusCode::OK, written(self.parts.disks.fetch_base(&base, bytes).await)))
+    }
+
+    async fn give_part(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        let OpenPart { server, part } = parsed(&read(request).await?)?;
+        let frames = self.parts.disks.open_part(server, part).await?.map_ok(Frame::data).map_err(BoxError::from);
+        Ok(Response::new(BodyExt::boxed_unsync(StreamBody::new(frames))))
+    }
+
+    /// As [`take_base`](Self::take_base).
+    async fn take_part(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        let said =
+            request.headers().get(PART_HEADER).map(|wish| serde_json::from_slice::<disks::Incoming>(wish.as_bytes()));
+        let Some(Ok(wish)) = said else {
+            return Err(Error::bad_request("It is not said which disk the bytes are"));
+        };
+        let bytes = request.into_body().into_data_stream();
+        let bytes = bytes.map_err(|error| Error::unavailable("the controller", error)).boxed();
+        Ok(whole(StatusCode::OK, written(self.parts.disks.receive_part(&wish, bytes).await)))
     }
 
     async fn give_copy(&self, request: Request<Incoming>) -> Result<Response<Body>> {
