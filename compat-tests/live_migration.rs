@@ -5,8 +5,8 @@ use gapura::tasks::migrate_server::Moving;
 use serde_json::json;
 
 /// Twenty megabytes of its disk that no image had, by their sum, and read from the disk, not from memory.
-const WRITE: &str = "dd if=/dev/urandom of=/dev/vda bs=1M seek=100 count=20 conv=fsync 2>/dev/null";
-const READ: &str =
+pub const WRITE: &str = "dd if=/dev/urandom of=/dev/vda bs=1M seek=100 count=20 conv=fsync 2>/dev/null";
+pub const READ: &str =
     "echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vda bs=1M skip=100 count=20 2>/dev/null | busybox md5sum";
 /// What its config drive says of it.
 const DRIVE: &str = "mount -t iso9660 -o ro $(for d in /dev/vd[b-z]; do [ -b $d ] && echo $d; done | tail -n 1) /mnt \

@@ -12,6 +12,8 @@ mod bad_input;
 #[allow(dead_code, reason = "what is not needed here, the API's own tests need")]
 mod client;
 mod cloud;
+mod cold_migration;
+mod cold_migration_program;
 mod command;
 mod crash;
 mod crash_images;

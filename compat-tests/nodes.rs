@@ -46,7 +46,8 @@ impl Machine {
         self.process = Some(self.cloud.command(&["node"]).stdout(Stdio::null()).stderr(log).spawn().unwrap());
     }
 
-    fn kill(&mut self) {
+    /// As a crash would.
+    pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();

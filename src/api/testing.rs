@@ -135,8 +135,13 @@ impl Cloud {
 
     /// As [`with_hosts`](Self::with_hosts), deciding by itself what nobody decides for so long.
     pub async fn with_hosts_and_waits(sizes: &[(u32, u64)], waits: Waits) -> Self {
+        Self::with_fleet(sizes, waits, Rules::default()).await
+    }
+
+    /// The same, placing servers by the operator's own rules.
+    pub async fn with_fleet(sizes: &[(u32, u64)], waits: Waits, placement: Rules) -> Self {
         let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
-        let own = Own { hosts: sizes.to_vec(), waits, ..Own::default() };
+        let own = Own { hosts: sizes.to_vec(), waits, placement, ..Own::default() };
         Self::made(Db::memory().await, settings, HashMap::new(), own).await
     }
 

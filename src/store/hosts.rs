@@ -295,11 +295,25 @@ fn claims_change(tx: &mut Tx, server: ServerId, host: Option<HostId>) -> Result<
     Ok(())
 }
 
-/// What a server takes of its host changes; asking twice is asking once.
-pub fn set_claim(tx: &mut Tx, server: ServerId, demand: Demand, now: Timestamp) -> Result<()> {
-    let sql = "UPDATE claims SET vcpus = ?2, memory_mib = ?3, disk_gib = ?4, created_at = ?5 WHERE server_id = ?1";
-    tx.execute(sql, args![server, demand.vcpus, demand.memory_mib, demand.disk_gib, now])?;
-    claims_change(tx, server, None)
+/// What a server takes of a host changes; asking twice is asking once.
+pub fn set_claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE claims SET vcpus = ?3, memory_mib = ?4, disk_gib = ?5, created_at = ?6
+                WHERE server_id = ?1 AND host_id = ?2";
+    tx.execute(sql, args![server, host, demand.vcpus, demand.memory_mib, demand.disk_gib, now])?;
+    claims_change(tx, server, Some(host))
+}
+
+/// The server holds this of one host and nothing of any other, where what it left is to be cleared away. Answers those.
+pub fn hold_only(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: Timestamp) -> Result<Vec<HostId>> {
+    let sql = "DELETE FROM claims WHERE server_id = ?1 AND host_id <> ?2 RETURNING host_id";
+    let others = tx.query(sql, args![server, host])?.into_iter();
+    let others: Vec<HostId> = others.map(|mut row| row.next()).collect::<Result<_>>()?;
+    for other in &others {
+        leave_behind(tx, server, *other, now)?;
+        claims_change(tx, server, Some(*other))?;
+    }
+    set_claim(tx, server, host, demand, now)?;
+    Ok(others)
 }
 
 /// As [`set_claim`], if the host has room for what it is more. `alone` is what the server will take by itself, which its host
@@ -330,13 +344,26 @@ pub fn enlarge_claim(
     if !has_room {
         return Err(Error::bad_request("No valid host was found. There are not enough hosts available."));
     }
-    set_claim(tx, server, demand, now)
+    set_claim(tx, server, host.id, demand, now)
 }
 
-/// The host a server has a claim on; at most one while nothing moves servers.
+/// A host that a server has a claim on: the only one, unless it moves.
 pub fn claimed_by(tx: &mut Tx, server: ServerId) -> Result<Option<HostId>> {
     let row = tx.query_one("SELECT host_id FROM claims WHERE server_id = ?1", args![server])?;
     row.map(|mut row| row.next()).transpose()
+}
+
+/// Has a server a claim on this host?
+pub fn has_claim(tx: &mut Tx, server: ServerId, host: HostId) -> Result<bool> {
+    let sql = "SELECT 1 FROM claims WHERE server_id = ?1 AND host_id = ?2";
+    Ok(tx.query_one(sql, args![server, host])?.is_some())
+}
+
+/// Every host that has, or may have, something of a server: it has a claim there, or left something behind.
+pub fn with_traces_of(tx: &mut Tx, server: ServerId) -> Result<Vec<HostId>> {
+    let sql = "SELECT host_id FROM claims WHERE server_id = ?1
+                UNION SELECT host_id FROM leftovers WHERE server_id = ?1 ORDER BY host_id";
+    tx.query(sql, args![server])?.into_iter().map(|mut row| row.next()).collect()
 }
 
 /// The hosts on which these servers of a project have claims.

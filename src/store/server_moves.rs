@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::cloud::moving::{Measured, Point};
 use crate::cloud::policy::Reach;
 use crate::error::Result;
-use crate::ids::{ProjectId, ServerId, UserId};
+use crate::ids::{HostId, ProjectId, ServerId, UserId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
@@ -69,11 +69,6 @@ fn from_row(mut row: Row) -> Result<Move> {
     })
 }
 
-/// Records that a resize was asked for. Answers its number.
-pub fn insert_resize(tx: &mut Tx, asked: &Asked<'_>) -> Result<i64> {
-    insert(tx, "resize", "pre-migrating", asked)
-}
-
 /// Records that a move was asked for. Answers its number.
 pub fn insert(tx: &mut Tx, kind: &str, status: &str, asked: &Asked<'_>) -> Result<i64> {
     let row = tx.query_one("SELECT CAST(COALESCE(MAX(id), 0) + 1 AS BIGINT) FROM server_moves", args![])?;
@@ -115,6 +110,15 @@ pub fn complete(tx: &mut Tx, id: i64, now: Timestamp) -> Result<()> {
         Some(before) => move_totals::add(tx, "completed", &before.counts.unwrap_or_default()),
         None => Ok(()),
     }
+}
+
+/// The host that a server was evacuated from has nothing of it any more.
+pub fn end_evacuations(tx: &mut Tx, server: ServerId, from: HostId, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE server_moves SET status = 'completed', updated_at = ?3
+                WHERE server_id = ?1 AND kind = 'evacuation' AND status = 'done'
+                  AND source = (SELECT name FROM hosts WHERE id = ?2)";
+    tx.execute(sql, args![server, from, now])?;
+    Ok(())
 }
 
 /// It failed, or was called off, and why.

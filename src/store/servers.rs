@@ -5,7 +5,7 @@ mod change;
 mod root_tag;
 mod seen;
 
-pub use aside::{Aside, BlankChange, Rescue, Resized, Shelved};
+pub use aside::{Aside, BlankChange, Left, Rescue, Resized, Shelved};
 pub use change::{Change, update};
 pub use root_tag::{root_tag, set_root_tag};
 

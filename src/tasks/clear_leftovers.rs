@@ -1,7 +1,8 @@
 //! Takes away what servers left on a host that was away when they moved on.
 //!
-//! A move ends where the guest is, whether or not its source can let go of it; what the source keeps is in `leftovers`.
-//! Whoever looks at hosts finds it there when the host answers again, and asks for this ([`begin`]).
+//! A move ends where the guest is, whether or not its source can let go of it, and a server is deleted though its host is lost;
+//! what such a host keeps is in `leftovers`. Whoever looks at hosts finds it there when the host answers again, and asks for
+//! this ([`begin`]). So a machine that was built anew elsewhere runs on its old host no longer than until that is looked at.
 
 use super::{Cx, Next, Record, Why, Workflow, insert, machine, network_wish};
 use crate::clock::Timestamp;
@@ -11,7 +12,7 @@ use crate::hypervisor::Standing;
 use crate::ids::{HostId, ServerId};
 use crate::store::servers;
 use crate::store::tasks::NewTask;
-use crate::store::{Tx, hosts};
+use crate::store::{Tx, hosts, server_moves};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +29,12 @@ impl Workflow for ClearLeftovers {
     const KIND: &'static str = "clear_leftovers";
 
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
-        let (id, &Step::Clear(host)) = (machine::server_id(cx)?, step);
+        let (id, &Step::Clear(host), now) = (machine::server_id(cx)?, step, cx.clock.now());
         clear(cx, id, host).await?;
-        Ok(Next::done().recording(move |tx| hosts::cleared(tx, id, host)))
+        Ok(Next::done().recording(move |tx| {
+            server_moves::end_evacuations(tx, id, host, now)?;
+            hosts::cleared(tx, id, host)
+        }))
     }
 
     /// What is left is still written down: the next look at the host asks again.
@@ -43,21 +47,27 @@ impl Workflow for ClearLeftovers {
 pub fn begin(tx: &mut Tx, host: HostId, now: Timestamp) -> Result<usize> {
     let left = hosts::leftovers_at_rest(tx, host)?;
     for id in &left {
-        let subject = id.to_string();
-        insert::<ClearLeftovers>(tx, &NewTask { subject: &subject, request_id: None, now }, &Step::Clear(host))?;
+        of_server(tx, *id, host, now)?;
     }
     Ok(left.len())
 }
 
+/// Asks for it for one server, behind whatever goes on with that.
+pub fn of_server(tx: &mut Tx, id: ServerId, host: HostId, now: Timestamp) -> Result<()> {
+    let subject = id.to_string();
+    let task = NewTask { subject: &subject, request_id: None, now };
+    insert::<ClearLeftovers>(tx, &task, &Step::Clear(host)).map(drop)
+}
+
 async fn clear(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
-    let at = cx.db.read(move |tx| match servers::get(tx, &Reach::Cloud, id) {
-        Ok(server) => Ok(server.host_id),
-        Err(error) if error.is_not_found() => Ok(None),
+    let place = cx.db.read(move |tx| match servers::get(tx, &Reach::Cloud, id) {
+        Ok(server) => Ok((server.host_id, hosts::has_claim(tx, id, host)?)),
+        Err(error) if error.is_not_found() => Ok((None, false)),
         Err(error) => Err(error),
     });
-    let (at, left) = (at.await?, cx.hosts.get(host)?);
-    if at == Some(host) {
-        // It is back, and what is there is its own.
+    let ((at, holds), left) = (place.await?, cx.hosts.get(host)?);
+    if at == Some(host) || holds {
+        // It is back, or may come back, and what is there is its own.
         return Ok(());
     }
     let mut sees_same_files = false;
@@ -76,7 +86,9 @@ async fn clear(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
     if !sees_same_files {
         left.disks.remove(id, cx.epoch).await?;
     }
-    for network in machine::networks_of(cx, id).await? {
+    // The interfaces of what is deleted are gone: any network of the host may have been there for them alone.
+    let networks = if at.is_some() { machine::networks_of(cx, id).await? } else { left.fabric.list().await? };
+    for network in networks {
         network_wish::settle(cx, left, network).await?;
     }
     tracing::info!(server = %id, host = left.name, "what a server left on a host is cleared away");

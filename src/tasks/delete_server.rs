@@ -4,7 +4,9 @@
 //!  Stop ──► Disconnect ──► done: Deleted
 //!  machine, files   ports, networks, claim
 //! ```
-//! There is no way back: a step that fails is tried until it succeeds, because a server half deleted is nobody's wish.
+//! There is no way back: a step that fails is tried until it succeeds, because a server half deleted is nobody's wish. But for
+//! a host that is down nobody waits: the server is gone at once, as upstream has it, and what the host has of it goes when it
+//! is back ([`clear_leftovers`](super::clear_leftovers)).
 
 use super::boot_server::clear_host;
 use super::{Cx, Next, Record, Why, Workflow, crash_point, machine, network_wish};
@@ -25,7 +27,12 @@ pub struct DeleteServer;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     Stop,
-    Disconnect { host: Option<HostId>, networks: Vec<NetworkId> },
+    Disconnect {
+        /// Those that let go of it.
+        #[serde(default)]
+        hosts: Vec<HostId>,
+        networks: Vec<NetworkId>,
+    },
 }
 
 #[async_trait]
@@ -39,23 +46,24 @@ impl Workflow for DeleteServer {
         let id = machine::server_id(cx)?;
         match step {
             Step::Stop => {
-                let host = cx.db.read(move |tx| hosts::claimed_by(tx, id)).await?;
-                if let Some(host) = host {
-                    clear_host(cx, id, host).await?;
+                let mut hosts = Vec::new();
+                for host in cx.db.read(move |tx| hosts::with_traces_of(tx, id)).await? {
+                    if unless_lost(cx, id, host, clear_host(cx, id, host).await).await? {
+                        hosts.push(host);
+                    }
                 }
                 let networks = machine::networks_of(cx, id).await?;
-                Ok(Next::step(Step::Disconnect { host, networks }))
+                Ok(Next::step(Step::Disconnect { hosts, networks }))
             }
-            Step::Disconnect { host, networks } => {
+            Step::Disconnect { hosts, networks } => {
                 let now = cx.clock.now();
                 cx.db.write(move |tx| server_ports::delete_of_server(tx, id, now)).await?;
                 crash_point::reached("disconnect").await;
-                if let Some(host) = host {
-                    for network in networks {
-                        network_wish::settle(cx, cx.hosts.get(*host)?, *network).await?;
-                    }
+                for host in hosts {
+                    unless_lost(cx, id, *host, leave_networks(cx, *host, networks).await).await?;
                 }
-                Ok(Next::done().recording(is_gone(cx, id)))
+                let hosts = hosts.clone();
+                Ok(Next::done().recording(is_gone(cx, id, hosts)))
             }
         }
     }
@@ -70,7 +78,30 @@ impl Workflow for DeleteServer {
     }
 }
 
-fn is_gone(cx: &Cx, id: ServerId) -> impl Fn(&mut crate::store::Tx) -> Result<()> + Send + Sync + use<> {
+async fn leave_networks(cx: &Cx, host: HostId, networks: &[NetworkId]) -> Result<()> {
+    for network in networks {
+        network_wish::settle(cx, cx.hosts.get(host)?, *network).await?;
+    }
+    Ok(())
+}
+
+/// Whether a host did what was asked of it. One that is down and does not answer is not waited for: it is written down that
+/// it has something of the server.
+async fn unless_lost(cx: &Cx, id: ServerId, host: HostId, outcome: Result<()>) -> Result<bool> {
+    let Err(error) = outcome else { return Ok(true) };
+    let now = cx.clock.now();
+    if !error.is_transient() || cx.db.read(move |tx| hosts::get(tx, host)).await?.is_up(now) {
+        return Err(error);
+    }
+    cx.db.write(move |tx| hosts::leave_behind(tx, id, host, now)).await?;
+    Ok(false)
+}
+
+fn is_gone(
+    cx: &Cx,
+    id: ServerId,
+    let_go: Vec<HostId>,
+) -> impl Fn(&mut crate::store::Tx) -> Result<()> + Send + Sync + use<> {
     let (now, request_id) = (cx.clock.now(), cx.request_id.clone());
     move |tx| {
         let server = match servers::get(tx, &Reach::Cloud, id) {
@@ -80,6 +111,9 @@ fn is_gone(cx: &Cx, id: ServerId) -> impl Fn(&mut crate::store::Tx) -> Result<()
             Err(error) => return Err(error),
         };
         hosts::release(tx, id)?;
+        for host in &let_go {
+            hosts::cleared(tx, id, *host)?;
+        }
         // An image that only held its disk is nobody's any more.
         if let Some(shelved) = server.aside.shelved {
             server_images::remove(tx, shelved.image, now)?;

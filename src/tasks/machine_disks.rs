@@ -3,9 +3,9 @@
 //! Rows say what there is and with which layer each began; [`crate::cloud::blank_disks`] has the rules. A file that is
 //! there is left alone, so that a start makes only what is missing.
 
-use super::{Cx, Host};
+use super::{Cx, Host, machine};
 use crate::cloud::blank_disks::{BlankDisk, Bus, Content, Device, labels};
-use crate::disks::{self, Part};
+use crate::disks::{self, Over, Part};
 use crate::error::Result;
 use crate::hypervisor::{DiskBus, DiskDevice, DiskFormat, DiskSpec};
 use crate::store::servers::Server;
@@ -56,6 +56,24 @@ const fn bus(bus: Bus) -> DiskBus {
 pub fn parts_of_layer(server: &Server, layer: u32) -> impl Iterator<Item = Part> + '_ {
     let disks = (0..).zip(&server.blank_disks).filter(move |(_, disk)| disk.first_layer <= layer);
     disks.map(move |(index, disk)| part(disk, index, layer)).chain([Part::Swap { layer }])
+}
+
+/// Every file of the server's disks with what it lies over, those below first.
+pub fn files(server: &Server) -> Result<Vec<(Part, Over)>> {
+    let base = Over::Base(machine::kept(machine::base_of(server)?)?);
+    let root = |layer: u32| match layer.checked_sub(1) {
+        None => (Part::Root { layer }, base.clone()),
+        Some(below) => (Part::Root { layer }, Over::Part(Part::Root { layer: below })),
+    };
+    let mut files: Vec<(Part, Over)> = (0..=server.aside.layer).map(root).collect();
+    for (index, disk) in (0..).zip(&server.blank_disks) {
+        for layer in disk.first_layer..=newest_layer(server, disk) {
+            let lies_over = layer > disk.first_layer;
+            let over = if lies_over { Over::Part(part(disk, index, layer - 1)) } else { Over::Nothing };
+            files.push((part(disk, index, layer), over));
+        }
+    }
+    Ok(files)
 }
 
 /// Ephemeral disks stand before swap, so that their place among all is their number.

@@ -175,7 +175,7 @@ pub fn workflows(stores: &Stores, importing: &Importing, manner: impl Into<Manne
             vault: importing.vault.clone(),
             grace: shutdown_grace,
         }),
-        Box::new(resize_server::ResizeServer { grace: shutdown_grace }),
+        Box::new(resize_server::ResizeServer { stores: stores.clone(), grace: shutdown_grace }),
         Box::new(shelve_server::ShelveServer { images: images(), grace: shutdown_grace }),
         Box::new(unshelve_server::UnshelveServer { stores: stores.clone() }),
     ]

@@ -1,19 +1,28 @@
-//! Resizes a server: another flavor, on the host where it is, until somebody confirms it or goes back.
+//! Resizes a server, or sends it to another host while it is off, until somebody confirms that or goes back.
 //!
 //! ```text
-//!  Claim ──► Stop ──────► Start ──► done: Resized ──► confirmed: Active or Stopped     (rows alone)
-//!   both      machine off  a layer              └───► Revert ──► Return ──► done: Active or Stopped
-//!   flavors   ┄ the new    on the disk,               layer gone  machine as it was
-//!             flavor ┄     machine anew
+//!  Claim ─┬► Stop ──────────────────► Start ──► done: Resized ──► confirmed: Active or Stopped   (rows alone)
+//!   a     │   machine off   ┄ new      a layer on the disk  └───► Revert ──► Return ──► done: Active or Stopped
+//!   place │                   flavor ┄ machine anew         machine off,     machine as it was,
+//!         │                 ┄ new host ┄   ▲                layer gone       where it was
+//!         └► Leave ─────► Carry ───────────┘
+//!             machine off  disks to the other host, the machine goes from the first        ([`elsewhere`])
 //! ```
-//! From the claim to the confirmation the server holds what both flavors take of the host. The new size of its disk is a
-//! layer of its own over the old, so going back is taking the layer away, and finds the disk as it was. A confirmed layer
+//! From the claim to the confirmation the server holds what both flavors take, of its host or of two. The new size of its disk
+//! is a layer of its own over the old, so going back is taking the layer away, and finds the disk as it was. A confirmed layer
 //! stays, so there may be [`MOST_LAYERS`] of them; a rebuild begins anew with none.
+//!
+//! A server stays where it is if it may and its host has room: then nothing need be copied. On another host it runs from a
+//! copy, and the first keeps its files as they were, so that going back needs no copying. At no time have two hosts a machine
+//! of it: the first gives its own up before the row says that the server is elsewhere, and the second only after that has one.
+
+mod elsewhere;
 
 use super::ending::{Ending, now_doing};
 use super::placing::demand;
-use super::power_server::state_after;
-use super::{Cx, Next, Record, Why, Workflow, machine};
+use super::power_server::{state_after, word};
+use super::{Cx, Next, Record, Why, Workflow, clear_leftovers, machine};
+use crate::blobs::Stores;
 use crate::clock::Timestamp;
 use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::Demand;
@@ -21,13 +30,14 @@ use crate::cloud::policy::Reach;
 use crate::cloud::server::{State, Task};
 use crate::error::{Error, Result};
 use crate::hypervisor::Power;
-use crate::ids::ServerId;
-use crate::store::servers::{self, Change, Resized, Server};
-use crate::store::{Tx, hosts, server_moves};
+use crate::ids::{HostId, ServerId};
+use crate::store::servers::{self, Change, Left, Resized, Server};
+use crate::store::{Tx, hosts, server_moves, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+const LEAVE_EVENT: &str = "compute_resize_instance";
 const EVENT: &str = "compute_finish_resize";
 const REVERT_EVENT: &str = "compute_finish_revert_resize";
 
@@ -36,17 +46,39 @@ const REVERT_EVENT: &str = "compute_finish_revert_resize";
 pub const MOST_LAYERS: u32 = 8;
 
 pub struct ResizeServer {
+    /// Where images' bytes are.
+    pub stores: Stores,
     /// How long a guest is given to shut down by itself.
     pub grace: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Step {
-    Claim { flavor: Flavor },
-    Stop { flavor: Flavor },
+    Claim {
+        flavor: Flavor,
+        /// An operator's order: to this host.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    Stop {
+        flavor: Flavor,
+    },
+    Leave {
+        flavor: Flavor,
+        to: HostId,
+    },
+    Carry {
+        flavor: Flavor,
+        to: HostId,
+    },
     Start,
     Revert,
-    Return { starts: bool },
+    Return {
+        starts: bool,
+        /// The host that it comes back from.
+        #[serde(default)]
+        from: Option<HostId>,
+    },
 }
 
 fn both(one: Demand, other: Demand) -> Demand {
@@ -67,19 +99,20 @@ fn resized(server: &Server) -> Result<&Resized> {
 impl Workflow for ResizeServer {
     type Step = Step;
     const KIND: &'static str = "resize_server";
+    /// About two minutes, for a host that is being restarted.
+    const PATIENCE: u32 = 14;
 
     async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
         let server = machine::server(cx).await?;
         let (id, now) = (server.id, cx.clock.now());
         let host = cx.hosts.get(machine::on(&server)?)?;
         match step {
-            Step::Claim { flavor } => {
-                let alone = Demand::of(flavor);
-                let wanted = both(demand(&server), alone);
-                let (on, name, moved) = (host.id, host.name.clone(), resized(&server)?.migration);
-                cx.db.write(move |tx| hosts::enlarge_claim(tx, id, on, wanted, alone, now)).await?;
-                Ok(Next::step(Step::Stop { flavor: flavor.clone() }).recording(move |tx| {
-                    server_moves::set_target(tx, moved, &name, now)?;
+            Step::Claim { flavor, to } => {
+                let (on, moved) = (host.id, resized(&server)?.migration);
+                let to = elsewhere::claim(cx, &server, flavor, to.clone()).await?;
+                let flavor = flavor.clone();
+                let next = if to == on { Step::Stop { flavor } } else { Step::Leave { flavor, to } };
+                Ok(Next::step(next).recording(move |tx| {
                     server_moves::set_status(tx, moved, "migrating", now)?;
                     now_doing(tx, id, Task::ResizeMigrating, Change::new(), now)
                 }))
@@ -87,11 +120,31 @@ impl Workflow for ResizeServer {
             Step::Stop { flavor } => {
                 machine::unless_cancelled(cx, host.hypervisor.stop(id, cx.epoch, Some(self.grace))).await?;
                 let flavor = flavor.clone();
-                Ok(Next::step(Step::Start).recording(move |tx| take_flavor(tx, id, &flavor, now)))
+                Ok(Next::step(Step::Start).recording(move |tx| take_flavor(tx, id, &flavor, None, now)))
+            }
+            Step::Leave { flavor, to } => {
+                machine::unless_cancelled(cx, host.hypervisor.stop(id, cx.epoch, Some(self.grace))).await?;
+                Ok(Next::step(Step::Carry { flavor: flavor.clone(), to: *to }))
+            }
+            Step::Carry { flavor, to } => {
+                let there = cx.hosts.get(*to)?;
+                let apart = !elsewhere::see_same_files(cx, host, there, id).await?;
+                let carry = elsewhere::carry(cx, &self.stores, host, there, &server, apart);
+                machine::unless_cancelled(cx, carry).await?;
+                host.hypervisor.remove(id, cx.epoch).await?;
+                let (flavor, to, left) = (flavor.clone(), *to, Left { host: host.id, apart });
+                let (ending, name) = (Ending::of(cx, &server, LEAVE_EVENT), server.host);
+                Ok(Next::step(Step::Start).recording(move |tx| {
+                    take_flavor(tx, id, &flavor, Some((to, left)), now)?;
+                    ending.note(tx, name.as_deref(), None)
+                }))
             }
             Step::Start => {
                 let from = resized(&server)?;
                 let power = start(cx, &server, !from.was_stopped).await?;
+                if let Some(left) = from.left {
+                    elsewhere::leave_networks(cx, id, left.host).await;
+                }
                 let (ending, moved) = (Ending::of(cx, &server, EVENT), from.migration);
                 Ok(Next::done().recording(move |tx| {
                     let mut aside = servers::get(tx, &Reach::Cloud, id)?.aside;
@@ -105,15 +158,25 @@ impl Workflow for ResizeServer {
                 }))
             }
             Step::Revert => {
-                let starts = !resized(&server)?.was_stopped;
+                let from = resized(&server)?;
+                if let Some(left) = from.left {
+                    elsewhere::can_go_back(cx, id, left).await?;
+                }
                 host.hypervisor.stop(id, cx.epoch, Some(self.grace)).await?;
-                machine::remove_layer(cx, host, &server).await?;
-                Ok(Next::step(Step::Return { starts }).recording(move |tx| {
+                // What was copied stays until the row says that the server is back: till then somebody may confirm.
+                if from.left.is_none_or(|left| !left.apart) {
+                    undo_layer(cx, &server, from).await?;
+                }
+                let next = Step::Return { starts: !from.was_stopped, from: from.left.map(|_| host.id) };
+                Ok(Next::step(next).recording(move |tx| {
                     give_back(tx, id, "reverted", now)?;
                     now_doing(tx, id, Task::ResizeReverting, Change::new(), now)
                 }))
             }
-            Step::Return { starts } => {
+            Step::Return { starts, from } => {
+                if let Some(from) = from {
+                    cx.hosts.get(*from)?.hypervisor.remove(id, cx.epoch).await?;
+                }
                 let power = start(cx, &server, *starts).await?;
                 let ending = Ending::of(cx, &server, REVERT_EVENT);
                 let state = if *starts { State::Active } else { State::Stopped };
@@ -143,10 +206,13 @@ impl Workflow for ResizeServer {
             let state = if matches!(step, Step::Revert) { State::Resized } else { State::Error };
             return Ok(Some(Box::new(move |tx| {
                 stays(tx, id, now)?;
-                ending.record(tx, Change::new().state(state), power, None, Some(&why))
+                let change = Change::new().state(state);
+                // Come back from another host, it may have no machine yet.
+                let change = if state == State::Error { change.power(word(power)) } else { change };
+                ending.record(tx, change, power, None, Some(&why))
             })));
         }
-        let power = self.as_before(cx, &server).await?;
+        let power = as_before(cx, &server).await?;
         let ending = Ending::of(cx, &server, EVENT);
         Ok(Some(Box::new(move |tx| {
             let server = give_back(tx, id, "error", now)?;
@@ -156,26 +222,44 @@ impl Workflow for ResizeServer {
     }
 }
 
-impl ResizeServer {
-    /// The machine has its old flavor and disk again, and runs if it ran.
-    async fn as_before(&self, cx: &Cx, server: &Server) -> Result<Power> {
-        let Some(from) = &server.aside.resized else { return Ok(machine::power(cx, server).await) };
-        let (id, now) = (server.id, cx.clock.now());
-        let host = cx.hosts.get(machine::on(server)?)?;
-        if *server.flavor != from.flavor || from.has_layer {
-            host.hypervisor.stop(id, cx.epoch, None).await?;
-            machine::remove_layer(cx, host, server).await?;
-        }
-        // The row goes back first: the machine is made from it.
-        let before = cx
-            .db
-            .write(move |tx| {
-                go_back(tx, id, now)?;
-                servers::get(tx, &Reach::Cloud, id)
-            })
-            .await?;
-        start(cx, &before, !from.was_stopped).await
+/// The machine has its old flavor, disk and host again, and runs if it ran.
+async fn as_before(cx: &Cx, server: &Server) -> Result<Power> {
+    let Some(from) = &server.aside.resized else { return Ok(machine::power(cx, server).await) };
+    let (id, now) = (server.id, cx.clock.now());
+    let host = cx.hosts.get(machine::on(server)?)?;
+    if let Some(left) = from.left {
+        elsewhere::can_go_back(cx, id, left).await?;
     }
+    if from.left.is_some() || *server.flavor != from.flavor || from.has_layer {
+        host.hypervisor.stop(id, cx.epoch, None).await?;
+        undo_disks(cx, server, from).await?;
+    }
+    // The row goes back first: the machine is made from it.
+    let before = cx
+        .db
+        .write(move |tx| {
+            go_back(tx, id, now)?;
+            servers::get(tx, &Reach::Cloud, id)
+        })
+        .await?;
+    start(cx, &before, !from.was_stopped).await
+}
+
+/// What was made for the new flavor, or on the new host, goes from the host where the server is, on which it is off.
+async fn undo_disks(cx: &Cx, server: &Server, from: &Resized) -> Result<()> {
+    let host = cx.hosts.get(machine::on(server)?)?;
+    if let Some(left) = from.left {
+        host.hypervisor.remove(server.id, cx.epoch).await?;
+        if left.apart {
+            return host.disks.remove(server.id, cx.epoch).await;
+        }
+    }
+    undo_layer(cx, server, from).await
+}
+
+async fn undo_layer(cx: &Cx, server: &Server, from: &Resized) -> Result<()> {
+    let host = cx.hosts.get(machine::on(server)?)?;
+    if from.keeps_flavor { Ok(()) } else { machine::remove_layer(cx, host, server).await }
 }
 
 /// Makes the machine as rows say it is; a machine that was off stays so.
@@ -191,8 +275,8 @@ async fn start(cx: &Cx, server: &Server, starts: bool) -> Result<Power> {
     }
 }
 
-/// From now on the row has the new flavor, and its disk another layer.
-fn take_flavor(tx: &mut Tx, id: ServerId, flavor: &Flavor, now: Timestamp) -> Result<()> {
+/// From now on the row has the new flavor and its disk another layer, or the server is on another host, or both.
+fn take_flavor(tx: &mut Tx, id: ServerId, flavor: &Flavor, to: Option<(HostId, Left)>, now: Timestamp) -> Result<()> {
     let server = servers::get(tx, &Reach::Cloud, id)?;
     let mut aside = server.aside.clone();
     let mut change = Change::new().flavor(flavor);
@@ -201,13 +285,26 @@ fn take_flavor(tx: &mut Tx, id: ServerId, flavor: &Flavor, now: Timestamp) -> Re
             return Ok(());
         }
         from.has_layer = true;
-        aside.layer += 1;
+        if !from.keeps_flavor {
+            aside.layer += 1;
+        }
         if let Some(disks) = &from.blank_disks {
             change = change.blank_disks(&disks.after);
+        }
+        if let Some((to, left)) = to {
+            from.left = Some(left);
+            change = change.host(Some(to));
+            is_on_its_way_to(tx, id, to, now)?;
         }
         server_moves::set_status(tx, from.migration, "post-migrating", now)?;
     }
     now_doing(tx, id, Task::ResizeFinish, change.aside(&aside), now)
+}
+
+/// Its interfaces come to this host, and whoever settles networks meanwhile looks again.
+fn is_on_its_way_to(tx: &mut Tx, id: ServerId, host: HostId, now: Timestamp) -> Result<()> {
+    server_ports::set_down(tx, id, Some(host), now)?;
+    server_ports::touch_networks(tx, id)
 }
 
 /// The server is on its way to no other flavor any more.
@@ -220,17 +317,23 @@ fn stays(tx: &mut Tx, id: ServerId, now: Timestamp) -> Result<()> {
     servers::update(tx, id, Change::new().aside(&aside), now)
 }
 
-/// The row has its old flavor and disk again.
+/// The row has its old flavor, disk and host again.
 fn go_back(tx: &mut Tx, id: ServerId, now: Timestamp) -> Result<()> {
     let server = servers::get(tx, &Reach::Cloud, id)?;
     let mut aside = server.aside.clone();
     let Some(from) = &mut aside.resized else { return Ok(()) };
     let mut change = Change::new().flavor(&from.flavor);
     if std::mem::take(&mut from.has_layer) {
-        aside.layer = aside.layer.saturating_sub(1);
+        if !from.keeps_flavor {
+            aside.layer = aside.layer.saturating_sub(1);
+        }
         if let Some(disks) = &from.blank_disks {
             change = change.blank_disks(&disks.before);
         }
+    }
+    if let Some(left) = from.left.take() {
+        change = change.host(Some(left.host));
+        is_on_its_way_to(tx, id, left.host, now)?;
     }
     servers::update(tx, id, change.aside(&aside), now)
 }
@@ -243,9 +346,17 @@ fn give_back(tx: &mut Tx, id: ServerId, status: &str, now: Timestamp) -> Result<
     if let Some(from) = aside.resized.take() {
         server_moves::set_status(tx, from.migration, status, now)?;
         servers::update(tx, id, Change::new().aside(&aside), now)?;
-        hosts::set_claim(tx, id, demand(&server), now)?;
+        for left in holds_only_itself(tx, &server, now)? {
+            clear_leftovers::of_server(tx, id, left, now)?;
+        }
     }
     servers::get(tx, &Reach::Cloud, id)
+}
+
+/// What the server takes of its host is all that it holds.
+fn holds_only_itself(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<Vec<HostId>> {
+    let Some(host) = server.host_id else { return Ok(Vec::new()) };
+    hosts::hold_only(tx, server.id, host, demand(server), now)
 }
 
 /// There is nothing to go back to any more: the flavor in the row is the only one, also in what is claimed. So it is when
@@ -254,16 +365,19 @@ pub fn forget(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<()> {
     let Some(from) = &server.aside.resized else { return Ok(()) };
     let status = if from.has_layer { "confirmed" } else { "error" };
     server_moves::set_status(tx, from.migration, status, now)?;
-    hosts::set_claim(tx, server.id, demand(server), now)
+    holds_only_itself(tx, server, now).map(drop)
 }
 
-/// The new flavor is the only one: the server is what its host last said of it. Rows alone change.
+/// The new flavor and the new host are the only ones: the server is what its host last said of it. Rows alone change; what
+/// the host that it left has of it goes soon after.
 pub fn confirm(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<()> {
     let mut aside = server.aside.clone();
     let from = aside.resized.take();
     let from = from.ok_or_else(|| Error::bad_request("Instance has not been resized."))?;
     server_moves::set_status(tx, from.migration, "confirmed", now)?;
-    hosts::set_claim(tx, server.id, demand(server), now)?;
+    for left in holds_only_itself(tx, server, now)? {
+        clear_leftovers::of_server(tx, server.id, left, now)?;
+    }
     let state = match server.power.as_str() {
         "shutdown" | "crashed" => State::Stopped,
         "paused" => State::Paused,

@@ -19,6 +19,7 @@ use crate::http::table::action;
 use crate::store::servers::{self, Change, Server};
 use crate::store::{Tx, hosts, server_moves};
 use crate::tasks::migrate_server::{self, MigrateServer, Order, Step};
+use crate::tasks::resize_server;
 use crate::versioned;
 use serde_json::{Value, json};
 
@@ -114,6 +115,8 @@ async fn migrate_live(call: Call<MigrateLive>) -> Result<Empty> {
             let chosen = migrate_server::may_move(tx, &rules, &server, &wish, now);
             chosen.map_err(|error| Error::bad_request(error.to_string()))?;
         }
+        // Its state may have been set by hand since it was last resized.
+        resize_server::forget(tx, &server, now)?;
         let project = project.as_ref().unwrap_or(&server.project_id);
         let source = server.host.as_deref();
         let asked = server_moves::Asked { server: deed.id, source, project_id: project, user_id: &user, now };

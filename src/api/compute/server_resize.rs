@@ -1,11 +1,14 @@
-//! Actions `resize`, `confirmResize`, `revertResize`; [`resize_server`](crate::tasks::resize_server) does the work.
+//! Actions `resize`, `migrate`, `confirmResize`, `revertResize`; [`resize_server`](crate::tasks::resize_server) does the work.
+//!
+//! To migrate is to go to another host while off, with the same flavor; what follows is the same.
 
 use super::allowance::allowance;
-use super::common::server_id;
+use super::common::{Ignored, server_id};
 use super::server_actions::{PATH, without_value};
 use super::server_deed::{Asker, Deed};
+use super::server_migrate::HostName;
 use super::server_request::{DiskConfigs, FlavorRef};
-
+use super::versions;
 use crate::api::{Call, Row};
 use crate::cloud::blank_disks;
 use crate::cloud::boot;
@@ -13,7 +16,8 @@ use crate::cloud::flavor::{Flavor, unfulfilled_spec};
 use crate::cloud::quota::Usage;
 use crate::cloud::server::{Action, State, Task, may};
 use crate::error::{Error, Result};
-use crate::http::json::{Maybe, OneOf};
+use crate::http::json::{Invalid, Maybe, OneOf, Parse, Path};
+use crate::http::microversion::Microversion;
 use crate::http::reply::Empty;
 use crate::http::table::action;
 use crate::ids::{FlavorId, ProjectId};
@@ -22,10 +26,12 @@ use crate::store::servers::{self, BlankChange, Change, Resized, Server};
 use crate::store::{Tx, hosts, server_moves};
 use crate::tasks::resize_server::{self, MOST_LAYERS, ResizeServer, Step};
 use crate::versioned;
+use serde_json::Value;
 
 pub fn rows() -> Vec<Row> {
     vec![
         action(PATH, "resize", resize).rule("os_compute_api:servers:resize"),
+        action(PATH, "migrate", migrate).rule("os_compute_api:os-migrate-server:migrate"),
         action(PATH, "confirmResize", confirm).rule("os_compute_api:servers:confirm_resize"),
         action(PATH, "revertResize", revert).rule("os_compute_api:servers:revert_resize"),
     ]
@@ -60,18 +66,16 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
         let layer = server.aside.layer + 1;
         let blank = blank_disks::resized(&server.blank_disks, &server.flavor, &flavor, layer, &rules)?;
         allow(tx, region.as_deref(), &server, &flavor)?;
+        // Its state may have been set by hand since it was last resized.
+        resize_server::forget(tx, &server, asker.now)?;
         let source = server.host.as_deref();
         let asked = server_moves::Asked { server: id, source, project_id: &project, user_id: &user, now: asker.now };
         let mut aside = server.aside.clone();
         aside.resized = Some(Box::new(Resized {
-            flavor: Flavor::clone(&server.flavor),
             wished: Some(flavor.clone()),
-            was_stopped: server.state == State::Stopped,
-            migration: server_moves::insert_resize(tx, &asked)?,
-            finished_at: None,
-            has_layer: false,
             blank_disks: (blank != server.blank_disks)
                 .then(|| BlankChange { before: server.blank_disks.clone(), after: blank }),
+            ..begun(&server, server_moves::insert(tx, "resize", "pre-migrating", &asked)?)
         }));
         let mut change = Change::new().task(Some(Task::ResizePrep)).aside(&aside);
         if let Some(word) = wish.disk_config.as_ref() {
@@ -79,7 +83,88 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
         }
         servers::update(tx, id, change, asker.now)?;
         asker.note(tx, &server, Action::Resize.recorded_as())?;
-        asker.start::<ResizeServer>(tx, id, &Step::Claim { flavor })
+        asker.start::<ResizeServer>(tx, id, &Step::Claim { flavor, to: None })
+    };
+    call.cx.state.db.write(write).await?;
+    call.cx.state.runner.wake();
+    Ok(Empty::accepted())
+}
+
+/// What a server is to go back to, before anything has happened.
+fn begun(server: &Server, migration: i64) -> Resized {
+    Resized {
+        flavor: Flavor::clone(&server.flavor),
+        wished: None,
+        was_stopped: server.state == State::Stopped,
+        migration,
+        finished_at: None,
+        has_layer: false,
+        keeps_flavor: false,
+        left: None,
+        blank_disks: None,
+    }
+}
+
+/// What `migrate` says: nothing, or since a certain version the host to go to. Before that, upstream looks at none of it.
+#[derive(Debug, Clone)]
+pub struct Destination(Option<HostName>);
+
+versioned! {
+    request NewHost strict { "host" => host: Maybe<Option<HostName>> }
+}
+
+impl Parse for Destination {
+    fn parse(value: Value, path: &Path<'_>, version: Microversion) -> Result<Self, Invalid> {
+        if version < versions::MIGRATE_TO_HOST {
+            return Ok(Self(None));
+        }
+        let named = Option::<NewHost>::parse(value, path, version)?;
+        Ok(Self(named.and_then(|named| named.host.as_ref().cloned().flatten())))
+    }
+
+    fn schema(version: Microversion) -> Value {
+        if version < versions::MIGRATE_TO_HOST { Ignored::schema(version) } else { Option::<NewHost>::schema(version) }
+    }
+
+    fn boundaries(into: &mut Vec<u16>) {
+        into.push(versions::MIGRATE_TO_HOST.0);
+    }
+}
+
+versioned! {
+    request Migrate strict { "migrate" required => to: Destination }
+}
+
+/// Action `migrate`.
+async fn migrate(call: Call<Migrate>) -> Result<Empty> {
+    let deed = Deed::of(&call)?;
+    let to = call.body.to.0.clone().map(|name| name.0);
+    if to.is_some() {
+        call.cx.allow("os_compute_api:os-migrate-server:migrate:host")?;
+    }
+    let (user, project) = (call.cx.user_id()?.clone(), call.cx.project_id().ok().cloned());
+    let write = move |tx: &mut Tx| {
+        let (id, now) = (deed.id, deed.asker.now);
+        let server = deed.server(tx, Action::Migrate)?;
+        check_host(tx, &server, now)?;
+        if let Some(name) = &to {
+            if server.host.as_ref() == Some(name) {
+                return Err(Error::bad_request("Cannot migrate to the host where the server exists."));
+            }
+            let missing = || Error::bad_request(format!("Compute host {name} could not be found."));
+            hosts::named(tx, name).map_err(|error| if error.is_not_found() { missing() } else { error })?;
+        }
+        resize_server::forget(tx, &server, now)?;
+        let source = server.host.as_deref();
+        let project_id = project.as_ref().unwrap_or(&server.project_id);
+        let asked = server_moves::Asked { server: id, source, project_id, user_id: &user, now };
+        let mut aside = server.aside.clone();
+        let migration = server_moves::insert(tx, "migration", "pre-migrating", &asked)?;
+        aside.resized = Some(Box::new(Resized { keeps_flavor: true, ..begun(&server, migration) }));
+        servers::update(tx, id, Change::new().task(Some(Task::ResizePrep)).aside(&aside), now)?;
+        deed.asker.note(tx, &server, Action::Migrate.recorded_as())?;
+        let flavor = Flavor::clone(&server.flavor);
+        deed.asker.start::<ResizeServer>(tx, id, &Step::Claim { flavor, to: to.clone() })
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();
@@ -157,6 +242,8 @@ async fn confirm(call: Call<ConfirmResize>) -> Result<Empty> {
         deed.asker.did(tx, &server, "compute_confirm_resize")
     };
     call.cx.state.db.write(write).await?;
+    // What the host that it left has of it goes now.
+    call.cx.state.runner.wake();
     Ok(Empty::no_content())
 }
 

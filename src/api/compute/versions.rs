@@ -122,3 +122,5 @@ pub const LIVE_MIGRATION_ASKS_THE_SCHEDULER: Microversion = Microversion(30);
 pub const LIVE_MIGRATION_DOES_NOT_WAIT: Microversion = Microversion(34);
 /// A live migration can be aborted before it runs.
 pub const QUEUED_MIGRATIONS_CAN_BE_ABORTED: Microversion = Microversion(65);
+/// A host can be named to go to while the server is off.
+pub const MIGRATE_TO_HOST: Microversion = Microversion(56);

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Rules {
     /// Besides those that always hold.
     pub enabled_filters: Vec<String>,
+    /// May a server have its new flavor where it is? It then stays there if there is room. Upstream's default is no, which
+    /// would keep a cloud of one host from resizing anything.
+    pub allow_resize_to_same_host: bool,
     /// Of the filters NumInstancesFilter and IoOpsFilter.
     pub max_instances_per_host: u64,
     pub max_io_ops_per_host: u64,
@@ -40,6 +43,7 @@ impl Default for Rules {
         ];
         Self {
             enabled_filters: enabled.map(str::to_owned).to_vec(),
+            allow_resize_to_same_host: true,
             max_instances_per_host: 50,
             max_io_ops_per_host: 8,
             image_properties_default_architecture: String::new(),

@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::cloud::blank_disks::BlankDisk;
 use crate::cloud::boot::Base;
 use crate::cloud::flavor::Flavor;
-use crate::ids::ImageId;
+use crate::ids::{HostId, ImageId};
 use serde::{Deserialize, Serialize};
 
 /// Few servers have any of it, so what is large is elsewhere.
@@ -31,7 +31,7 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// From where a server was resized.
+/// From where a server was resized, or went to another host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resized {
     pub flavor: Flavor,
@@ -46,9 +46,23 @@ pub struct Resized {
     pub finished_at: Option<Timestamp>,
     /// Does the row have the new flavor, and the disk a layer for it?
     pub has_layer: bool,
+    /// It goes to another host and stays what it is: no layer is laid.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_flavor: bool,
+    /// The host it left; `None`: it is where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// How ephemeral disks and swap change with the flavor; `None`: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank_disks: Option<BlankChange>,
+}
+
+/// A host that a server left, and to which it may go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    pub host: HostId,
+    /// Its disks were copied, and are there as they were; else both hosts see the same files.
+    pub apart: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

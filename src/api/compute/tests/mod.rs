@@ -5,6 +5,7 @@ mod around;
 mod bad_input;
 mod blank_disks;
 mod boot;
+mod cold_migrate;
 mod deferred;
 mod drain;
 mod groups;

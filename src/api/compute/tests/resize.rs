@@ -29,6 +29,16 @@ pub async fn resize(client: &Client, id: ServerId, flavor: &str) {
     assert_eq!(reply.status, 202, "{}", reply.json());
 }
 
+/// Memory that is claimed for a server on each host, in MiB.
+pub async fn claims(site: &Site, id: ServerId) -> Vec<(String, i64)> {
+    let ask = move |tx: &mut crate::store::Tx| {
+        let sql = "SELECT h.name, c.memory_mib FROM claims c JOIN hosts h ON h.id = c.host_id
+                    WHERE c.server_id = ?1 ORDER BY h.name";
+        tx.query(sql, args![id])?.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+    };
+    site.cloud.state.db.read(ask).await.unwrap()
+}
+
 /// Memory that is claimed for a server, in MiB.
 pub async fn claimed(site: &Site, id: ServerId) -> i64 {
     let ask = move |tx: &mut crate::store::Tx| {

@@ -6,6 +6,7 @@ use super::blank_disks::give_blank_disks;
 use super::resize::{LARGER, claimed, make_flavor, resize};
 use super::*;
 use crate::api::State;
+use crate::cloud::placement::Rules;
 use crate::disks::Disks;
 use crate::fabric::Fabric;
 use crate::hypervisor::{Hypervisor, Power as Observed};
@@ -33,6 +34,9 @@ enum Subject {
     Resize(ServerId),
     Revert(ServerId),
     Migrate(ServerId),
+    MigrateCold(ServerId),
+    ResizeAway(ServerId),
+    Return(ServerId),
     Clear(ServerId),
     Rescue(ServerId),
     Unrescue(ServerId),
@@ -54,6 +58,10 @@ enum Work {
     Resize,
     Revert,
     MigrateLive,
+    MigrateCold,
+    ResizeAway,
+    /// From where it was resized to.
+    Return,
     ClearLeftovers,
     Rescue,
     Unrescue,
@@ -75,6 +83,7 @@ impl Subject {
         match self {
             Self::Boot(id) | Self::Delete(id) | Self::Power(id, _) | Self::Rebuild(id, _) => Some(id),
             Self::Resize(id) | Self::Revert(id) | Self::Migrate(id) | Self::Clear(id) => Some(id),
+            Self::MigrateCold(id) | Self::ResizeAway(id) | Self::Return(id) => Some(id),
             Self::Rescue(id) | Self::Unrescue(id) => Some(id),
             Self::Image(id, _) | Self::Shelve(id) | Self::Unshelve(id) => Some(id),
             Self::Refresh(_) | Self::Remove(_) => None,
@@ -96,7 +105,9 @@ impl Case for Work {
             Self::Delete => delete_server::DeleteServer::KIND,
             Self::Power(_) => power_server::PowerServer::KIND,
             Self::Rebuild | Self::RebuildStopped => rebuild_server::RebuildServer::KIND,
-            Self::Resize | Self::Revert => resize_server::ResizeServer::KIND,
+            Self::Resize | Self::Revert | Self::MigrateCold | Self::ResizeAway | Self::Return => {
+                resize_server::ResizeServer::KIND
+            }
             Self::MigrateLive => migrate_server::MigrateServer::KIND,
             Self::ClearLeftovers => clear_leftovers::ClearLeftovers::KIND,
             Self::Rescue | Self::Unrescue => rescue_server::RescueServer::KIND,
@@ -130,8 +141,10 @@ impl Work {
         let stays = matches!(self, Self::ShelveToStay | Self::Offload | Self::Wake);
         let offload = (!stays).then_some(0);
         let waits = Waits { reclaim: deletes_softly.then_some(1_000_000), offload, ..Waits::default() };
-        let cloud = if matches!(self, Self::MigrateLive | Self::ClearLeftovers) {
-            Cloud::with_hosts_and_waits(&[(64, 256 * 1024); 2], waits).await
+        let moves = matches!(self, Self::MigrateLive | Self::ClearLeftovers | Self::MigrateCold);
+        let cloud = if moves || matches!(self, Self::ResizeAway | Self::Return) {
+            let rules = Rules { allow_resize_to_same_host: false, ..Rules::default() };
+            Cloud::with_fleet(&[(64, 256 * 1024); 2], waits, rules).await
         } else {
             Cloud::with_waits(waits).await
         };
@@ -185,6 +198,27 @@ impl Work {
                 let id = site.boot(&alice, "web").await;
                 leave_behind(&site, id).await;
                 Subject::Clear(id)
+            }
+            Self::MigrateCold => {
+                let id = site.boot(&alice, "web").await;
+                site.cloud.disks.write(id, "a file");
+                let admin = site.cloud.admin().await;
+                assert_eq!(act(&admin, id, json!({"migrate": null})).await.status, 202);
+                Subject::MigrateCold(id)
+            }
+            Self::ResizeAway | Self::Return => {
+                make_flavor(&site, LARGER, 384, 2).await;
+                give_blank_disks(&site, LARGER, 2, 128).await;
+                let id = site.boot(&alice, "web").await;
+                site.cloud.disks.write(id, "a file");
+                resize(&alice, id, LARGER).await;
+                if matches!(self, Self::ResizeAway) {
+                    Subject::ResizeAway(id)
+                } else {
+                    site.cloud.work().await;
+                    assert_eq!(act(&alice, id, json!({"revertResize": null})).await.status, 202);
+                    Subject::Return(id)
+                }
             }
             Self::Rescue | Self::Unrescue => {
                 let id = site.boot(&alice, "web").await;
@@ -340,8 +374,9 @@ impl World for Place {
     }
 
     fn runner(&self, workflows: Vec<Box<dyn AnyWorkflow>>) -> Runner {
-        let State { db, clock, hosts, .. } = &*self.site.cloud.state;
-        Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows, RunnerSettings::default())
+        let State { db, clock, hosts, placement, .. } = &*self.site.cloud.state;
+        let settings = RunnerSettings { placement: placement.clone(), ..RunnerSettings::default() };
+        Runner::new(db.clone(), clock.clone(), hosts.clone(), workflows, settings)
     }
 
     async fn wait(&self) -> bool {
@@ -405,6 +440,17 @@ impl World for Place {
                 assert_eq!(self.at(id).name, "host-2");
             }
             Subject::Clear(id) => self.is_on_one_host(id).await,
+            Subject::MigrateCold(id) => self.may_go_back(id, 192).await,
+            Subject::ResizeAway(id) => {
+                self.may_go_back(id, 384).await;
+                assert_eq!(act(&self.alice, id, json!({"confirmResize": null})).await.status, 204);
+                self.site.cloud.work().await;
+                self.is_only_here(id, 384).await;
+            }
+            Subject::Return(id) => {
+                self.is_only_here(id, 192).await;
+                assert_eq!(self.site.cloud.disks.read(id).as_deref(), Some("a file"));
+            }
             Subject::Refresh(id) => {
                 assert_eq!(self.site.cloud.fabric.wish(id).map(|wish| wish.mtu), Some(1400));
             }
@@ -523,6 +569,27 @@ impl World for Place {
                 self.is_on_one_host(id).await;
                 self.delete_again(id).await;
             }
+            Subject::MigrateCold(id) | Subject::ResizeAway(id) => {
+                self.is_only_here(id, 192).await;
+                assert_eq!(self.at(id).name, "host-1");
+                assert_eq!(self.site.cloud.disks.read(id).as_deref(), Some("a file"));
+                assert_eq!(act(&self.site.cloud.admin().await, id, json!({"migrate": null})).await.status, 202);
+                self.site.cloud.work().await;
+                self.may_go_back(id, 192).await;
+                self.delete_again(id).await;
+            }
+            Subject::Return(id) => {
+                let server = self.is_as_its_host_says(id).await;
+                if server["status"] == "VERIFY_RESIZE" {
+                    assert_eq!(act(&self.alice, id, json!({"revertResize": null})).await.status, 202);
+                } else {
+                    assert_eq!(server["status"], "ERROR", "{server}");
+                    order(&self.alice, id, Power::Reset).await;
+                }
+                self.site.cloud.work().await;
+                self.is_only_here(id, 192).await;
+                self.delete_again(id).await;
+            }
             // A look at the host has begun it again.
             Subject::Clear(id) => {
                 self.is_on_one_host(id).await;
@@ -578,6 +645,9 @@ fn every_work() -> impl Iterator<Item = Work> {
         Work::Resize,
         Work::Revert,
         Work::MigrateLive,
+        Work::MigrateCold,
+        Work::ResizeAway,
+        Work::Return,
         Work::ClearLeftovers,
         Work::Rescue,
         Work::Unrescue,

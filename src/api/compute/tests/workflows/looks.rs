@@ -12,9 +12,14 @@ impl Place {
 
     /// It runs, has never begun anew, and no other host has or holds anything of it.
     pub(super) async fn is_on_one_host(&self, id: ServerId) {
+        self.is_only_here(id, 192).await;
+        assert_eq!(self.at(id).hypervisor.boots(id), 1);
+    }
+
+    /// It runs with so much memory, and no other host has or holds anything of it.
+    pub(super) async fn is_only_here(&self, id: ServerId, memory: i64) {
         self.runs_once(id).await;
         let here = self.at(id);
-        assert_eq!(here.hypervisor.boots(id), 1);
         for other in self.site.cloud.hosts.iter().filter(|host| host.id != here.id) {
             assert!(other.hypervisor.spec(id).is_none() && other.disks.root(id).is_none(), "{}", other.name);
             assert!(other.disks.config_drive(id).is_none(), "{}", other.name);
@@ -25,9 +30,23 @@ impl Place {
             rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
         };
         let held: Vec<(crate::ids::HostId, i64)> = self.site.cloud.state.db.read(held).await.unwrap();
-        assert_eq!(held, [(here.id, 192)]);
+        assert_eq!(held, [(here.id, memory)]);
         let shown = self.site.cloud.admin().await.get(&format!("{PATH}/servers/{id}")).await.json();
         assert_eq!(shown["server"]["OS-EXT-SRV-ATTR:host"], json!(here.name));
+    }
+
+    /// It has left its host for the other one, holds its place on both, and can go back: the first has its disks, and no
+    /// machine.
+    pub(super) async fn may_go_back(&self, id: ServerId, memory: i64) {
+        assert_eq!(self.is_as_its_host_says(id).await["status"], "VERIFY_RESIZE");
+        let [old, new] = &self.site.cloud.hosts[..] else { panic!("two hosts") };
+        assert_eq!(self.at(id).id, new.id);
+        assert!(old.hypervisor.spec(id).is_none(), "one machine");
+        assert!(old.disks.root(id).is_some() && old.disks.read(id) == new.disks.read(id));
+        assert!(old.fabric.wish(self.site.network).is_none(), "its network left with it");
+        let held = [("host-1".to_owned(), 192), ("host-2".to_owned(), memory)];
+        assert_eq!(super::super::resize::claims(&self.site, id).await, held);
+        self.has_the_disks_of_its_flavor(id).await;
     }
 
     pub(super) async fn observed(&self, id: ServerId) -> Observed {
