@@ -20,7 +20,7 @@ impl Site {
     }
 
     /// The one host that has a machine of the server, which is in this state.
-    fn is(&self, status: &str) -> usize {
+    pub fn is(&self, status: &str) -> usize {
         let shown = settled(&self.cloud, &self.token, &self.server);
         assert_eq!(shown["status"], status, "{shown}");
         let place = NAMES.iter().position(|name| shown["OS-EXT-SRV-ATTR:host"] == *name).unwrap();
@@ -35,7 +35,7 @@ impl Site {
     }
 
     /// Nothing of it is on a host any more.
-    fn is_gone_from(&self, host: usize) {
+    pub fn is_gone_from(&self, host: usize) {
         eventually("a host has let go", || {
             (!self.machines(host).contains(&self.server) && !self.folder(host).exists()).then_some(())
         });

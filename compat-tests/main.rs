@@ -21,6 +21,7 @@ mod crash_resume;
 mod database;
 mod disk_full;
 mod doctor;
+mod evacuation_program;
 mod fabric;
 mod guest;
 mod hypervisor;

@@ -4,6 +4,7 @@
 use crate::cloud::{Answer, Cloud, eventually, free_address};
 use serde_json::{Value, json};
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
 /// A controller where machines may join.
@@ -159,4 +160,37 @@ fn leave(cloud: &Cloud, admin: &str, servers: &[String]) {
     said(&cloud.run(&["host", "remove", "there"]));
     eventually("one host is left", || (hosts(cloud, admin) == [("here".to_owned(), "up".to_owned())]).then_some(()));
     assert!(refused(&cloud.run(&["host", "remove", "here"])).contains("would be found again"));
+}
+
+#[test]
+fn a_drain_that_is_killed_in_the_middle_goes_on_where_it_was_when_it_is_said_again() {
+    if Command::new("qemu-img").arg("--version").output().is_err() {
+        return eprintln!("SKIPPED: no qemu-img, so there is no image to boot");
+    }
+    let (cloud, _) = controller(|cloud| {
+        cloud.set("SIMULATED__HOSTS", "2");
+    });
+    let admin = cloud.admin();
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let answer = ask_for(&cloud, &admin, "here-1");
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        servers.push(answer.json()["server"]["id"].as_str().unwrap().to_owned());
+    }
+    for id in &servers {
+        assert_eq!(settled(&cloud, &admin, id)["status"], "ACTIVE");
+    }
+    let mut command = cloud.command(&["host", "drain", "here-1", "--at-once", "1"]);
+    let mut drain = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(drain.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "[--------------------] 0 of 3 gone, 1 on their way\n");
+    drain.kill().unwrap();
+    drain.wait().unwrap();
+    let again = said(&cloud.run(&["host", "drain", "here-1", "--at-once", "1"]));
+    assert!(again.lines().last().unwrap().starts_with("[####################]"), "{again}");
+    for id in &servers {
+        let shown = settled(&cloud, &admin, id);
+        assert_eq!((&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]), (&json!("ACTIVE"), &json!("here-2")), "{shown}");
+    }
 }

@@ -111,7 +111,7 @@ part_two_hosts() {
   is_root && has libvirtd || { skip "two hosts need root and libvirtd"; return; }
   local status=0 client
   client=$("$here/clients/venv.sh" openstackclient python-openstackclient)/bin/openstack && export GAPURA_TEST_OPENSTACK=$client
-  GAPURA_TEST_TWO_HOSTS=yes GAPURA_TEST_GUEST=$(guest) "$cargo" test --quiet --locked --test compat -- live_migration cold_migration > "$work/two_hosts.out" 2>&1 || status=$?
+  GAPURA_TEST_TWO_HOSTS=yes GAPURA_TEST_GUEST=$(guest) "$cargo" test --quiet --locked --test compat -- live_migration cold_migration evacuation > "$work/two_hosts.out" 2>&1 || status=$?
   # Only some of the program's tests are run, which the count of a part leaves out.
   sed 's/^test result: .* \([0-9]\+\) passed; \([0-9]\+\) failed;.*/\1 passed, \2 failed/' "$work/two_hosts.out"
   return $status

@@ -47,6 +47,11 @@ impl<V> Reply<V> {
 pub struct Empty(pub StatusCode, pub HeaderMap);
 
 impl Empty {
+    /// 200.
+    pub fn ok() -> Self {
+        Self(StatusCode::OK, HeaderMap::new())
+    }
+
     /// 204.
     pub fn no_content() -> Self {
         Self(StatusCode::NO_CONTENT, HeaderMap::new())

@@ -414,12 +414,19 @@ pub fn cleared(tx: &mut Tx, server: ServerId, host: HostId) -> Result<()> {
     Ok(())
 }
 
-/// Servers that a host has something of though they are elsewhere, and on which no work goes on.
-pub fn leftovers_at_rest(tx: &mut Tx, host: HostId) -> Result<Vec<ServerId>> {
+/// Did a server leave something on this host that is not cleared away yet?
+pub fn is_left_on(tx: &mut Tx, server: ServerId, host: HostId) -> Result<bool> {
+    let sql = "SELECT 1 FROM leftovers WHERE server_id = ?1 AND host_id = ?2";
+    Ok(tx.query_one(sql, args![server, host])?.is_some())
+}
+
+/// Servers that a host has something of though they are elsewhere, and of which nobody is to clear it away yet.
+pub fn leftovers_to_clear(tx: &mut Tx, host: HostId) -> Result<Vec<ServerId>> {
     let sql = "SELECT l.server_id FROM leftovers l
                 WHERE l.host_id = ?1
                   AND NOT EXISTS (SELECT 1 FROM tasks t
-                                   WHERE t.subject_id = l.server_id AND t.state IN ('ready', 'undoing'))
+                                   WHERE t.subject_id = l.server_id AND t.kind = 'clear_leftovers'
+                                     AND t.state IN ('ready', 'undoing'))
                 ORDER BY l.created_at, l.server_id";
     tx.query(sql, args![host])?.into_iter().map(|mut row| row.next()).collect()
 }

@@ -119,7 +119,7 @@ pub fn may_come_to(tx: &mut Tx, network: NetworkId, host: HostId) -> Result<bool
                   AND (p.host_id = ?2
                        OR EXISTS (SELECT 1 FROM server_moves m JOIN hosts h ON h.name = m.target
                                    WHERE m.server_id = s.id AND h.id = ?2
-                                     AND m.status IN ('queued', 'preparing', 'running'))
+                                     AND m.status IN ('queued', 'preparing', 'running', 'pre-migrating'))
                        OR (p.host_id IS NULL
                            AND (s.state <> 'shelved_offloaded' OR COALESCE(s.task, '') IN ('unshelving', 'spawning'))))
                 LIMIT 1";

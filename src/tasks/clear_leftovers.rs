@@ -43,16 +43,16 @@ impl Workflow for ClearLeftovers {
     }
 }
 
-/// Asks for it where something was left on this host, and no work on the server goes on. How often.
+/// Asks for it where something was left on this host, behind whatever goes on with the server. How often.
 pub fn begin(tx: &mut Tx, host: HostId, now: Timestamp) -> Result<usize> {
-    let left = hosts::leftovers_at_rest(tx, host)?;
+    let left = hosts::leftovers_to_clear(tx, host)?;
     for id in &left {
         of_server(tx, *id, host, now)?;
     }
     Ok(left.len())
 }
 
-/// Asks for it for one server, behind whatever goes on with that.
+/// Asks for it for one server.
 pub fn of_server(tx: &mut Tx, id: ServerId, host: HostId, now: Timestamp) -> Result<()> {
     let subject = id.to_string();
     let task = NewTask { subject: &subject, request_id: None, now };

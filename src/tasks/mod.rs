@@ -38,6 +38,7 @@ pub mod crash_point;
 mod cx;
 pub mod delete_server;
 mod ending;
+pub mod evacuate_server;
 pub mod fetch;
 mod fleet;
 pub mod image_server;
@@ -164,6 +165,7 @@ pub fn workflows(stores: &Stores, importing: &Importing, manner: impl Into<Manne
         Box::new(cache_image::CacheImage { stores: stores.clone() }),
         Box::new(clear_leftovers::ClearLeftovers),
         Box::new(delete_server::DeleteServer),
+        Box::new(evacuate_server::EvacuateServer { stores: stores.clone(), vault: importing.vault.clone() }),
         Box::new(images()),
         Box::new(import_image::ImportImage::new(stores, importing)),
         Box::new(migrate_server::MigrateServer { stores: stores.clone(), moving }),

@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-const EVENT: &str = "compute_rebuild_instance";
+pub(super) const EVENT: &str = "compute_rebuild_instance";
 
 pub struct RebuildServer {
     pub stores: Stores,

@@ -217,7 +217,7 @@ impl Reconciler {
         if self.db.write(hear).await? {
             self.runner.wake();
         }
-        if self.db.read(move |tx| hosts::leftovers_at_rest(tx, id)).await?.is_empty() {
+        if self.db.read(move |tx| hosts::leftovers_to_clear(tx, id)).await?.is_empty() {
             // Most hosts, most of the time.
         } else if self.db.write(move |tx| clear_leftovers::begin(tx, id, now)).await? > 0 {
             self.runner.wake();

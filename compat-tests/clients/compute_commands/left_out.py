@@ -3,7 +3,7 @@
 ATTACHING = "networks are chosen when a server is made; attaching later is not built and answers 501"
 CONSOLES = "browsers' consoles come in a later issue: they answer 501"
 FLOATING = "there are no floating IPs yet"
-EVACUATING = "a lost host's servers are not built anew elsewhere yet: it answers 501"
+EVACUATING = "there is one host here: part two_hosts loses one of two"
 MIGRATION = "there is one host here: the part nodes moves servers between two"
 SECURITY_GROUPS = "there are no security groups yet"
 SHARES = "there is no shared file system service"

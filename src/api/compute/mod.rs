@@ -33,6 +33,7 @@ mod server_checks;
 mod server_create;
 mod server_deed;
 mod server_diagnostics;
+mod server_evacuate;
 mod server_groups;
 mod server_images;
 mod server_list;
@@ -104,6 +105,7 @@ pub fn rows() -> Vec<Row> {
         server_images::rows,
         server_groups::rows,
         server_metadata::rows,
+        server_evacuate::rows,
         server_migrate::rows,
         server_migrations::rows,
         server_rebuild::rows,

@@ -43,7 +43,6 @@ fn not_built(what: &str) -> Result<Reply<Value>> {
 }
 
 const ACTIONS: &[ServerAction] = &[
-    ("evacuate", "os_compute_api:os-evacuate", 0, None, "Evacuating"),
     ("addFixedIp", "os_compute_api:os-multinic:add", 0, Some(44), "Adding a fixed address"),
     ("removeFixedIp", "os_compute_api:os-multinic:remove", 0, Some(44), "Removing a fixed address"),
     ("addFloatingIp", "os_compute_api:os-floating-ips:add", 0, Some(44), "Adding a floating address"),

@@ -124,3 +124,5 @@ pub const LIVE_MIGRATION_DOES_NOT_WAIT: Microversion = Microversion(34);
 pub const QUEUED_MIGRATIONS_CAN_BE_ABORTED: Microversion = Microversion(65);
 /// A host can be named to go to while the server is off.
 pub const MIGRATE_TO_HOST: Microversion = Microversion(56);
+/// An evacuated server stays off until somebody starts it.
+pub const EVACUATED_SERVERS_STAY_OFF: Microversion = Microversion(95);

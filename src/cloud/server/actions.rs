@@ -21,6 +21,7 @@ pub enum Action {
     Rebuild,
     Resize,
     Migrate,
+    Evacuate,
     ConfirmResize,
     RevertResize,
     MigrateLive,
@@ -57,6 +58,7 @@ impl Action {
         Self::Rebuild,
         Self::Resize,
         Self::Migrate,
+        Self::Evacuate,
         Self::ConfirmResize,
         Self::RevertResize,
         Self::MigrateLive,
@@ -93,6 +95,7 @@ impl Action {
             Self::Rebuild => "rebuild",
             Self::Resize => "resize",
             Self::Migrate => "migrate",
+            Self::Evacuate => "evacuate",
             Self::ConfirmResize => "confirmResize",
             Self::RevertResize => "revertResize",
             Self::MigrateLive => "os-migrateLive",
@@ -181,6 +184,8 @@ const fn needs(action: Action) -> Needs {
         Action::RebootHard => Needs { busy: Busy::Rebooting, ..when(&[Active, Stopped, Paused, Suspended, Error]) },
         Action::Unpause => when(&[Paused]),
         Action::Resume => when(&[Suspended]),
+        // Upstream lets an operator save even what is locked.
+        Action::Evacuate => Needs { heeds_lock: false, ..when(&[Active, Stopped, Error]) },
         Action::Rebuild | Action::Rescue => when(&[Active, Stopped, Error]),
         Action::Resize | Action::Migrate => when(&[Active, Stopped]),
         Action::ConfirmResize | Action::RevertResize => when(&[Resized]),
@@ -308,6 +313,7 @@ mod tests {
                     A::Rebuild,
                     A::Resize,
                     A::Migrate,
+                    A::Evacuate,
                     A::MigrateLive,
                     A::Rescue,
                     A::Shelve,
@@ -327,6 +333,7 @@ mod tests {
                     A::Rebuild,
                     A::Resize,
                     A::Migrate,
+                    A::Evacuate,
                     A::Rescue,
                     A::Shelve,
                     A::CreateImage,
@@ -366,7 +373,7 @@ mod tests {
             (State::Shelved, &[A::ShelveOffload, A::Unshelve]),
             (State::ShelvedOffloaded, &[A::Unshelve]),
             (State::SoftDeleted, &[A::Restore]),
-            (State::Error, &[A::Stop, A::RebootHard, A::Rebuild, A::Rescue, A::TriggerCrashDump]),
+            (State::Error, &[A::Stop, A::RebootHard, A::Rebuild, A::Evacuate, A::Rescue, A::TriggerCrashDump]),
             (State::Deleted, &[]),
         ];
         assert_eq!(table.len(), State::ALL.len());
@@ -420,7 +427,8 @@ mod tests {
             let task = OF_A_MOVE.contains(action).then_some(Task::Migrating);
             let state = *State::ALL.iter().find(|state| refusal(*action, **state, task).is_none()).unwrap();
             let now = Situation { is_locked: true, ..situation(state, task) };
-            let heedless = matches!(action, Action::CreateImage | Action::CreateBackup | Action::ChangeTags);
+            let heedless =
+                matches!(action, Action::CreateImage | Action::CreateBackup | Action::ChangeTags | Action::Evacuate);
             let expected = (!heedless).then(|| format!("Instance {ID} is locked"));
             assert_eq!(refusal_in(*action, now), expected, "{action:?}");
             assert!(may(*action, id, now, true).is_ok(), "{action:?}");

@@ -184,7 +184,7 @@ async fn what_is_not_built_says_so_and_what_is_empty_is_empty() {
     let site = Site::new().await;
     let admin = site.cloud.admin().await;
     let id = site.boot(&admin, "web").await;
-    for action in ["addSecurityGroup", "evacuate"] {
+    for action in ["addSecurityGroup"] {
         let mut body = serde_json::Map::new();
         body.insert(action.to_owned(), Value::Null);
         let reply = act(&admin, id, Value::Object(body)).await;

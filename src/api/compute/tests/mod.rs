@@ -8,6 +8,7 @@ mod boot;
 mod cold_migrate;
 mod deferred;
 mod drain;
+mod evacuate;
 mod groups;
 mod guest;
 mod hints;

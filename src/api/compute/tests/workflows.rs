@@ -16,7 +16,7 @@ use crate::tasks::power_server::{Power, word};
 use crate::tasks::testing::{Case, MADE_TO_FAIL, World, missing, prove, run};
 use crate::tasks::{AnyWorkflow, Runner, RunnerSettings, boot_server, clear_leftovers, delete_server, migrate_server};
 use crate::tasks::{Workflow, image_server, power_server, rebuild_server, rescue_server, resize_server, workflows};
-use crate::tasks::{network_change, network_wish};
+use crate::tasks::{evacuate_server, network_change, network_wish};
 use crate::tasks::{shelve_server, unshelve_server};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -37,6 +37,7 @@ enum Subject {
     MigrateCold(ServerId),
     ResizeAway(ServerId),
     Return(ServerId),
+    Evacuate(ServerId),
     Clear(ServerId),
     Rescue(ServerId),
     Unrescue(ServerId),
@@ -62,6 +63,7 @@ enum Work {
     ResizeAway,
     /// From where it was resized to.
     Return,
+    Evacuate,
     ClearLeftovers,
     Rescue,
     Unrescue,
@@ -83,7 +85,7 @@ impl Subject {
         match self {
             Self::Boot(id) | Self::Delete(id) | Self::Power(id, _) | Self::Rebuild(id, _) => Some(id),
             Self::Resize(id) | Self::Revert(id) | Self::Migrate(id) | Self::Clear(id) => Some(id),
-            Self::MigrateCold(id) | Self::ResizeAway(id) | Self::Return(id) => Some(id),
+            Self::MigrateCold(id) | Self::ResizeAway(id) | Self::Return(id) | Self::Evacuate(id) => Some(id),
             Self::Rescue(id) | Self::Unrescue(id) => Some(id),
             Self::Image(id, _) | Self::Shelve(id) | Self::Unshelve(id) => Some(id),
             Self::Refresh(_) | Self::Remove(_) => None,
@@ -108,6 +110,7 @@ impl Case for Work {
             Self::Resize | Self::Revert | Self::MigrateCold | Self::ResizeAway | Self::Return => {
                 resize_server::ResizeServer::KIND
             }
+            Self::Evacuate => evacuate_server::EvacuateServer::KIND,
             Self::MigrateLive => migrate_server::MigrateServer::KIND,
             Self::ClearLeftovers => clear_leftovers::ClearLeftovers::KIND,
             Self::Rescue | Self::Unrescue => rescue_server::RescueServer::KIND,
@@ -142,7 +145,7 @@ impl Work {
         let offload = (!stays).then_some(0);
         let waits = Waits { reclaim: deletes_softly.then_some(1_000_000), offload, ..Waits::default() };
         let moves = matches!(self, Self::MigrateLive | Self::ClearLeftovers | Self::MigrateCold);
-        let cloud = if moves || matches!(self, Self::ResizeAway | Self::Return) {
+        let cloud = if moves || matches!(self, Self::ResizeAway | Self::Return | Self::Evacuate) {
             let rules = Rules { allow_resize_to_same_host: false, ..Rules::default() };
             Cloud::with_fleet(&[(64, 256 * 1024); 2], waits, rules).await
         } else {
@@ -198,6 +201,16 @@ impl Work {
                 let id = site.boot(&alice, "web").await;
                 leave_behind(&site, id).await;
                 Subject::Clear(id)
+            }
+            Self::Evacuate => {
+                let id = site.boot(&alice, "web").await;
+                // An operator says that it is dead. It is not, and so what is left there can be looked for.
+                force_down(&site, true).await;
+                let path = format!("{PATH}/servers/{id}/action");
+                let admin = site.cloud.admin().await;
+                let reply = at(&admin, "2.94", http::Method::POST, &path, &json!({"evacuate": {}})).await;
+                assert_eq!(reply.status, 200, "{}", reply.json());
+                Subject::Evacuate(id)
             }
             Self::MigrateCold => {
                 let id = site.boot(&alice, "web").await;
@@ -329,6 +342,14 @@ async fn leave_behind(site: &Site, id: ServerId) {
     assert_eq!(again.unwrap(), 0, "it is asked for once");
 }
 
+/// The first host counts as dead, or not.
+pub async fn force_down(site: &Site, is_down: bool) {
+    let wish = json!({"host": "host-1", "binary": "nova-compute", "forced_down": is_down});
+    let path = format!("{PATH}/os-services/force-down");
+    let reply = at(&site.cloud.admin().await, "2.11", http::Method::PUT, &path, &wish).await;
+    assert_eq!(reply.status, 200, "{}", reply.json());
+}
+
 async fn rescue(site: &Site, client: &Client, id: ServerId) {
     let image = image(&site.cloud, b"the bytes of a rescue disk").await;
     let reply = act(client, id, json!({"rescue": {"rescue_image_ref": image.to_string()}})).await;
@@ -441,6 +462,10 @@ impl World for Place {
             }
             Subject::Clear(id) => self.is_on_one_host(id).await,
             Subject::MigrateCold(id) => self.may_go_back(id, 192).await,
+            Subject::Evacuate(id) => {
+                self.is_only_here(id, 192).await;
+                assert_eq!(self.at(id).name, "host-2");
+            }
             Subject::ResizeAway(id) => {
                 self.may_go_back(id, 384).await;
                 assert_eq!(act(&self.alice, id, json!({"confirmResize": null})).await.status, 204);
@@ -578,6 +603,16 @@ impl World for Place {
                 self.may_go_back(id, 192).await;
                 self.delete_again(id).await;
             }
+            Subject::Evacuate(id) => {
+                let server = show(&self.alice, id).await;
+                assert_eq!((&server["status"], &server["fault"]["message"]), (&json!("ERROR"), &json!(MADE_TO_FAIL)));
+                force_down(&self.site, false).await;
+                order(&self.alice, id, Power::Reset).await;
+                self.site.cloud.work().await;
+                self.is_only_here(id, 192).await;
+                assert_eq!(self.at(id).name, "host-1");
+                self.delete_again(id).await;
+            }
             Subject::Return(id) => {
                 let server = self.is_as_its_host_says(id).await;
                 if server["status"] == "VERIFY_RESIZE" {
@@ -648,6 +683,7 @@ fn every_work() -> impl Iterator<Item = Work> {
         Work::MigrateCold,
         Work::ResizeAway,
         Work::Return,
+        Work::Evacuate,
         Work::ClearLeftovers,
         Work::Rescue,
         Work::Unrescue,

@@ -1,0 +1,210 @@
+//! Evacuates a server: its host is lost, and another builds it anew.
+//!
+//! ```text
+//!  Place ──► Fetch ────────────────► Build ──► done: Stopped, or as it was; the lost host has leftovers
+//!   claim     the image's bytes;      files and machine on the new host
+//!             are its disks there?
+//! ```
+//! The disk begins again with the image, unless the new host sees the files of the lost one. Until the machine is there,
+//! the row describes the server as it was on the lost host: what fails leaves it in Error there, and it can be evacuated
+//! again. That the host is really dead nobody here can know; an operator has said so, or silence has. From the moment in
+//! which the row names the new host, what the old one has is a leftover, so when that is heard again its machine is removed
+//! before anything else is done there ([`clear_leftovers`](super::clear_leftovers)).
+
+use super::ending::{Ending, now_doing};
+use super::password::Password;
+use super::{Cx, Host, Next, Record, Why, Workflow, machine, placing, rebuild_server};
+use crate::blobs::Stores;
+use crate::clock::Timestamp;
+use crate::cloud::blank_disks;
+use crate::cloud::placement::Wish;
+use crate::cloud::policy::Reach;
+use crate::cloud::server::{State, Task};
+use crate::error::{Error, Result};
+use crate::hypervisor::{Power, Standing};
+use crate::ids::{HostId, ServerId};
+use crate::store::servers::{self, Aside, Change, Server};
+use crate::store::{Tx, hosts, server_moves, server_ports, tasks};
+use crate::vault::Vault;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const EVENT: &str = rebuild_server::EVENT;
+
+pub struct EvacuateServer {
+    /// Where images' bytes are.
+    pub stores: Stores,
+    /// Opens the password on its way.
+    pub vault: Arc<Vault>,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its record.
+    pub number: i64,
+    pub from: HostId,
+    pub wish: Wish,
+    pub stays_off: bool,
+    /// Does the client say that the hosts see the same files? `None`: it leaves that to be found out.
+    pub shared: Option<bool>,
+    pub password: Password,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    Place(Order),
+    Fetch { order: Order, to: HostId },
+    Build { order: Order, to: HostId, keeps_disk: bool },
+}
+
+impl Step {
+    const fn order(&self) -> &Order {
+        match self {
+            Self::Place(order) | Self::Fetch { order, .. } | Self::Build { order, .. } => order,
+        }
+    }
+}
+
+#[async_trait]
+impl Workflow for EvacuateServer {
+    type Step = Step;
+    const KIND: &'static str = "evacuate_server";
+    /// As a boot's.
+    const PATIENCE: u32 = 14;
+
+    async fn forward(&self, cx: &Cx, step: &Step) -> Result<Next<Step>> {
+        let server = machine::server(cx).await?;
+        let (id, now) = (server.id, cx.clock.now());
+        match step {
+            Step::Place(order) => {
+                machine::refuse_signed(&server)?;
+                let to = claim(cx, id, order).await?;
+                Ok(Next::step(Step::Fetch { order: order.clone(), to }))
+            }
+            Step::Fetch { order, to } => {
+                let there = cx.hosts.get(*to)?;
+                let keeps_disk = is_there(cx, id, there).await?;
+                if order.shared.is_some_and(|shared| shared != keeps_disk) {
+                    return Err(Error::bad_request("Invalid state of instance files on shared storage"));
+                }
+                make_room(cx, id, there, keeps_disk).await?;
+                machine::fetch(cx, &self.stores, there, machine::base_of(&server)?).await?;
+                Ok(Next::step(Step::Build { order: order.clone(), to: *to, keeps_disk })
+                    .recording(move |tx| now_doing(tx, id, Task::RebuildSpawning, Change::new(), now)))
+            }
+            Step::Build { order, to, keeps_disk } => {
+                let there = cx.hosts.get(*to)?;
+                let ending = Ending::of(cx, &server, EVENT);
+                let server = as_there(server, *keeps_disk);
+                // Somebody may have emptied the host's cache since the step before.
+                machine::fetch(cx, &self.stores, there, machine::base_of(&server)?).await?;
+                let password = order.password.open(&self.vault, id, now)?;
+                let spec = machine::prepare_telling(cx, there, &server, password.as_deref()).await?;
+                let (state, power) = if order.stays_off {
+                    there.hypervisor.define(&spec).await?;
+                    (State::Stopped, Power::Shutdown)
+                } else {
+                    there.hypervisor.start(&spec).await?;
+                    (State::Active, Power::Running)
+                };
+                let (number, to, task) = (order.number, *to, cx.task_id);
+                Ok(Next::done().recording(move |tx| {
+                    tasks::forget_step(tx, task)?;
+                    is_there_now(tx, &server, to, now)?;
+                    server_moves::set_status(tx, number, "done", now)?;
+                    let change = Change::new().state(state).launched_at(now).progress(100);
+                    ending.record(tx, change, power, None, None)
+                }))
+            }
+        }
+    }
+
+    async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
+        let (id, now, task) = (machine::server_id(cx)?, cx.clock.now(), cx.task_id);
+        let (number, from) = (step.order().number, step.order().from);
+        let was_cancelled = *why == Why::Cancelled;
+        if let Step::Build { to, keeps_disk, .. } = step {
+            match give_up(cx, id, *to, *keeps_disk).await {
+                // Whoever deletes the server does not wait for a second host that is lost.
+                Err(error) if was_cancelled && error.is_transient() => {}
+                outcome => outcome?,
+            }
+        }
+        let server = machine::server(cx).await?;
+        let (ending, why) = (Ending::of(cx, &server, EVENT), why.to_string());
+        let status = if matches!(step, Step::Place(_)) { "error" } else { "failed" };
+        Ok(Some(Box::new(move |tx| {
+            tasks::forget_step(tx, task)?;
+            server_moves::set_status(tx, number, status, now)?;
+            let server = servers::get(tx, &Reach::Cloud, id)?;
+            hosts::hold_only(tx, id, from, placing::demand(&server), now)?;
+            if was_cancelled {
+                return Ok(());
+            }
+            ending.record(tx, Change::new().state(State::Error), Power::Unknown, None, Some(&why))
+        })))
+    }
+}
+
+/// Picks the host and claims what the server takes of it, in one transaction; a claim made before a crash stays.
+async fn claim(cx: &Cx, id: ServerId, order: &Order) -> Result<HostId> {
+    let (now, order, rules) = (cx.clock.now(), order.clone(), cx.placement.clone());
+    let claim = move |tx: &mut Tx| {
+        if let Some(name) = server_moves::get(tx, order.number)?.and_then(|moved| moved.target) {
+            return Ok(hosts::named(tx, &name)?.id);
+        }
+        let server = servers::get(tx, &Reach::Cloud, id)?;
+        let to = placing::pick(tx, &rules, &server, &order.wish, Some(order.from), now)?;
+        hosts::claim(tx, id, to, placing::demand(&server), now)?;
+        let name = hosts::get(tx, to)?.name;
+        server_moves::set_target(tx, order.number, &name, now)?;
+        server_moves::set_status(tx, order.number, "pre-migrating", now)?;
+        // Whoever settles its networks there looks again.
+        server_ports::touch_networks(tx, id)?;
+        Ok(to)
+    };
+    cx.db.write(claim).await
+}
+
+/// Are the server's own files on this host? What it left there earlier is not its own.
+async fn is_there(cx: &Cx, id: ServerId, host: &Host) -> Result<bool> {
+    let on = host.id;
+    let is_left_there = cx.db.read(move |tx| hosts::is_left_on(tx, id, on)).await?;
+    Ok(!is_left_there && host.disks.list().await?.contains(&id))
+}
+
+/// What an earlier stay left is not taken for the server.
+async fn make_room(cx: &Cx, id: ServerId, to: &Host, keeps_disk: bool) -> Result<()> {
+    if let Standing::Runs(_) = to.hypervisor.standing(id).await? {
+        return Err(Error::conflict(format!("{} runs the instance already.", to.name)));
+    }
+    to.hypervisor.remove(id, cx.epoch).await?;
+    if keeps_disk { Ok(()) } else { to.disks.remove(id, cx.epoch).await }
+}
+
+/// Nothing of it stays on the new host.
+async fn give_up(cx: &Cx, id: ServerId, to: HostId, keeps_disk: bool) -> Result<()> {
+    let there = cx.hosts.get(to)?;
+    there.hypervisor.remove(id, cx.epoch).await?;
+    if keeps_disk { Ok(()) } else { there.disks.remove(id, cx.epoch).await }
+}
+
+/// The server as it begins again: with its image's disk, and others that are empty, unless it keeps those it had.
+fn as_there(server: Server, keeps_disk: bool) -> Server {
+    if keeps_disk {
+        return server;
+    }
+    let blank_disks = blank_disks::anew(&server.blank_disks);
+    Server { aside: Aside::default(), blank_disks, ..server }
+}
+
+/// From now on the server is on this host, and the one that was lost has nothing but leftovers of it.
+fn is_there_now(tx: &mut Tx, server: &Server, to: HostId, now: Timestamp) -> Result<()> {
+    let (id, was) = (server.id, servers::get(tx, &Reach::Cloud, server.id)?);
+    hosts::hold_only(tx, id, to, placing::demand(&was), now)?;
+    hosts::cleared(tx, id, to)?;
+    let change = Change::new().host(Some(to)).aside(&server.aside).blank_disks(&server.blank_disks);
+    servers::update(tx, id, change, now)
+}
