@@ -343,7 +343,10 @@ fn known_keys() -> toml::Table {
 
 /// Is this table free-form?
 fn is_open(path: &str) -> bool {
-    matches!(path, "images.store_options" | "images.stores" | "images.inject_metadata_properties.inject")
+    matches!(
+        path,
+        "network.bridges" | "images.store_options" | "images.stores" | "images.inject_metadata_properties.inject"
+    )
 }
 
 fn check_keys(given: &toml::Table, known: &toml::Table, at: &str) -> Result<()> {

@@ -120,7 +120,7 @@ impl Program {
             unified_limits: config.quota.unified_limits,
             waits: config.compute.waits(),
             local_disks: config.compute.local_disks(),
-            guests_mtu: config.network.guests_mtu(),
+            mtus: config.network.mtus(),
             placement,
         });
         Ok(Self { config, state, runner, nodes })

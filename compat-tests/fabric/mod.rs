@@ -5,6 +5,7 @@ mod host;
 mod clients;
 mod guest;
 mod tunnels;
+mod uplinks;
 
 use gapura::error::Error;
 use gapura::fabric::linux::{LinuxFabric, Settings, Severity, checks, inside};
@@ -18,7 +19,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 fn fabric() -> LinuxFabric {
-    LinuxFabric::new(Settings { cloud: "test".to_owned(), tunnel_address: None }).unwrap()
+    LinuxFabric::new(Settings { cloud: "test".to_owned(), ..Settings::default() }).unwrap()
 }
 
 /// A network of 10.0.0.0/24 that leads outside, with ports 10.0.0.5, 10.0.0.6, … for these addresses of cards.
@@ -46,6 +47,7 @@ fn network(macs: &[&str]) -> NetworkWish {
         routed_to_host: false,
         nat: true,
         tunnel: None,
+        physical_network: None,
     }
 }
 

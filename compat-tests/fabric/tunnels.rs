@@ -13,7 +13,8 @@ const OWN: &str = "203.0.113.2";
 const OTHER: &str = "203.0.113.1";
 
 fn fabric() -> LinuxFabric {
-    LinuxFabric::new(Settings { cloud: "test".to_owned(), tunnel_address: Some(OWN.parse().unwrap()) }).unwrap()
+    let tunnel_address = Some(OWN.parse().unwrap());
+    LinuxFabric::new(Settings { cloud: "test".to_owned(), tunnel_address, ..Settings::default() }).unwrap()
 }
 
 fn spanning(vni: u32, peers: &[&str]) -> NetworkWish {

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::cloud::blank_disks;
 use crate::cloud::placement;
 use crate::cloud::policy::Policy;
+use crate::cloud::segment::Mtus;
 use crate::metrics::Metrics;
 use crate::store::Db;
 use crate::tasks::overdue::Waits;
@@ -39,8 +40,8 @@ pub struct State {
     pub waits: Waits,
     /// What servers may have of disks besides their own.
     pub local_disks: blank_disks::Rules,
-    /// What a packet of a guest may have, so that it reaches guests on other hosts.
-    pub guests_mtu: u16,
+    /// What packets of guests may have, so that they reach guests on other hosts.
+    pub mtus: Mtus,
     /// By what servers get their places.
     pub placement: Arc<placement::Rules>,
     /// Token keys, password hashing, what is remembered of tokens.

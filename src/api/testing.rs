@@ -222,7 +222,7 @@ impl Cloud {
             unified_limits: own.unified_limits,
             waits: own.waits,
             local_disks: crate::cloud::blank_disks::Rules::default(),
-            guests_mtu: 1450,
+            mtus: crate::cloud::segment::Mtus { tunnel: 1450, flat: 1500 },
             placement,
         });
         let SimulatedHost { hypervisor, disks, fabric, .. } = simulated[0].clone();

@@ -1,8 +1,10 @@
 //! How networks are made on a host, and how a host's part of them is joined to others'.
 
+use crate::cloud::segment::Mtus;
 use crate::error::{Error, Result};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What packing a frame for another host takes of a packet: VXLAN over UDP over IPv4, or over IPv6.
@@ -22,6 +24,8 @@ pub struct Network {
     pub mtu: u16,
     /// Where other hosts reach this one, with what they have for networks that both carry; empty: networks end here.
     pub tunnel_address: String,
+    /// Bridges of the operator's that lead to networks of theirs, by the names of these networks.
+    pub bridges: BTreeMap<String, String>,
 }
 
 impl Default for Network {
@@ -31,6 +35,7 @@ impl Default for Network {
             private_range: Ipv4Net::new_assert(Ipv4Addr::new(10, 20, 0, 0), 24),
             mtu: 1500,
             tunnel_address: String::new(),
+            bridges: BTreeMap::new(),
         }
     }
 }
@@ -52,6 +57,11 @@ impl Network {
         })
     }
 
+    /// What packets of guests may have at most.
+    pub fn mtus(&self) -> Mtus {
+        Mtus { tunnel: self.guests_mtu(), flat: self.mtu }
+    }
+
     /// What a guest's packet may have at most, so that it reaches a guest on another host whole. Networks are made with it
     /// before there is a second host: a guest's MTU can't be lowered while it runs.
     pub fn guests_mtu(&self) -> u16 {
@@ -63,6 +73,11 @@ impl Network {
     /// `BadRequest` for a setting that can't be understood, or leaves guests too little.
     pub fn check(&self) -> Result<()> {
         self.tunnel_address()?;
+        let is_link =
+            |name: &str| (1..=15).contains(&name.len()) && !name.contains(|c: char| c.is_whitespace() || c == '/');
+        if let Some((name, bridge)) = self.bridges.iter().find(|(name, bridge)| name.is_empty() || !is_link(bridge)) {
+            return Err(Error::bad_request(format!("network.bridges: {name} = {bridge:?} names no bridge")));
+        }
         if self.guests_mtu() < SMALLEST_MTU {
             return Err(Error::bad_request(format!(
                 "network.mtu = {} leaves guests less than {SMALLEST_MTU}",
@@ -95,5 +110,13 @@ mod tests {
         }
         assert!(at("", 1500).check().is_ok() && at("192.0.2.1", 1500).check().is_ok());
         assert!(at("", 600).check().is_err());
+        let plugged = |bridge: &str| Network {
+            bridges: BTreeMap::from([("physnet1".to_owned(), bridge.to_owned())]),
+            ..Network::default()
+        };
+        assert!(plugged("br0").check().is_ok());
+        for wrong in ["", "br 0", "../br0", "a-name-that-is-too-long"] {
+            assert!(plugged(wrong).check().is_err(), "{wrong}");
+        }
     }
 }

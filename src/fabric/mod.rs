@@ -31,7 +31,7 @@ pub trait Fabric: Send + Sync {
     /// Networks of ours that this host carries.
     async fn list(&self) -> Result<Vec<NetworkId>>;
 
-    /// How the host can be joined to others. Asks nothing of the kernel.
+    /// How the host can be joined to others.
     async fn facts(&self) -> Result<FabricFacts>;
 }
 

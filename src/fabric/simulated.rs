@@ -114,6 +114,7 @@ mod tests {
             routed_to_host: false,
             nat: true,
             tunnel: None,
+            physical_network: None,
         }
     }
 

@@ -4,6 +4,7 @@ use crate::hypervisor::Epoch;
 use crate::ids::{NetworkId, PortId, SubnetId};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// A network, whole, as one host shall carry it.
@@ -22,6 +23,9 @@ pub struct NetworkWish {
     /// How it is one network with what other hosts carry of it; `None`: it is this host's alone.
     #[serde(default)]
     pub tunnel: Option<TunnelWish>,
+    /// The operator's own network that this one is, by the name that hosts' settings give it. It has its gateway itself.
+    #[serde(default)]
+    pub physical_network: Option<String>,
 }
 
 /// Frames for the network's ports on other hosts go there packed into packets between the hosts (VXLAN). A host without a
@@ -40,6 +44,9 @@ pub struct FabricFacts {
     /// Where other hosts send what they have for networks here; `None`: nowhere.
     #[serde(default)]
     pub tunnel_address: Option<IpAddr>,
+    /// The operator's networks that the host is plugged into, by name.
+    #[serde(default)]
+    pub physical_networks: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -99,8 +99,8 @@ fn fabric(config: &Config, cloud: &str) -> Result<Arc<dyn Fabric>> {
     match config.network.fabric.as_str() {
         "simulated" => Ok(Arc::new(SimulatedFabric::new())),
         "linux" => {
-            let tunnel_address = config.network.tunnel_address()?;
-            Ok(Arc::new(LinuxFabric::new(Settings { cloud: cloud.to_owned(), tunnel_address })?))
+            let (tunnel_address, bridges) = (config.network.tunnel_address()?, config.network.bridges.clone());
+            Ok(Arc::new(LinuxFabric::new(Settings { cloud: cloud.to_owned(), tunnel_address, bridges })?))
         }
         other => Err(Error::bad_request(format!("network.fabric = {other:?} is neither \"linux\" nor \"simulated\""))),
     }

@@ -119,6 +119,7 @@ async fn a_machine_a_disk_and_a_network_are_made_there_as_wished() {
         routed_to_host: false,
         nat: true,
         tunnel: None,
+        physical_network: None,
     };
     assert_eq!(there.fabric.ensure(&network).await.unwrap(), crate::fabric::bridge_name(network.id));
     assert_eq!(simulation.fabric.wish(network.id), Some(network));

@@ -3,9 +3,10 @@
 //! A host is written down before it is told to carry a network, and forgotten before it is told to let it go, each time with
 //! a new epoch: what the others are then told they take for newer than all they have heard.
 
-use super::{Row, Tx, args, networks};
+use super::{Json, Row, Tx, args, networks};
 use crate::error::{Error, Result};
-use crate::ids::{HostId, NetworkId};
+use crate::ids::{HostId, NetworkId, ServerId};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// From now on the host carries the network. False when it did already, or one of the two is not there.
@@ -77,4 +78,24 @@ pub fn is_at(tx: &mut Tx, host: HostId, address: Option<IpAddr>) -> Result<Vec<N
         networks::touch(tx, *network)?;
     }
     Ok(networks)
+}
+
+/// Notes which of the operator's networks the host is plugged into.
+pub fn is_plugged_into(tx: &mut Tx, host: HostId, names: &BTreeSet<String>) -> Result<()> {
+    let sql = "UPDATE hosts SET physical_networks = ?2 WHERE id = ?1 AND physical_networks <> ?2";
+    tx.execute(sql, args![host, Json(names)]).map(drop)
+}
+
+/// Is any host plugged into the operator's network of this name?
+pub fn is_known(tx: &mut Tx, physical_network: &str) -> Result<bool> {
+    let rows = tx.query("SELECT DISTINCT physical_networks FROM hosts", args![])?;
+    let lists: Vec<Json<BTreeSet<String>>> = rows.into_iter().map(|mut row| row.next()).collect::<Result<_>>()?;
+    Ok(lists.iter().any(|list| list.0.contains(physical_network)))
+}
+
+/// The operator's networks that a server's interfaces are in.
+pub fn needed_by(tx: &mut Tx, server: ServerId) -> Result<BTreeSet<String>> {
+    let sql = "SELECT n.physical_network FROM ports p JOIN networks n ON n.id = p.network_id
+                WHERE p.server_id = ?1 AND n.physical_network IS NOT NULL";
+    tx.query(sql, args![server])?.into_iter().map(|mut row| row.next()).collect()
 }

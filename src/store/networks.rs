@@ -28,8 +28,8 @@ pub struct Network {
 }
 
 const NETWORK: &str =
-    "id, project_id, name, description, shared, mtu, network_type, segmentation_id, tags, revision, epoch,
-                       created_at, updated_at";
+    "id, project_id, name, description, shared, mtu, network_type, segmentation_id, physical_network, tags,
+                       revision, epoch,                       created_at, updated_at";
 
 impl Network {
     fn from_row(mut row: Row) -> Result<Self> {
@@ -40,7 +40,7 @@ impl Network {
             description: row.next()?,
             shared: row.next()?,
             mtu: row.next()?,
-            segment: Segment::kept(&row.next::<String>()?, row.next()?)?,
+            segment: Segment::kept(&row.next::<String>()?, row.next()?, row.next()?)?,
             tags: row.next::<Json<_>>()?.0,
             revision: row.next()?,
             epoch: row.next()?,
@@ -65,15 +65,17 @@ pub struct NewNetwork {
 /// `Conflict` in Neutron's words for a segment that another network has; `Unavailable` when none is left.
 pub fn insert(tx: &mut Tx, new: &NewNetwork, now: Timestamp) -> Result<Network> {
     let id = NetworkId::random();
-    let segment = match new.segment {
+    let segment = match &new.segment {
         Wanted::Tunnel => Segment::Tunnel(free_vni(tx)?),
-        Wanted::TunnelOf(vni) => Segment::Tunnel(vni),
+        Wanted::TunnelOf(vni) => Segment::Tunnel(*vni),
+        Wanted::Flat(name) => Segment::Flat(name.clone()),
         Wanted::Local => Segment::Local,
     };
     tx.execute(
         "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, is_external, status, mtu,
-                               network_type, segmentation_id, tags, revision, epoch, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, 0, 'ACTIVE', ?6, ?7, ?8, '[]', 1, 1, ?9, ?9)",
+                               network_type, segmentation_id, physical_network, tags, revision, epoch, created_at,
+                               updated_at)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, 0, 'ACTIVE', ?6, ?7, ?8, ?9, '[]', 1, 1, ?10, ?10)",
         args![
             id,
             &new.project_id,
@@ -83,6 +85,7 @@ pub fn insert(tx: &mut Tx, new: &NewNetwork, now: Timestamp) -> Result<Network> 
             new.mtu,
             segment.network_type(),
             segment.segmentation_id(),
+            segment.physical_network(),
             now
         ],
     )
@@ -94,6 +97,9 @@ pub fn insert(tx: &mut Tx, new: &NewNetwork, now: Timestamp) -> Result<Network> 
 fn in_use(segment: &Segment) -> String {
     match segment {
         Segment::Tunnel(vni) => format!("Unable to create the network. The tunnel ID {vni} is in use."),
+        Segment::Flat(name) => {
+            format!("Unable to create the flat network. Physical network {name} is in use.")
+        }
         Segment::Local => "Unable to create the network.".to_owned(),
     }
 }

@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 /// Every host, by number. What hosts said of themselves is read only if the request asks about it.
 pub fn candidates(tx: &mut Tx, request: &Request, rules: &Rules, now: Timestamp) -> Result<Vec<Candidate>> {
+    let plugged = if request.physical_networks.is_empty() { "'[]'" } else { "h.physical_networks" };
     let facts = if request.asks_for_facts(rules) { "h.facts" } else { "'null'" };
     let traits = if request.asks_for_traits() { "h.traits" } else { "''" };
     let sql = format!(
         "SELECT h.id, h.name, h.zone, h.enabled, h.forced_down, h.last_seen_at,
                 h.total_vcpus, h.total_memory_mib, h.total_disk_gib, h.vcpus, h.memory_mib, h.disk_gib,
                 COALESCE(c.vcpus, 0), COALESCE(c.memory_mib, 0), COALESCE(c.disk_gib, 0), COALESCE(c.servers, 0),
-                h.failed_builds, h.hypervisor_version, {traits}, {facts}
+                h.failed_builds, h.hypervisor_version, {traits}, {facts}, {plugged}
            FROM hosts h
            LEFT JOIN (SELECT host_id, CAST(SUM(vcpus) AS BIGINT) AS vcpus, CAST(SUM(memory_mib) AS BIGINT) AS memory_mib,
                              CAST(SUM(disk_gib) AS BIGINT) AS disk_gib, COUNT(*) AS servers
@@ -51,6 +52,7 @@ pub fn candidates(tx: &mut Tx, request: &Request, rules: &Rules, now: Timestamp)
             hypervisor_version: row.next()?,
             traits: row.next()?,
             facts: row.next::<Json<Value>>()?.0,
+            physical_networks: row.next::<Json<BTreeSet<String>>>()?.0,
             aggregates: said.get(&id).cloned(),
         })
     };

@@ -122,6 +122,8 @@ impl Workflow for BootServer {
         if let Some(host) = claimed {
             clear_host(cx, id, host).await?;
         }
+        // While it still has the ports that bind it to places.
+        let details = explain(cx, id, step, why).await?;
         let now = cx.clock.now();
         cx.db.write(move |tx| server_ports::delete_of_server(tx, id, now)).await?;
         if let Some(host) = claimed {
@@ -129,7 +131,6 @@ impl Workflow for BootServer {
                 network_wish::settle(cx, cx.hosts.get(host)?, network).await?;
             }
         }
-        let details = explain(cx, id, step, why).await?;
         let (task, failed) = (cx.task_id, failed(cx, id, claimed, why.clone(), details));
         Ok(Some(Box::new(move |tx| {
             tasks::forget_step(tx, task)?;

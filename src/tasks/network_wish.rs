@@ -27,17 +27,21 @@ pub fn wish(tx: &mut Tx, id: NetworkId, host: HostId) -> Result<NetworkWish> {
     let ports = ports::of_network(tx, id)?;
     let tunnel = match network.segment {
         Segment::Tunnel(vni) => Some(TunnelWish { vni, peers: network_hosts::peers(tx, id, host)? }),
-        Segment::Local => None,
+        Segment::Flat(_) | Segment::Local => None,
     };
+    let physical_network = network.segment.physical_network().map(str::to_owned);
+    // The way out of the operator's network is the operator's.
+    let has_gateway = physical_network.is_none();
     Ok(NetworkWish {
         id,
         epoch: epoch(&network),
         mtu: network.mtu,
         subnets: subnets.into_iter().map(subnet_wish).collect(),
         ports: ports.iter().map(port_wish).collect(),
-        routed_to_host: network.shared,
-        nat: true,
+        routed_to_host: network.shared && has_gateway,
+        nat: has_gateway,
         tunnel,
+        physical_network,
     })
 }
 

@@ -4,12 +4,13 @@
 //! and of two such transactions PostgreSQL lets one begin again.
 
 use crate::clock::Timestamp;
+use crate::cloud::placement::filters::PHYSICAL_NETWORKS;
 use crate::cloud::placement::{self, Candidate, Condition, Demand, Neighbours, Request, Rules, Verdict, Wish};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Server};
-use crate::store::{Tx, hosts, placement as rows, server_groups};
+use crate::store::{Tx, hosts, network_hosts, placement as rows, server_groups};
 
 /// What a server takes of its host.
 pub fn demand(server: &Server) -> Demand {
@@ -43,13 +44,20 @@ pub fn pick(
     now: Timestamp,
 ) -> Result<HostId> {
     let (candidates, verdict) = judge(tx, rules, server, wish, but, now)?;
-    verdict.chosen().map_err(|why| {
-        tracing::info!(server = %server.id, "{why} {}", verdict.explanation());
-        let is_heard = candidates.iter().any(|host| host.condition == Condition::Up);
-        let may_be_heard = candidates.iter().any(|host| host.condition == Condition::Down);
-        // A cloud that has just started has not heard its hosts yet: that is no verdict on them.
-        if may_be_heard && !is_heard { Error::unavailable("No valid host was found. The host", why) } else { why }
-    })
+    let why = match verdict.chosen() {
+        Ok(host) => return Ok(host),
+        Err(why) => why,
+    };
+    tracing::info!(server = %server.id, "{why} {}", verdict.explanation());
+    if let Some(host) = wish.host.as_ref().filter(|_| verdict.failed_at(PHYSICAL_NETWORKS)) {
+        // Who names a host is an operator, and is told which of their networks it lacks.
+        let names = network_hosts::needed_by(tx, server.id)?.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(Error::conflict(format!("No valid host was found. {host} is not plugged into {names}.")));
+    }
+    let is_heard = candidates.iter().any(|host| host.condition == Condition::Up);
+    let may_be_heard = candidates.iter().any(|host| host.condition == Condition::Down);
+    // A cloud that has just started has not heard its hosts yet: that is no verdict on them.
+    Err(if may_be_heard && !is_heard { Error::unavailable("No valid host was found. The host", why) } else { why })
 }
 
 /// What placement would say about a server now, and why.
@@ -89,6 +97,7 @@ fn request(tx: &mut Tx, server: &Server, wish: &Wish, but: Option<HostId>) -> Re
         image_properties: server.image_properties.clone(),
         neighbours: neighbours(tx, server)?,
         affinity: server_groups::affinity(tx, server.id)?,
+        physical_networks: network_hosts::needed_by(tx, server.id)?,
         aggregate_names: if server.flavor.extra_specs.is_empty() {
             Default::default()
         } else {

@@ -172,6 +172,7 @@ def main():
         journey.chapter("a machine joins", join, site)
         journey.chapter("hosts as operators see them", operators)
         journey.chapter("a network on both", spanning.walk, site)
+        journey.chapter("a network of the operator's", spanning.flat, site)
         journey.chapter("servers on each", servers, site)
         journey.chapter("a host is lost", lost, site)
         journey.chapter("a host is back", back, site)

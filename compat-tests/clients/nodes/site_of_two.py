@@ -64,6 +64,7 @@ class Site:
             "GAPURA_COMPUTE__LIVE_MIGRATION_URI": f"qemu+tcp://{ADDRESSES[host]}/system",
             "GAPURA_NETWORK__PRIVATE_RANGE": "10.79.0.0/24",
             "GAPURA_NETWORK__TUNNEL_ADDRESS": ADDRESSES[host],
+            "GAPURA_NETWORK__BRIDGES__PHYSNET1": "br0",
             "GAPURA_INIT__IMAGE": self.image,
             "GAPURA_NODES__LISTEN": f"{ADDRESSES['a']}:5009",
             "GAPURA_LOG__FILTER": "info,access=off",

@@ -123,13 +123,13 @@ def links(site, host, short):
     return [link["ifname"] for link in kernel(site, host, "ip", "-json", "link", "show") if short in link["ifname"]]
 
 
-def boot(journey, name, host):
-    journey.order("server", "create", "--image", "gapura-test", "--flavor", "m1.nano", "--network", "span",
+def boot(journey, name, host, network="span"):
+    journey.order("server", "create", "--image", "gapura-test", "--flavor", "m1.nano", "--network", network,
                   "--property", "heartbeat_ms=100", "--availability-zone", f"nova:host-{host}", name)
 
 
-def address_of(server):
-    return server["addresses"]["span"][0]
+def address_of(server, network="span"):
+    return server["addresses"][network][0]
 
 
 def walk(journey, site):
@@ -205,6 +205,36 @@ def restart(journey, site, guest, neighbour, link, vni, before):
     lease = guest.told(journey, "udhcpc -i eth0 -n -q -t 10 -T 1 -s /tmp/say 2>/dev/null")
     wanted = f"lease {address_of(before)} mtu 1450 by 10.80.0.1"
     journey.claim("it is given the same lease at its new place", wanted in lease, lease)
+
+
+def flat(journey, site):
+    """The operator's own network, which is `br0` on both hosts: its gateway is a machine of the operator's."""
+    journey.order("network", "create", "--provider-network-type", "flat", "--provider-physical-network", "physnet1", "flat")
+    journey.order("subnet", "create", "--network", "flat", "--subnet-range", "10.81.0.0/24", "flat")
+    network = journey.rows("network", "show", "flat")
+    shown = (network["provider:network_type"], network["provider:physical_network"], network["mtu"])
+    journey.claim("administrators see what it is", shown == ("flat", "physnet1", 1500), network)
+    boot(journey, "plugged", "b", "flat")
+    before = journey.becomes("plugged", "ACTIVE")
+    guest = Guest(site, before)
+    lease = f"GUEST: dhcp eth0 {address_of(before, 'flat')}/24 gateway 10.81.0.1"
+    journey.need("its guest is given its address and the operator's gateway", journey.until(lambda: lease in guest.said(), 300), guest.said()[-500:])
+    gateway = Neighbour(site, {"mac_address": "02:00:00:00:81:01", "address": "10.81.0.1"}, "br0", address_of(before, "flat"))
+    try:
+        journey.claim("the gateway reaches it on the other host", gateway.pings(address_of(before, "flat")))
+        journey.order(*MIGRATE, "host-a", "plugged")
+        after = journey.server("plugged")
+        journey.claim("it has moved with its address", (after["OS-EXT-SRV-ATTR:host"], after["addresses"]) == ("host-a", before["addresses"]), after)
+        journey.claim("the gateway reaches it where it is now", gateway.pings(address_of(before, "flat")))
+    finally:
+        gateway.unplug()
+    journey.order("server", "delete", "--wait", "plugged")
+    journey.order("network", "delete", "flat")
+    short = network["id"].replace("-", "")[:11]
+    left = lambda: [link for host in "ab" for link in links(site, host, short)]
+    journey.claim("nothing of it stays on either host", journey.until(lambda: not left(), 60), left())
+    bridges = [bool(kernel(site, host, "ip", "-json", "link", "show", "dev", "br0")) for host in "ab"]
+    journey.claim("the operator's bridges stay", bridges == [True, True], bridges)
 
 
 def removal(journey, site, short):

@@ -190,6 +190,7 @@ async fn create(call: Call<NetworkCreates>) -> Result<Made<NetworkView>> {
                 .iter()
                 .map(|new| {
                     network_quotas::check(tx, &new.project_id, Counted::Network, 1)?;
+                    provider::refuse_unknown(tx, &new.segment)?;
                     let network = networks::insert(tx, new, now)?;
                     NetworkView::of(tx, &within, network)
                 })
@@ -216,13 +217,15 @@ impl NetworkCreate {
             physical_network: self.physical_network,
             segmentation_id: self.segmentation_id,
         };
+        let segment = asked.checked(cx)?;
+        let most = cx.state.mtus.of_new(&segment);
         Ok(NewNetwork {
-            segment: asked.checked(cx)?,
+            segment,
             project_id: request::project(cx, self.project_id.as_ref(), self.tenant_id.as_ref())?,
             name: self.name.map(|name| name.0).unwrap_or_default(),
             description: self.description.map(|description| description.0).unwrap_or_default(),
             shared,
-            mtu: mtu(self.mtu.unwrap_or(0), cx.state.guests_mtu)?,
+            mtu: mtu(self.mtu.unwrap_or(0), most)?,
         })
     }
 }
@@ -270,7 +273,6 @@ async fn update(call: Call<NetworkUpdates>) -> Result<One<NetworkView>> {
         segmentation_id: wanted.segmentation_id,
     };
     asked.refuse_change(&cx)?;
-    let mtu = wanted.mtu.map(|wanted| mtu(wanted, cx.state.guests_mtu)).transpose()?;
     let (now, head) = (call.cx.state.clock.now(), call.head.clone());
     let view = call
         .cx
@@ -284,7 +286,9 @@ async fn update(call: Call<NetworkUpdates>) -> Result<One<NetworkView>> {
             }
             network.name = wanted.name.clone().map_or(network.name, |name| name.0);
             network.description = wanted.description.clone().map_or(network.description, |text| text.0);
-            network.mtu = mtu.unwrap_or(network.mtu);
+            if let Some(wanted) = wanted.mtu {
+                network.mtu = mtu(wanted, cx.state.mtus.of(&network.segment))?;
+            }
             let network = networks::update(tx, &network, now)?;
             network_change::tell_hosts(tx, id, Some(&head.request_id), now)?;
             NetworkView::of(tx, &cx, network)

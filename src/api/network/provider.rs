@@ -3,6 +3,7 @@
 use crate::api::Context;
 use crate::cloud::segment::{Segment, VNIS, Wanted};
 use crate::error::{Error, Result};
+use crate::store::{Tx, network_hosts};
 
 /// The attributes as a request has them.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +26,7 @@ impl Shown {
         let may = |field: &str| cx.may(&format!("get_network:provider:{field}"));
         Self {
             network_type: may("network_type").then(|| segment.network_type().to_owned()),
-            physical_network: may("physical_network").then_some(None),
+            physical_network: may("physical_network").then(|| segment.physical_network().map(str::to_owned)),
             segmentation_id: may("segmentation_id").then(|| segment.segmentation_id()),
         }
     }
@@ -74,6 +75,13 @@ impl Asked {
                     Err(refused(&format!("segmentation_id out of range ({first} through {last})")))
                 }
             },
+            Some("flat") if self.segmentation_id.is_some() => {
+                Err(refused("segmentation_id prohibited for flat provider network"))
+            }
+            Some("flat") => match self.physical_network.as_deref() {
+                None | Some("") => Err(refused("physical_network required for flat provider network")),
+                Some(name) => Ok(Wanted::Flat(name.to_owned())),
+            },
             Some("local") if self.physical_network.is_some() => {
                 Err(refused("physical_network prohibited for local provider network"))
             }
@@ -95,6 +103,17 @@ impl Asked {
         }
         self.allow(cx, "update_network")?;
         Err(refused("Plugin does not support updating provider attributes"))
+    }
+}
+
+/// # Errors
+/// `BadRequest` in Neutron's words for a network of the operator's that no host is plugged into.
+pub fn refuse_unknown(tx: &mut Tx, wanted: &Wanted) -> Result<()> {
+    match wanted {
+        Wanted::Flat(name) if !network_hosts::is_known(tx, name)? => {
+            Err(refused(&format!("physical_network '{name}' unknown for flat provider network")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -122,11 +141,14 @@ mod tests {
         assert_eq!(asked("vxlan", "", 0), Ok(Wanted::Tunnel));
         assert_eq!(asked("vxlan", "", 0x00ff_ffff), Ok(Wanted::TunnelOf(0x00ff_ffff)));
         assert_eq!(asked("local", "", 0), Ok(Wanted::Local));
+        assert_eq!(asked("flat", "physnet1", 0), Ok(Wanted::Flat("physnet1".to_owned())));
         for ((kind, physical, id), why) in [
             (("", "", 7), "network_type required"),
             (("vxlan", "physnet1", 0), "provider:physical_network specified for vxlan network"),
             (("vxlan", "", 0x0100_0000), "segmentation_id out of range (1 through 16777215)"),
             (("vxlan", "", -1), "segmentation_id out of range (1 through 16777215)"),
+            (("flat", "", 0), "physical_network required for flat provider network"),
+            (("flat", "physnet1", 7), "segmentation_id prohibited for flat provider network"),
             (("local", "physnet1", 0), "physical_network prohibited for local provider network"),
             (("local", "", 7), "segmentation_id prohibited for local provider network"),
             (("gre", "", 7), "network_type value 'gre' not supported"),

@@ -37,6 +37,8 @@ pub struct Candidate {
     pub traits: String,
     /// What the host said of itself; null unless the request asks about it.
     pub facts: serde_json::Value,
+    /// The operator's networks that it is plugged into; empty unless the request asks about them.
+    pub physical_networks: BTreeSet<String>,
     /// `None`: its aggregates say nothing but zones.
     pub aggregates: Option<Arc<Metadata>>,
 }

@@ -8,6 +8,7 @@ mod capabilities;
 mod group;
 mod image;
 mod load;
+mod physical;
 mod room;
 mod traits;
 
@@ -34,12 +35,16 @@ const fn by_choice(name: &'static str, passes: fn(&Candidate, &Request, &Rules) 
     Filter { name, is_always_on: false, passes }
 }
 
+/// Upstream leaves to the network service whether a host can have a port.
+pub const PHYSICAL_NETWORKS: &str = "PhysicalNetworkFilter";
+
 pub const ALL: &[Filter] = &[
     always("RequestedDestination", room::is_wanted),
     always("AvailabilityZone", room::is_in_zone),
     always("ComputeFilter", room::is_up_and_enabled),
     always("Resources", room::has_room),
     always("Traits", traits::are_as_asked),
+    always(PHYSICAL_NETWORKS, physical::are_plugged_in),
     by_choice("ComputeCapabilitiesFilter", capabilities::are_given),
     by_choice("ImagePropertiesFilter", image::suits),
     by_choice("AggregateInstanceExtraSpecsFilter", aggregates::give_extra_specs),

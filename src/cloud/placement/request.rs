@@ -46,6 +46,8 @@ pub struct Request {
     pub image_properties: BTreeMap<String, String>,
     pub neighbours: Neighbours,
     pub affinity: Option<Affinity>,
+    /// The operator's networks that its interfaces are in.
+    pub physical_networks: BTreeSet<String>,
     /// Every name that any aggregate says something under.
     pub aggregate_names: BTreeSet<String>,
 }

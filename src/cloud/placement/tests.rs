@@ -4,6 +4,7 @@ use super::*;
 use crate::cloud::server_group::{Affinity, Policy};
 use crate::ids::HostId;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const SMALL: Demand = Demand { vcpus: 1, memory_mib: 512, disk_gib: 1 };
@@ -25,6 +26,7 @@ fn host(name: &str, memory_mib: u64) -> Candidate {
         traits: "COMPUTE_NODE HW_CPU_X86_AVX HW_CPU_X86_AVX2".into(),
         facts: json!({"cpu": {"arch": "x86_64", "model": "EPYC", "features": ["avx", "sse"], "cores": 4},
                       "hypervisor_type": "QEMU", "accelerator": "kvm"}),
+        physical_networks: BTreeSet::new(),
         aggregates: None,
     }
 }

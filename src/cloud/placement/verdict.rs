@@ -31,6 +31,11 @@ impl Verdict {
         best.ok_or_else(|| Error::conflict("No valid host was found. There are not enough hosts available."))
     }
 
+    /// Did this filter leave none of some?
+    pub fn failed_at(&self, filter: &str) -> bool {
+        self.steps.last().is_some_and(|last| last.filter == filter && last.after == 0 && last.before > 0)
+    }
+
     /// As upstream's scheduler words it in its log.
     pub fn explanation(&self) -> String {
         let mut text = String::from("Filter results: [");

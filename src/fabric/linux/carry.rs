@@ -7,7 +7,7 @@
 use super::names::{LAN, Names, OUT};
 use super::shape::{METADATA, Shape};
 use super::transit::{self, Transit};
-use super::{command, firewall, links, namespace, tunnel};
+use super::{command, firewall, links, namespace, tunnel, uplink};
 use crate::error::{Error, Result};
 use ipnet::Ipv4Net;
 use serde::Deserialize;
@@ -29,6 +29,7 @@ pub(super) fn establish(names: &Names, table: &str, shape: &Shape) -> Result<()>
     }
     pairs(names, shape)?;
     tunnel::establish(names, shape)?;
+    uplink::establish(names, shape)?;
     let transit = if shape.leads_out() { Some(Transit::find(&names.outer)?) } else { None };
     namespace::inside(&names.namespace, || gateway(shape, transit))?;
     command::nft(&firewall::host_rules(table, names, shape))?;
@@ -39,6 +40,7 @@ pub(super) fn establish(names: &Names, table: &str, shape: &Shape) -> Result<()>
 pub(super) fn dismantle(names: &Names, table: &str) -> Result<()> {
     // Without a bridge it would go on taking packets.
     tunnel::remove(names)?;
+    uplink::remove(names)?;
     if links::own_bridge(names)?.is_none() {
         return Ok(());
     }
@@ -60,8 +62,10 @@ pub(super) fn refuse_in_use(names: &Names) -> Result<()> {
     if links::own_bridge(names)?.is_none() {
         return Ok(());
     }
-    let others: Vec<_> =
-        links::ports(&names.bridge).into_iter().filter(|port| ![&names.inner, &names.tunnel].contains(&port)).collect();
+    let others: Vec<_> = links::ports(&names.bridge)
+        .into_iter()
+        .filter(|port| ![&names.inner, &names.tunnel, &names.near].contains(&port))
+        .collect();
     if others.is_empty() {
         return Ok(());
     }

@@ -63,7 +63,7 @@ impl<'a> Lease<'a> {
     }
 
     fn request(&self, question: &Question) -> Option<Answer> {
-        if question.server.is_some_and(|server| server != server_address(self.subnet)) {
+        if question.server.is_some_and(|server| server != server_address(self.network, self.subnet)) {
             return None; // another server's offer was taken
         }
         let in_use = Some(question.client).filter(|address| !address.is_unspecified());
@@ -89,12 +89,12 @@ impl<'a> Lease<'a> {
 
     fn refuse(&self, question: &Question) -> Answer {
         let mut reply = Reply::to(question, kind::NAK, Ipv4Addr::UNSPECIFIED);
-        reply.put_addresses(option::SERVER, &[server_address(self.subnet)]);
+        reply.put_addresses(option::SERVER, &[server_address(self.network, self.subnet)]);
         Answer { packet: reply.finish(), to: destination(None) }
     }
 
     fn describe(&self, reply: &mut Reply) {
-        reply.put_addresses(option::SERVER, &[server_address(self.subnet)]);
+        reply.put_addresses(option::SERVER, &[server_address(self.network, self.subnet)]);
         reply.put_addresses(option::MASK, &[self.range.netmask()]);
         reply.put_addresses(option::BROADCAST, &[self.range.broadcast()]);
         reply.put_addresses(option::RESOLVERS, &self.resolvers());
@@ -111,7 +111,7 @@ impl<'a> Lease<'a> {
 
     fn resolvers(&self) -> Vec<Ipv4Addr> {
         let named: Vec<_> = self.subnet.dns_servers.iter().filter_map(|server| as_v4(*server)).collect();
-        if named.is_empty() { vec![server_address(self.subnet)] } else { named }
+        if named.is_empty() { vec![server_address(self.network, self.subnet)] } else { named }
     }
 
     /// A client that reads these ignores the router option (RFC 3442), so the default route stands here too; the
@@ -124,8 +124,9 @@ impl<'a> Lease<'a> {
             }
         }
         let gateway = self.subnet.gateway.and_then(as_v4);
-        // Without a gateway, the metadata address answers on the link itself: router 0.0.0.0.
-        let metadata = (Ipv4Net::from(METADATA), gateway.unwrap_or(Ipv4Addr::UNSPECIFIED));
+        // Without a gateway of ours, the metadata address answers on the link itself: router 0.0.0.0.
+        let ours = gateway.filter(|_| self.network.physical_network.is_none());
+        let metadata = (Ipv4Net::from(METADATA), ours.unwrap_or(Ipv4Addr::UNSPECIFIED));
         let default = gateway.map(|gateway| (Ipv4Net::default(), gateway));
         for ours in [Some(metadata), default].into_iter().flatten() {
             if !routes.iter().any(|(destination, _)| *destination == ours.0) {

@@ -30,6 +30,7 @@ fn network() -> NetworkWish {
         routed_to_host: false,
         nat: true,
         tunnel: None,
+        physical_network: None,
     }
 }
 
@@ -175,4 +176,15 @@ proptest! {
             prop_assert!([[10, 0, 0, 5], [0; 4]].contains(&answer.packet[16..20].try_into().unwrap()));
         }
     }
+}
+
+#[test]
+fn an_operators_network_has_its_gateway_itself_and_is_served_from_the_link() {
+    let network = NetworkWish { physical_network: Some("physnet1".to_owned()), ..network() };
+    let answer = answer(&discover(), &network).unwrap();
+    assert_eq!(said(&answer, 54).unwrap(), [169, 254, 169, 254], "who answers");
+    assert_eq!(said(&answer, 6).unwrap(), [169, 254, 169, 254]);
+    assert_eq!(said(&answer, 3).unwrap(), [10, 0, 0, 1]);
+    let routes = [&[32, 169, 254, 169, 254, 0, 0, 0, 0][..], &[0, 10, 0, 0, 1]].concat();
+    assert_eq!(said(&answer, 121).unwrap(), routes);
 }

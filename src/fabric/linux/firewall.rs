@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn shape(nat: bool, routed_to_host: bool) -> Shape {
-        Shape { mtu: 1500, gateways: vec![], bare: vec![], routed_to_host, nat, tunnel: None }
+        Shape { mtu: 1500, gateways: vec![], bare: vec![], routed_to_host, nat, tunnel: None, uplink: None }
     }
 
     #[test]

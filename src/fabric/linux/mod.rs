@@ -3,7 +3,7 @@
 //! ```text
 //!   guest ─ tap ─┐                    ┌──────── namespace gapura-… ────────┐
 //!   guest ─ tap ─┴ bridge gbr… ─ gin… ═ lan: gateway, DHCP, DNS, NAT   out ═ gup… ─ host ─ uplink
-//!                  └ gvx… ─ the same network's bridges on other hosts
+//!                  └ gvx… ─ the same network's bridges on other hosts, or gph… ═ gpp… ─ a bridge of the operator's
 //! ```
 //! Each network's gateway lives in a namespace of its own, so equal ranges never meet. The kernel is the record: nothing
 //! is written to disk, and after a restart [`LinuxFabric`] finds its bridges by their alias and takes them over as they
@@ -13,7 +13,7 @@
 //! Not built: IPv6 subnets (refused as such), and port security. Networks are walled off from each other and from the host,
 //! but within one network a guest can still claim a neighbour's address or answer DHCP itself.
 //!
-//! Start reading at [`carry`] (what is made, in order), then [`tunnel`] (how hosts have a network in common), [`dhcp`]
+//! Start reading at [`carry`] (what is made, in order), then [`tunnel`] and [`uplink`] (how hosts have a network in common), [`dhcp`]
 //! (who gets which address) and [`firewall`].
 
 mod carry;
@@ -30,6 +30,7 @@ mod service;
 mod shape;
 mod transit;
 mod tunnel;
+mod uplink;
 
 pub use checks::{Finding, Severity, checks, may_administer};
 pub use namespace::inside;
@@ -43,7 +44,7 @@ use names::Names;
 use parking_lot::Mutex;
 use service::Service;
 use shape::Shape;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,12 +53,14 @@ use tokio::runtime::Handle;
 /// An unchanged network is trusted so long before it is made again, command by command.
 const TRUSTED_FOR: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Tells this cloud's networks from another's on the same host: up to 40 letters, digits and dashes.
     pub cloud: String,
     /// Where other hosts reach this one, with what they have for networks that both carry; `None`: networks end here.
     pub tunnel_address: Option<IpAddr>,
+    /// The operator's bridges that lead to networks of theirs, by the names of these networks.
+    pub bridges: BTreeMap<String, String>,
 }
 
 pub struct LinuxFabric {
@@ -65,10 +68,9 @@ pub struct LinuxFabric {
 }
 
 struct Host {
-    cloud: String,
+    settings: Settings,
     /// The cloud's table on the host, of family `inet`.
     table: String,
-    tunnel_address: Option<IpAddr>,
     /// One change of the host at a time; it covers what is looked at, too.
     changes: Mutex<()>,
     carried: Mutex<HashMap<NetworkId, Carried>>,
@@ -88,7 +90,7 @@ struct Carried {
 impl LinuxFabric {
     /// Changes nothing on the host. `BadRequest` when the cloud's name can't name a firewall table.
     pub fn new(settings: Settings) -> Result<Self> {
-        let Settings { cloud, tunnel_address } = settings;
+        let cloud = &settings.cloud;
         let fits = (1..=40).contains(&cloud.len()) && cloud.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if !fits {
             return Err(Error::bad_request(format!(
@@ -97,8 +99,7 @@ impl LinuxFabric {
         }
         let host = Host {
             table: format!("gapura-{cloud}"),
-            cloud,
-            tunnel_address,
+            settings,
             changes: Mutex::default(),
             carried: Mutex::default(),
             newest: Mutex::default(),
@@ -125,8 +126,8 @@ impl LinuxFabric {
 #[async_trait]
 impl Fabric for LinuxFabric {
     async fn ensure(&self, wish: &NetworkWish) -> Result<String> {
-        let shape = Shape::of(wish, self.host.tunnel_address)?;
-        let names = Names::of(&self.host.cloud, wish.id);
+        let shape = Shape::of(wish, &self.host.settings)?;
+        let names = Names::of(&self.host.settings.cloud, wish.id);
         let bridge = names.bridge.clone();
         let wish = Arc::new(wish.clone());
         if !self.host.stands(&names, &shape, &wish)? {
@@ -136,7 +137,7 @@ impl Fabric for LinuxFabric {
     }
 
     async fn remove(&self, id: NetworkId, epoch: Epoch) -> Result<()> {
-        let names = Names::of(&self.host.cloud, id);
+        let names = Names::of(&self.host.settings.cloud, id);
         self.blocking(move |host| host.unmake(&names, id, epoch)).await
     }
 
@@ -144,7 +145,7 @@ impl Fabric for LinuxFabric {
         self.blocking(|host| {
             let aliases = links::all().into_iter().filter_map(|name| Some((links::alias(&name)?, name)));
             let ours = aliases.filter_map(|(alias, name)| {
-                let id = names::network_of_alias(&host.cloud, &alias)?;
+                let id = names::network_of_alias(&host.settings.cloud, &alias)?;
                 (name == super::bridge_name(id)).then_some(id)
             });
             Ok(ours.collect())
@@ -153,7 +154,10 @@ impl Fabric for LinuxFabric {
     }
 
     async fn facts(&self) -> Result<FabricFacts> {
-        Ok(FabricFacts { tunnel_address: self.host.tunnel_address })
+        let Settings { tunnel_address, bridges, .. } = &self.host.settings;
+        let plugged = bridges.iter().filter(|(_, bridge)| links::look(bridge).is_some_and(|link| link.is_bridge));
+        let physical_networks = plugged.map(|(name, _)| name.clone()).collect();
+        Ok(FabricFacts { tunnel_address: *tunnel_address, physical_networks })
     }
 }
 
@@ -175,6 +179,7 @@ impl Host {
             && links::exists(&names.inner)
             && (!shape.leads_out() || links::exists(&names.outer))
             && shape.tunnel.is_some() == links::exists(&names.tunnel)
+            && shape.uplink.is_some() == links::exists(&names.near)
             && known.namespace == namespace::identity(&names.namespace);
         let is_trusted = known.made.is_some_and(|made| made.elapsed() < TRUSTED_FOR);
         if !is_there || !is_trusted || known.shape != *shape {

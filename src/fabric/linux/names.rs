@@ -31,6 +31,11 @@ pub(super) struct Names {
     /// The way to the network's bridges on other hosts.
     pub tunnel: String,
     pub tunnel_mac: String,
+    /// The way to the operator's bridge: its end on ours, and its end there.
+    pub near: String,
+    pub near_mac: String,
+    pub far: String,
+    pub far_mac: String,
 }
 
 impl Names {
@@ -50,6 +55,10 @@ impl Names {
             out_mac: mac("out"),
             tunnel: format!("gvx{short}"),
             tunnel_mac: mac("tunnel"),
+            near: format!("gph{short}"),
+            near_mac: mac("near"),
+            far: format!("gpp{short}"),
+            far_mac: mac("far"),
         }
     }
 }

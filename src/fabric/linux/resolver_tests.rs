@@ -20,6 +20,7 @@ fn network() -> NetworkWish {
         routed_to_host: false,
         nat: true,
         tunnel: None,
+        physical_network: None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Ports and DNS servers change often and concern only the answers Gapura itself gives; they never touch the kernel. Two
 //! wishes of one shape need no command at all.
 
+use super::Settings;
 use crate::error::{Error, Result};
 use crate::fabric::{NetworkWish, SubnetWish};
 use ipnet::{IpNet, Ipv4Net};
@@ -22,6 +23,8 @@ pub(super) struct Shape {
     pub routed_to_host: bool,
     pub nat: bool,
     pub tunnel: Option<Tunnel>,
+    /// The operator's bridge that the network's is plugged into.
+    pub uplink: Option<String>,
 }
 
 /// The way to the network's bridges on other hosts.
@@ -33,8 +36,10 @@ pub(super) struct Tunnel {
 }
 
 impl Shape {
-    /// `NotImplemented` for IPv6, `BadRequest` for what no network can be. `local` is the host's tunnel address.
-    pub fn of(wish: &NetworkWish, local: Option<IpAddr>) -> Result<Self> {
+    /// `NotImplemented` for IPv6, `BadRequest` for what no network can be, `Conflict` for a network that the host is not
+    /// plugged into.
+    pub fn of(wish: &NetworkWish, settings: &Settings) -> Result<Self> {
+        let uplink = wish.physical_network.as_deref().map(|name| uplink(name, settings)).transpose()?;
         let (mut gateways, mut bare) = (vec![], vec![]);
         if wish.mtu < 576 {
             return Err(Error::bad_request(format!("An MTU of {} is too small for IPv4", wish.mtu)));
@@ -42,12 +47,14 @@ impl Shape {
         for subnet in &wish.subnets {
             let range = range(subnet)?;
             match gateway(subnet, range)? {
-                Some(gateway) => gateways.push(gateway),
-                None => bare.push(range),
+                // The operator's network has its gateway itself.
+                Some(gateway) if uplink.is_none() => gateways.push(gateway),
+                _ => bare.push(range),
             }
         }
-        let tunnel = local.and_then(|local| tunnel(wish, local));
-        Ok(Self { mtu: wish.mtu, gateways, bare, routed_to_host: wish.routed_to_host, nat: wish.nat, tunnel })
+        let tunnel = settings.tunnel_address.and_then(|local| tunnel(wish, local));
+        let NetworkWish { mtu, routed_to_host, nat, .. } = *wish;
+        Ok(Self { mtu, gateways, bare, routed_to_host, nat, tunnel, uplink })
     }
 
     /// Every range of the network.
@@ -65,6 +72,11 @@ impl Shape {
     pub fn leads_out(&self) -> bool {
         self.nat || self.routed_to_host
     }
+}
+
+fn uplink(name: &str, settings: &Settings) -> Result<String> {
+    let bridge = settings.bridges.get(name).cloned();
+    bridge.ok_or_else(|| Error::conflict(format!("The host is not plugged into {name}: no bridge of its settings is")))
 }
 
 /// A peer with an address of the other family can't be reached from this one.
@@ -107,10 +119,10 @@ fn gateway(subnet: &SubnetWish, range: Ipv4Net) -> Result<Option<Ipv4Net>> {
     }
 }
 
-/// The address that serves a subnet: its gateway, or the metadata address.
-pub(super) fn server_address(subnet: &SubnetWish) -> Ipv4Addr {
+/// The address that serves a subnet: its gateway if that is ours, or the metadata address.
+pub(super) fn server_address(network: &NetworkWish, subnet: &SubnetWish) -> Ipv4Addr {
     match subnet.gateway {
-        Some(IpAddr::V4(gateway)) => gateway,
+        Some(IpAddr::V4(gateway)) if network.physical_network.is_none() => gateway,
         _ => METADATA,
     }
 }

@@ -51,6 +51,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0096_move_totals", include_str!("../schema/0096_move_totals.sql")),
     ("0100_server_root_tag", include_str!("../schema/0100_server_root_tag.sql")),
     ("0101_network_segments", include_str!("../schema/0101_network_segments.sql")),
+    ("0102_provider_networks", include_str!("../schema/0102_provider_networks.sql")),
     ("0108_generations", include_str!("../schema/0108_generations.sql")),
     ("0111_images_of_a_kind", include_str!("../schema/0111_images_of_a_kind.sql")),
 ];

@@ -263,6 +263,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "INSERT INTO network_hosts (network_id, host_id) VALUES ('n', 'h')",
         ],
     ),
+    ("0102_provider_networks", &["UPDATE hosts SET physical_networks = '[\"physnet1\"]'"]),
     (
         "0108_generations",
         &[

@@ -33,6 +33,7 @@ pub async fn facts(host: &Host) -> Result<FabricFacts> {
 
 /// Notes it. Where others reach it they must hear of, who send it what is for its networks: answers whether somebody does.
 pub fn heard(tx: &mut Tx, host: HostId, facts: &FabricFacts, now: Timestamp) -> Result<bool> {
+    network_hosts::is_plugged_into(tx, host, &facts.physical_networks)?;
     let concerned = network_hosts::is_at(tx, host, facts.tunnel_address)?;
     for network in &concerned {
         network_change::hosts_changed(tx, *network, now)?;

@@ -109,6 +109,7 @@ async fn a_host_whose_program_starts_takes_up_its_networks_again_and_lets_go_wha
         routed_to_host: false,
         nat: true,
         tunnel: None,
+        physical_network: None,
     };
     let (fabric, unknown) = (&cloud.hosts[0].fabric, NetworkId::random());
     fabric.ensure(&older).await.unwrap();

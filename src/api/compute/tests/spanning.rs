@@ -17,7 +17,7 @@ fn address(number: u8) -> IpAddr {
 }
 
 fn is_at(host: &SimulatedHost, address: Option<IpAddr>) {
-    host.fabric.be(FabricFacts { tunnel_address: address });
+    host.fabric.be(FabricFacts { tunnel_address: address, ..FabricFacts::default() });
 }
 
 struct Span {
@@ -165,4 +165,68 @@ async fn a_move_that_fails_leaves_no_trace_of_its_target_with_the_others() {
     span.later().await;
     assert_eq!(show(&span.admin, web).await["OS-EXT-SRV-ATTR:host"], "host-1");
     assert_eq!(span.peers(), [at_hosts(&[2]), at_hosts(&[1]), None]);
+}
+
+#[tokio::test]
+async fn servers_of_an_operators_network_are_only_where_it_is_plugged_in() {
+    let site = Site::over(Cloud::with_hosts(&[LARGE; 3]).await).await;
+    let (admin, alice) = (site.cloud.admin().await, site.cloud.member("alice").await);
+    let nets = "/network/v2.0/networks";
+    let wish = |name: &str| json!({"network": {"shared": true, "provider:network_type": "flat", "provider:physical_network": name}});
+    let unknown = admin.post(nets, wish("physnet1")).await;
+    assert_eq!(unknown.status, 400);
+    let why = "Invalid input for operation: physical_network 'physnet1' unknown for flat provider network.";
+    assert_eq!(unknown.json()["NeutronError"]["message"], why);
+    for number in [1, 2] {
+        let physical_networks = [format!("physnet{number}"), "physnet9".to_owned()].into();
+        site.cloud.hosts[number].fabric.be(FabricFacts { physical_networks, ..FabricFacts::default() });
+    }
+    site.cloud.reconcile().await;
+    assert_eq!(alice.post(nets, wish("physnet1")).await.status, 403);
+    let made = admin.post(nets, wish("physnet1")).await.json()["network"].clone();
+    assert_eq!((&made["mtu"], &made["provider:segmentation_id"]), (&json!(1500), &json!(null)), "{made}");
+    assert_eq!(
+        (&made["provider:network_type"], &made["provider:physical_network"]),
+        (&json!("flat"), &json!("physnet1"))
+    );
+    let again = admin.post(nets, wish("physnet1")).await;
+    assert_eq!(again.status, 409);
+    let why = "Unable to create the flat network. Physical network physnet1 is in use.";
+    assert_eq!(again.json()["NeutronError"]["message"], why);
+    let subnet = json!({"subnet": {"network_id": made["id"], "ip_version": 4, "cidr": "10.30.0.0/24"}});
+    assert_eq!(admin.post("/network/v2.0/subnets", subnet).await.status, 201);
+
+    let boot = async |host: Option<&str>| {
+        let mut wish = site.wish("web");
+        wish["server"]["networks"] = json!([{"uuid": made["id"]}]);
+        if let Some(host) = host {
+            wish["server"]["availability_zone"] = json!(format!("nova:{host}"));
+        }
+        let reply = admin.post(&format!("{PATH}/servers"), wish).await;
+        assert_eq!(reply.status, 202, "{}", reply.json());
+        site.cloud.work().await;
+        ServerId::parse(reply.json()["server"]["id"].as_str().unwrap()).unwrap()
+    };
+    let web = boot(None).await;
+    assert_eq!(show(&admin, web).await["OS-EXT-SRV-ATTR:host"], "host-2", "the only one that is plugged in");
+    let network = NetworkId::parse(made["id"].as_str().unwrap()).unwrap();
+    let there = site.cloud.hosts[1].fabric.wish(network).unwrap();
+    assert_eq!((there.physical_network.as_deref(), there.nat, there.tunnel), (Some("physnet1"), false, None));
+    let refused = show(&admin, boot(Some("host-3")).await).await;
+    assert_eq!(refused["status"], "ERROR");
+    let why = "No valid host was found. host-3 is not plugged into physnet1.";
+    assert_eq!(refused["fault"]["message"], why);
+    let details = refused["fault"]["details"].as_str().unwrap();
+    assert!(details.contains("'PhysicalNetworkFilter: (start: 1, end: 0)'"), "{details}");
+    let path = format!("{PATH}/servers/{web}/action");
+    let live = json!({"os-migrateLive": {"host": "host-3", "block_migration": "auto"}});
+    let kept = at(&admin, "2.90", Method::POST, &path, &live).await;
+    site.cloud.work().await;
+    let shown = show(&admin, web).await;
+    assert_eq!(
+        (&shown["OS-EXT-SRV-ATTR:host"], &shown["status"]),
+        (&json!("host-2"), &json!("ACTIVE")),
+        "{}",
+        kept.text()
+    );
 }
