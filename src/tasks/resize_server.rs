@@ -208,7 +208,8 @@ impl Workflow for ResizeServer {
                 stays(tx, id, now)?;
                 let change = Change::new().state(state);
                 // Come back from another host, it may have no machine yet.
-                let change = if state == State::Error { change.power(word(power)) } else { change };
+                let has_none = state == State::Error && power == Power::Unknown;
+                let change = if has_none { change.power(word(power)) } else { change };
                 ending.record(tx, change, power, None, Some(&why))
             })));
         }
