@@ -40,7 +40,7 @@ def rows():
         only_read = sorted(set(nouns) - set(whole))
         text = ", ".join(whole)
         if only_read:
-            text += "; to read: " + ", ".join(only_read)
+            text += ("; " if text else "") + "to read: " + ", ".join(only_read)
         if actions:
             text += "; actions: " + ", ".join(sorted(actions))
         yield f"| [{title}](api-specs/{name}.json) | {count} | {text} |"

@@ -62,16 +62,22 @@ impl Demand {
 /// Filters and ranks the hosts.
 pub fn choose(candidates: &[Candidate], request: &Request, rules: &Rules) -> Verdict {
     let mut left: Vec<&Candidate> = candidates.iter().collect();
-    let mut steps = Vec::new();
+    let (mut steps, mut refused) = (Vec::new(), Vec::new());
     for filter in filters::ALL.iter().filter(|filter| filter.is_enabled(rules)) {
         let before = left.len();
-        left.retain(|candidate| (filter.passes)(candidate, request, rules));
+        left.retain(|candidate| {
+            let passes = (filter.passes)(candidate, request, rules);
+            if !passes {
+                refused.push((candidate.id, filter.name));
+            }
+            passes
+        });
         steps.push(Left { filter: filter.name, before, after: left.len() });
         if left.is_empty() {
             break;
         }
     }
-    Verdict { steps, ranked: weighers::rank(&left, request, rules) }
+    Verdict { steps, refused, ranked: weighers::rank(&left, request, rules) }
 }
 
 #[cfg(test)]

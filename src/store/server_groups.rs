@@ -119,9 +119,21 @@ pub fn affinity(tx: &mut Tx, server: ServerId) -> Result<Option<Affinity>> {
     );
     let Some(row) = tx.query_one(&sql, args![server])? else { return Ok(None) };
     let group = from_row(row)?;
+    affinity_to_others(tx, &group, Some(server)).map(Some)
+}
+
+/// The same of a server that would be in a project's group; `None`: there is no such group.
+pub fn affinity_in(tx: &mut Tx, project: &ProjectId, id: ServerGroupId) -> Result<Option<Affinity>> {
+    let sql = format!("SELECT {COLUMNS} FROM server_groups g WHERE g.id = ?1 AND g.project_id = ?2");
+    let Some(row) = tx.query_one(&sql, args![id, project])? else { return Ok(None) };
+    let group = from_row(row)?;
+    affinity_to_others(tx, &group, None).map(Some)
+}
+
+fn affinity_to_others(tx: &mut Tx, group: &ServerGroup, server: Option<ServerId>) -> Result<Affinity> {
     let sql = "SELECT c.host_id FROM server_group_members m JOIN claims c ON c.server_id = m.server_id
-                WHERE m.group_id = ?1 AND m.server_id <> ?2";
+                WHERE m.group_id = ?1 AND (m.server_id <> ?2 OR ?2 IS NULL)";
     let rows = tx.query(sql, args![group.id, server])?;
     let hosts = rows.into_iter().map(|mut row| row.next()).collect::<Result<Vec<HostId>>>()?;
-    Ok(Some(Affinity { policy: group.policy, max_per_host: group.max_per_host, hosts }))
+    Ok(Affinity { policy: group.policy, max_per_host: group.max_per_host, hosts })
 }

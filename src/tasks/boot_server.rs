@@ -8,6 +8,7 @@
 //! Asked to stop (somebody deletes the server meanwhile), it undoes the same, and leaves the row to the delete.
 
 use super::password::Password;
+use super::placing::{Asked, Found};
 use super::{Cx, Next, Record, Why, Workflow, machine, network_wish, placing};
 use crate::blobs::Stores;
 use crate::cloud::placement::Wish;
@@ -158,8 +159,8 @@ async fn explain(cx: &Cx, id: ServerId, step: &Step, why: &Why) -> Result<Option
     let (now, rules, wish) = (cx.clock.now(), cx.placement.clone(), wish.clone());
     let explain = move |tx: &mut Tx| {
         let server = servers::get(tx, &Reach::Cloud, id)?;
-        let verdict = placing::decide(tx, &rules, &server, &wish, None, now)?;
-        Ok(verdict.ranked.is_empty().then(|| verdict.explanation()))
+        let Found { candidates, verdict } = placing::decide(tx, &rules, &Asked::by(&server, wish.clone(), None), now)?;
+        Ok(verdict.ranked.is_empty().then(|| verdict.explanation(&candidates)))
     };
     cx.db.read(explain).await
 }

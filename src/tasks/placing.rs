@@ -4,13 +4,16 @@
 //! and of two such transactions PostgreSQL lets one begin again.
 
 use crate::clock::Timestamp;
+use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::filters::PHYSICAL_NETWORKS;
 use crate::cloud::placement::{self, Candidate, Condition, Demand, Neighbours, Request, Rules, Verdict, Wish};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
-use crate::ids::{HostId, ServerId};
+use crate::ids::{HostId, ProjectId, ServerGroupId, ServerId};
 use crate::store::servers::{self, Server};
 use crate::store::{Tx, hosts, network_hosts, placement as rows, server_groups};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a server takes of its host.
 pub fn demand(server: &Server) -> Demand {
@@ -43,12 +46,12 @@ pub fn pick(
     but: Option<HostId>,
     now: Timestamp,
 ) -> Result<HostId> {
-    let (candidates, verdict) = judge(tx, rules, server, wish, but, now)?;
+    let Found { candidates, verdict } = decide(tx, rules, &Asked::by(server, wish.clone(), but), now)?;
     let why = match verdict.chosen() {
         Ok(host) => return Ok(host),
         Err(why) => why,
     };
-    tracing::info!(server = %server.id, "{why} {}", verdict.explanation());
+    tracing::info!(server = %server.id, "{why} {}", verdict.explanation(&candidates));
     if let Some(host) = wish.host.as_ref().filter(|_| verdict.failed_at(PHYSICAL_NETWORKS)) {
         // Who names a host is an operator, and is told which of their networks it lacks.
         let names = network_hosts::needed_by(tx, server.id)?.into_iter().collect::<Vec<_>>().join(", ");
@@ -60,57 +63,82 @@ pub fn pick(
     Err(if may_be_heard && !is_heard { Error::unavailable("No valid host was found. The host", why) } else { why })
 }
 
-/// What placement would say about a server now, and why.
-pub fn decide(
-    tx: &mut Tx,
-    rules: &Rules,
-    server: &Server,
-    wish: &Wish,
-    but: Option<HostId>,
-    now: Timestamp,
-) -> Result<Verdict> {
-    judge(tx, rules, server, wish, but, now).map(|(_, verdict)| verdict)
+/// What is asked of placement, for a server that there is or for one that there could be.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// What it holds already is no neighbour of its own.
+    pub server: Option<ServerId>,
+    pub project: ProjectId,
+    pub flavor: Arc<Flavor>,
+    pub image_properties: BTreeMap<String, String>,
+    pub hints: serde_json::Value,
+    /// The group that one would be in which there is not yet.
+    pub group: Option<ServerGroupId>,
+    pub wish: Wish,
+    /// Where it is and shall leave.
+    pub but: Option<HostId>,
+}
+
+impl Asked {
+    pub fn by(server: &Server, wish: Wish, but: Option<HostId>) -> Self {
+        Self {
+            server: Some(server.id),
+            project: server.project_id.clone(),
+            flavor: server.flavor.clone(),
+            image_properties: server.image_properties.clone(),
+            hints: server.scheduler_hints.clone(),
+            group: None,
+            wish,
+            but,
+        }
+    }
 }
 
 /// The hosts there are, and what placement says of them.
-fn judge(
-    tx: &mut Tx,
-    rules: &Rules,
-    server: &Server,
-    wish: &Wish,
-    but: Option<HostId>,
-    now: Timestamp,
-) -> Result<(Vec<Candidate>, Verdict)> {
-    let request = request(tx, server, wish, but)?;
-    let candidates = rows::candidates(tx, &request, rules, now)?;
-    let verdict = placement::choose(&candidates, &request, rules);
-    Ok((candidates, verdict))
+#[derive(Debug)]
+pub struct Found {
+    pub candidates: Vec<Candidate>,
+    pub verdict: Verdict,
 }
 
-fn request(tx: &mut Tx, server: &Server, wish: &Wish, but: Option<HostId>) -> Result<Request> {
+/// What placement says now, and why.
+pub fn decide(tx: &mut Tx, rules: &Rules, asked: &Asked, now: Timestamp) -> Result<Found> {
+    let request = request(tx, asked)?;
+    let candidates = rows::candidates(tx, &request, rules, now)?;
+    let verdict = placement::choose(&candidates, &request, rules);
+    Ok(Found { candidates, verdict })
+}
+
+fn request(tx: &mut Tx, asked: &Asked) -> Result<Request> {
+    let extra_specs = asked.flavor.extra_specs.clone();
+    let affinity = match (asked.server, asked.group) {
+        (Some(server), _) => server_groups::affinity(tx, server)?,
+        (None, Some(group)) => server_groups::affinity_in(tx, &asked.project, group)?,
+        (None, None) => None,
+    };
+    let physical_networks = match asked.server {
+        Some(server) => network_hosts::needed_by(tx, server)?,
+        None => Default::default(),
+    };
     Ok(Request {
-        demand: demand(server),
-        wish: wish.clone(),
-        but,
-        project: Some(server.project_id.clone()),
-        extra_specs: server.flavor.extra_specs.clone(),
-        image_properties: server.image_properties.clone(),
-        neighbours: neighbours(tx, server)?,
-        affinity: server_groups::affinity(tx, server.id)?,
-        physical_networks: network_hosts::needed_by(tx, server.id)?,
-        aggregate_names: if server.flavor.extra_specs.is_empty() {
-            Default::default()
-        } else {
-            rows::aggregate_names(tx)?
-        },
+        demand: Demand::of(&asked.flavor),
+        wish: asked.wish.clone(),
+        but: asked.but,
+        project: Some(asked.project.clone()),
+        image_properties: asked.image_properties.clone(),
+        neighbours: neighbours(tx, &asked.project, &asked.hints)?,
+        affinity,
+        physical_networks,
+        aggregate_names: if extra_specs.is_empty() { Default::default() } else { rows::aggregate_names(tx)? },
+        extra_specs,
     })
 }
 
 /// Where the servers are that the hints name: what counts is what they have claimed. Servers of others say nothing.
-fn neighbours(tx: &mut Tx, server: &Server) -> Result<Neighbours> {
+fn neighbours(tx: &mut Tx, project: &ProjectId, hints: &serde_json::Value) -> Result<Neighbours> {
     let mut places = |name: &str| {
-        let Some(named) = Neighbours::named(&server.scheduler_hints, name) else { return Ok(None) };
-        hosts::claimed_by_own(tx, &server.project_id, &named).map(Some)
+        let Some(named) = Neighbours::named(hints, name) else { return Ok(None) };
+        hosts::claimed_by_own(tx, project, &named).map(Some)
     };
     Ok(Neighbours { same: places("same_host")?, different: places("different_host")?.unwrap_or_default() })
 }

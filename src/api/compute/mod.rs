@@ -19,6 +19,7 @@ mod migration_measures;
 mod migrations;
 mod older_block_devices;
 mod older_hosts;
+mod placement;
 mod proxied_image_metadata;
 mod proxied_images;
 mod proxied_networks;
@@ -92,6 +93,7 @@ pub fn rows() -> Vec<Row> {
         migrations::rows,
         migration_measures::rows,
         older_hosts::rows,
+        placement::rows,
         proxied_image_metadata::rows,
         proxied_images::rows,
         proxied_networks::rows,

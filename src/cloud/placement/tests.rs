@@ -69,14 +69,49 @@ fn a_server_too_large_for_any_host_finds_none_and_operators_learn_why() {
     let hosts = [host("a", 1024), host("b", 2048)];
     let huge = Request { demand: Demand { memory_mib: 1_000_000, ..SMALL }, ..Request::default() };
     let verdict = choose(&hosts, &huge, &Rules::default());
-    let text = "No valid host was found. There are not enough hosts available.";
+    let text = "No valid host was found. There are not enough hosts available. Of 2 hosts, Resources refused 2.";
     assert_eq!(verdict.chosen().unwrap_err().to_string(), text);
     assert_eq!(
-        verdict.explanation(),
+        verdict.explanation(&hosts),
         "Filter results: ['RequestedDestination: (start: 2, end: 2)', 'AvailabilityZone: (start: 2, end: 2)', \
-         'ComputeFilter: (start: 2, end: 2)', 'Resources: (start: 2, end: 0)']"
+         'ComputeFilter: (start: 2, end: 2)', 'Resources: (start: 2, end: 0)'] Resources refused a, b."
     );
-    assert!(choose(&[], &small(), &Rules::default()).chosen().is_err());
+    let nobody = choose(&[], &small(), &Rules::default()).chosen().unwrap_err().to_string();
+    assert_eq!(nobody, "No valid host was found. There are not enough hosts available.");
+}
+
+#[test]
+fn each_host_that_is_refused_is_told_with_the_filter_that_refused_it_first() {
+    let down = Candidate { condition: Condition::Down, ..host("down", 256) };
+    let hosts = [down, host("small", 256), host("fit", 1024)];
+    let verdict = choose(&hosts, &small(), &Rules::default());
+    assert_eq!(verdict.refused, [(hosts[0].id, "ComputeFilter"), (hosts[1].id, "Resources")]);
+    assert_eq!(verdict.chosen().unwrap(), hosts[2].id);
+    let none = choose(&hosts[..2], &small(), &Rules::default()).chosen().unwrap_err().to_string();
+    assert!(none.ends_with(" Of 2 hosts, ComputeFilter refused 1, Resources refused 1."), "{none}");
+    assert!(!none.contains("down") && !none.contains("small"), "tenants read no host's name");
+}
+
+#[test]
+fn an_explanation_names_some_hosts_of_many_and_counts_the_rest() {
+    let hosts: Vec<Candidate> = (0..25).map(|number| host(&format!("h{number}"), 256)).collect();
+    let text = choose(&hosts, &small(), &Rules::default()).explanation(&hosts);
+    assert!(
+        text.ends_with(
+            " Resources refused h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10, h11, h12, h13, h14, h15, h16, \
+                            h17, h18, h19 and 5 more."
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_filter_says_what_its_refusal_means() {
+    for filter in filters::ALL {
+        assert_eq!(filters::reason(filter.name), Some(filter.reason));
+        assert!(filter.reason.len() > 10, "{}", filter.name);
+    }
+    assert_eq!(filters::reason("NoSuchFilter"), None);
 }
 
 #[test]

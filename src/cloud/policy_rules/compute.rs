@@ -102,6 +102,8 @@ pub const RULES: &[Rule] = &[
     ("os_compute_api:os-migrations:index:host", ADMIN),
     // Not upstream's: it has no such thing.
     ("gapura:os-migrations:measures", ADMIN),
+    ("gapura:placement:explain", ADMIN),
+    ("gapura:servers:placement", ADMIN),
     ("os_compute_api:os-multinic:add", MEMBER),
     ("os_compute_api:os-multinic:remove", MEMBER),
     ("os_compute_api:os-networks:list", READER),

@@ -21,7 +21,7 @@ const HEEDED: &[&str] = &["group", "same_host", "different_host"];
 /// # Errors
 /// `BadRequest` for hints of the wrong form and for names that are Nova's own (CVE-2026-46448), `NotImplemented` for hints
 /// that nothing heeds.
-pub(super) fn check(hints: &Map) -> Result<()> {
+pub fn check(hints: &Map) -> Result<()> {
     for name in ["different_host", "same_host"] {
         check_servers(hints, name)?;
     }
@@ -64,7 +64,7 @@ fn check_servers(hints: &Map, name: &str) -> Result<()> {
 }
 
 /// The server group that the servers shall be in.
-pub(super) fn group_of(hints: &Map) -> Result<Option<ServerGroupId>> {
+pub fn group_of(hints: &Map) -> Result<Option<ServerGroupId>> {
     let Some(hint) = hints.get("group") else { return Ok(None) };
     let id = hint.as_str().and_then(ServerGroupId::parse).ok_or_else(|| {
         let shown = python_repr(hint);

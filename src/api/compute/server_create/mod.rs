@@ -4,7 +4,7 @@
 //! networks and quota are looked at together with what they allow, so that racing requests can't exceed a limit between
 //! looking and making.
 
-mod hints;
+pub(super) mod hints;
 mod networks;
 
 use super::block_devices::{self, Devices};

@@ -227,7 +227,7 @@ async fn a_host_that_can_not_be_moved_to_is_refused_in_novas_words() {
     assert_eq!(disabled.status, 200, "{}", disabled.json());
     let reply = fleet.ask("2.33", json!({"host": there, "block_migration": "auto"})).await;
     let expected = "No valid host was found. There are not enough hosts available.";
-    assert_eq!((reply.status, message(&reply).as_str()), (400, expected));
+    assert!(reply.status == 400 && message(&reply).starts_with(expected), "{}", reply.text());
     assert_eq!(show(&fleet.alice, fleet.id).await["OS-EXT-STS:task_state"], json!(null));
     // Later clients do not wait: the record says it.
     assert_eq!(fleet.ask("2.34", json!({"host": there, "block_migration": "auto"})).await.status, 202);

@@ -43,7 +43,8 @@ async fn servers_that_are_placed_at_once_never_get_more_than_hosts_have() {
         assert_eq!(placed.iter().filter(|on| ***on == host.id).count(), 4, "{}", host.name);
     }
     for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
-        assert_eq!(refused.to_string(), "No valid host was found. There are not enough hosts available.");
+        let text = "No valid host was found. There are not enough hosts available. Of 2 hosts, Resources refused 2.";
+        assert_eq!(refused.to_string(), text);
     }
     let hosts = state.db.read(crate::store::hosts::list).await.unwrap();
     assert!(hosts.iter().all(|host| host.claimed.vcpus == host.capacity.vcpus));
@@ -61,12 +62,95 @@ async fn a_tenant_learns_that_there_is_no_place_and_an_administrator_why() {
     let id = order(&site, &alice, "nowhere").await;
     site.cloud.work().await;
     let fault = show(&alice, id).await["fault"].clone();
-    assert_eq!(fault["message"], "No valid host was found. There are not enough hosts available.");
+    let text = "No valid host was found. There are not enough hosts available. Of 2 hosts, ComputeFilter refused 2.";
+    assert_eq!(fault["message"], text);
     assert_eq!(fault.get("details"), None);
     let details = show(&admin, id).await["fault"]["details"].clone();
     let expected = "Filter results: ['RequestedDestination: (start: 2, end: 2)', 'AvailabilityZone: (start: 2, end: 2)', \
-                    'ComputeFilter: (start: 2, end: 0)']";
+                    'ComputeFilter: (start: 2, end: 0)'] ComputeFilter refused host-1, host-2.";
     assert_eq!(details, expected);
+}
+
+async fn explain(client: &Client, wanted: Value) -> Reply {
+    client.post(&format!("{PATH}/os-placement-explanations"), json!({ "placement": wanted })).await
+}
+
+#[tokio::test]
+async fn an_operator_is_told_of_each_host_why_it_does_not_take_a_server() {
+    let (site, admin) = two_small_hosts().await;
+    let id = site.boot(&admin, "web").await;
+    let own = show(&admin, id).await["OS-EXT-SRV-ATTR:host"].clone();
+    let other = if own == "host-1" { "host-2" } else { "host-1" };
+    let path = format!("{PATH}/servers/{id}/placement");
+    let reply = admin.get(&path).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let told = reply.json()["placement"].clone();
+    assert_eq!((&told["chosen"], &told["message"]), (&json!(other), &Value::Null));
+    assert_eq!(told["demand"], json!({"vcpus": 1, "memory_mb": 192, "disk_gb": 1}));
+    let host =
+        |name: &Value| told["hosts"].as_array().unwrap().iter().find(|host| host["name"] == *name).unwrap().clone();
+    assert_eq!(host(&own)["refused_by"], "RequestedDestination");
+    assert_eq!(host(&own)["reason"], "another host is asked for, or the server is to leave this one");
+    assert_eq!(
+        (&host(&own)["weight"], &host(&own)["free"]["vcpus"], &host(&own)["servers"]),
+        (&Value::Null, &json!(3), &json!(1))
+    );
+    assert_eq!(host(&json!(other))["refused_by"], Value::Null);
+    assert!(host(&json!(other))["weight"].is_number());
+    assert_eq!(told["filters"][0], json!({"filter": "RequestedDestination", "before": 2, "after": 1}));
+
+    let told = admin.get(&format!("{path}?host={}", own.as_str().unwrap())).await.json()["placement"].clone();
+    assert_eq!(told["chosen"], Value::Null);
+    let text =
+        "No valid host was found. There are not enough hosts available. Of 2 hosts, RequestedDestination refused 2.";
+    assert_eq!(told["message"], text);
+    let alice = site.cloud.member("alice").await;
+    assert_eq!(alice.get(&path).await.status, 403);
+    let nobody = format!("{PATH}/servers/00000000-0000-4000-8000-000000000000/placement");
+    assert_eq!(admin.get(&nobody).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_operator_can_ask_where_a_server_would_go_that_nobody_has_asked_for() {
+    let (site, admin) = two_small_hosts().await;
+    let chosen = async |wanted: Value| {
+        let reply = explain(&admin, wanted).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["placement"]["chosen"].clone()
+    };
+    assert_eq!(chosen(json!({"flavorRef": "42"})).await, "host-1");
+    assert_eq!(chosen(json!({"flavorRef": "42", "host": "host-2"})).await, "host-2");
+    assert_eq!(chosen(json!({"flavorRef": "42", "availability_zone": "elsewhere"})).await, Value::Null);
+    assert_eq!(chosen(json!({"flavorRef": "42", "imageRef": site.image.to_string()})).await, "host-1");
+    let specs = json!({"extra_specs": {"trait:HW_CPU_X86_AVX2": "required"}});
+    assert_eq!(admin.post(&format!("{PATH}/flavors/42/os-extra_specs"), specs).await.status, 200);
+    assert_eq!(chosen(json!({"flavorRef": "42"})).await, Value::Null);
+    site.cloud.hosts[1].hypervisor.set_cpu_features(&["avx2"]);
+    site.cloud.reconcile().await;
+    assert_eq!(chosen(json!({"flavorRef": "42"})).await, "host-2");
+    let group = json!({"server_group": {"name": "apart", "policies": ["anti-affinity"]}});
+    let group = admin.post(&format!("{PATH}/os-server-groups"), group).await.json()["server_group"]["id"].clone();
+    let in_group = json!({"flavorRef": "42", "scheduler_hints": {"group": group}});
+    assert_eq!(chosen(in_group.clone()).await, "host-2");
+    let mut wish = site.wish("first");
+    wish["os:scheduler_hints"] = json!({"group": group});
+    assert_eq!(admin.post(&format!("{PATH}/servers"), wish).await.status, 202);
+    site.cloud.work().await;
+    assert_eq!(chosen(in_group).await, Value::Null, "the group has one there already");
+    let hosts = site.cloud.state.db.read(crate::store::hosts::list).await.unwrap();
+    assert_eq!(hosts.iter().map(|host| host.claimed.vcpus).sum::<u64>(), 1, "asking claims nothing");
+    for wrong in [
+        json!({}),
+        json!({"flavorRef": "none"}),
+        json!({"flavorRef": "42", "imageRef": "00000000-0000-4000-8000-000000000000"}),
+        json!({"flavorRef": "42", "colour": "red"}),
+        json!({"flavorRef": "42", "scheduler_hints": {"_private": 1}}),
+    ] {
+        assert_eq!(explain(&admin, wrong.clone()).await.status, 400, "{wrong}");
+    }
+    assert_eq!(explain(&admin, json!({"flavorRef": "42", "host": "host-3"})).await.status, 404);
+    let alice = site.cloud.member("alice").await;
+    assert_eq!(explain(&alice, json!({"flavorRef": "42"})).await.status, 403);
 }
 
 #[tokio::test]
@@ -112,7 +196,8 @@ async fn an_image_for_another_architecture_finds_no_host() {
     let shown = show(&admin, id).await;
     assert_eq!(shown["status"], "ERROR");
     let details = shown["fault"]["details"].as_str().unwrap();
-    assert!(details.ends_with("'ImagePropertiesFilter: (start: 2, end: 0)']"), "{details}");
+    let refused = "'ImagePropertiesFilter: (start: 2, end: 0)'] ImagePropertiesFilter refused host-1, host-2.";
+    assert!(details.ends_with(refused), "{details}");
 }
 
 #[tokio::test]
