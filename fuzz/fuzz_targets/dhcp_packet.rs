@@ -40,6 +40,8 @@ static NETWORK: LazyLock<NetworkWish> = LazyLock::new(|| {
         ports: vec![port],
         routed_to_host: true,
         nat: true,
+        tunnel: None,
+        physical_network: None,
     }
 });
 

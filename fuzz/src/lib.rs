@@ -48,13 +48,15 @@ pub mod hypervisor {
 #[path = "../../src/fabric"]
 pub mod fabric {
     mod wish;
-    pub use wish::{HostRoute, NetworkWish, PortWish, SubnetWish};
+    pub use wish::{FabricFacts, HostRoute, NetworkWish, PortWish, SubnetWish, TunnelWish};
 
     pub mod linux {
         mod dhcp;
         mod dhcp_packet;
         mod resolver;
+        mod settings;
         mod shape;
+        pub use settings::Settings;
 
         /// The network's answer to a packet at its DHCP port.
         pub fn dhcp_answer(packet: &[u8], network: &super::NetworkWish) -> Option<Vec<u8>> {

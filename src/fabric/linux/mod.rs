@@ -27,6 +27,7 @@ mod names;
 mod namespace;
 mod resolver;
 mod service;
+mod settings;
 mod shape;
 mod transit;
 mod tunnel;
@@ -34,6 +35,7 @@ mod uplink;
 
 pub use checks::{Finding, Severity, checks, may_administer};
 pub use namespace::inside;
+pub use settings::Settings;
 
 use super::{Fabric, FabricFacts, NetworkWish};
 use crate::error::{Error, Result};
@@ -44,24 +46,13 @@ use names::Names;
 use parking_lot::Mutex;
 use service::Service;
 use shape::Shape;
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// An unchanged network is trusted so long before it is made again, command by command.
 const TRUSTED_FOR: Duration = Duration::from_secs(60);
-
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Tells this cloud's networks from another's on the same host: up to 40 letters, digits and dashes.
-    pub cloud: String,
-    /// Where other hosts reach this one, with what they have for networks that both carry; `None`: networks end here.
-    pub tunnel_address: Option<IpAddr>,
-    /// The operator's bridges that lead to networks of theirs, by the names of these networks.
-    pub bridges: BTreeMap<String, String>,
-}
 
 pub struct LinuxFabric {
     host: Arc<Host>,
