@@ -1,13 +1,13 @@
 #!/bin/bash
 # run.sh [PART…]: measures the release build on this machine and prints the tables of benches/README.md.
-# Parts: answers identity scale image image_lists compute footprint transfer crowd crowd_s3 create. The last needs root and libvirt,
+# Parts: answers identity scale image image_lists compute placement fleet footprint transfer crowd crowd_s3 create. The last needs root and libvirt,
 # crowd_s3 Ceph's radosgw and 12 GiB of memory (CROWD and CROWD_MIB make both crowds smaller); nothing else should run
 # meanwhile. PEER=FILE names a Keystone, a Glance and a Nova to measure `identity`, `image` and `compute` beside (compat-tests/bench/sides.py
 # says what is in the file). PROGRAM names a program to measure instead of building one.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 checkout=$(readlink -f "$here/../..")
-parts=${*:-answers identity scale image image_lists compute footprint transfer crowd crowd_s3 create}
+parts=${*:-answers identity scale image image_lists compute placement fleet footprint transfer crowd crowd_s3 create}
 cd "$checkout"
 program=${PROGRAM:-}
 if [ -z "$program" ]; then
@@ -27,6 +27,12 @@ trap 'stop; rm -rf "$work"' EXIT
 
 echo "$(date -u '+%F'), commit $(git rev-parse --short HEAD), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg) at the start"
 for part in $parts; do
+  # Measured without a cloud around it.
+  if [ "$part" = placement ]; then
+    printf '\n### %s\n\n' "$part"
+    "${CARGO:-$(etc/cargo.sh)}" bench --locked --quiet --bench placement
+    continue
+  fi
   hypervisor=simulated
   if [ "$part" = create ]; then hypervisor=qemu; fi
   # A fresh cloud for each: one part's memory and rows are none of the next one's.
@@ -40,6 +46,11 @@ for part in $parts; do
       ;;
     # Ten thousand servers on one host that nobody has.
     compute) settings+=(GAPURA_COMPUTE__{CPU,RAM,DISK}_ALLOCATION_RATIO=1000) ;;
+    # Five thousand servers on fifty hosts, and a log that tells how long each look at them took.
+    fleet)
+      settings+=(GAPURA_SIMULATED__HOSTS=50 GAPURA_COMPUTE__{CPU,RAM,DISK}_ALLOCATION_RATIO=1000)
+      settings+=(GAPURA_LOG__FILTER=info,gapura::tasks::reconcile=debug)
+      ;;
     crowd) settings+=(CROWD_MOST_MIB=150) ;;
     crowd_s3)
       script=crowd

@@ -97,7 +97,12 @@ impl Reconciler {
         let mut due = Due::All;
         rounds.tick().await;
         loop {
+            let began = tokio::time::Instant::now();
             let found = self.look_at(&due).await;
+            if matches!(due, Due::All) {
+                let milliseconds = began.elapsed().as_secs_f64() * 1e3;
+                tracing::debug!(hosts = self.hosts.now().iter().count(), milliseconds, "looked at every host");
+            }
             self.see_to_overdue().await;
             for (host, why) in found.iter().filter(|(host, _)| !away.contains_key(*host)) {
                 tracing::warn!(%host, why, "could not look at a host");
