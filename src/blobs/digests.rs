@@ -15,8 +15,8 @@ use openssl::error::ErrorStack;
 use openssl::hash::{Hasher, MessageDigest};
 use tokio::sync::{mpsc, oneshot};
 
-/// Blocks a hash may lag behind the upload: 64 make it no faster, and of fifty uploads each lags.
-const LAG: usize = 2;
+/// Blocks a hash may lag behind the upload: 2 make it slower by a twentieth, 64 no faster.
+const LAG: usize = 4;
 
 /// Bytes that belong together, in order.
 pub type Block = Vec<Bytes>;

@@ -33,7 +33,7 @@ const FAREWELL: Duration = Duration::from_secs(20);
 
 /// How much a connection keeps of what was read and not yet taken, or answered and not yet sent. hyper's own is 400 KiB, which
 /// fifty uploads at once show, and makes one no faster.
-const CONNECTION_BUFFER: usize = 128 << 10;
+const CONNECTION_BUFFER: usize = 256 << 10;
 
 type Body = UnsyncBoxBody<Bytes, crate::error::BoxError>;
 

@@ -18,18 +18,55 @@ use super::{told_to_stop, understands};
 use crate::disks::{self, BaseImage};
 use crate::error::{BoxError, Error, Result};
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{sleep, timeout};
 
 /// A call that is larger is refused: the largest is a network with all its ports, or a config drive.
 const LONGEST_CALL: usize = 64 << 20;
+
+/// So much of a body is read for nothing, and for so long: who is still sending when the connection is closed sees it break and
+/// never hears why.
+const PASSED_OVER: usize = 16 << 20;
+const PASSED_OVER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is left of a body when its taker wants no more.
+struct Rest(Arc<Mutex<BoxStream<'static, Result<Bytes>>>>);
+
+impl Rest {
+    async fn pass_over(self) {
+        let pass = async {
+            let (mut bytes, mut passed) = (self.0.lock().await, 0);
+            while passed < PASSED_OVER
+                && let Some(Ok(piece)) = bytes.next().await
+            {
+                passed += piece.len();
+            }
+        };
+        // Too slow is like too much.
+        let _ = timeout(PASSED_OVER_WITHIN, pass).await;
+    }
+}
+
+/// The bytes of a request for whoever takes them.
+fn bytes_of(request: Request<Incoming>) -> (BoxStream<'static, Result<Bytes>>, Rest) {
+    let body = request.into_body().into_data_stream();
+    let body = body.map_err(|error| Error::unavailable("the controller", error)).boxed();
+    let body = Arc::new(Mutex::new(body));
+    let taken = futures::stream::unfold(body.clone(), |body| async move {
+        let next = body.lock().await.next().await;
+        next.map(|piece| (piece, body))
+    });
+    (taken.boxed(), Rest(body))
+}
 
 struct Node {
     parts: Parts,
@@ -87,9 +124,10 @@ impl Node {
         let Some(Ok(base)) = said else {
             return Err(Error::bad_request("It is not said which image the bytes are"));
         };
-        let bytes = request.into_body().into_data_stream();
-        let bytes = bytes.map_err(|error| Error::unavailable("the controller", error)).boxed();
-        Ok(whole(StatusCode::OK, written(self.parts.disks.fetch_base(&base, bytes).await)))
+        let (bytes, rest) = bytes_of(request);
+        let outcome = self.parts.disks.fetch_base(&base, bytes).await;
+        rest.pass_over().await;
+        Ok(whole(StatusCode::OK, written(outcome)))
     }
 
     async fn give_part(&self, request: Request<Incoming>) -> Result<Response<Body>> {
@@ -105,9 +143,10 @@ impl Node {
         let Some(Ok(wish)) = said else {
             return Err(Error::bad_request("It is not said which disk the bytes are"));
         };
-        let bytes = request.into_body().into_data_stream();
-        let bytes = bytes.map_err(|error| Error::unavailable("the controller", error)).boxed();
-        Ok(whole(StatusCode::OK, written(self.parts.disks.receive_part(&wish, bytes).await)))
+        let (bytes, rest) = bytes_of(request);
+        let outcome = self.parts.disks.receive_part(&wish, bytes).await;
+        rest.pass_over().await;
+        Ok(whole(StatusCode::OK, written(outcome)))
     }
 
     async fn give_copy(&self, request: Request<Incoming>) -> Result<Response<Body>> {
