@@ -172,7 +172,8 @@ impl Program {
         let forgetter = tokio::spawn(api::identity::forget_old_logins(self.state.clone(), until(stopped.clone())));
         let reconciler = tokio::spawn(self.reconciler().run(until(stopped.clone())));
         let nodes = tokio::spawn(self.serve_nodes(stopped.clone()).await?);
-        let memory = tokio::spawn(memory::give_back(self.state.metrics.clone(), until(stopped.clone())));
+        let (metrics, db) = (self.state.metrics.clone(), self.state.db.clone());
+        let memory = tokio::spawn(memory::give_back(metrics, db, until(stopped.clone())));
         tracing::info!(listen = %self.config.listen, url = self.config.public_url, "serving");
         let router = Arc::new(api::router(self.state.clone()));
         let origins = Arc::new(Origins::new(&self.config.allowed_origins));

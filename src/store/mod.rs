@@ -184,6 +184,14 @@ impl Db {
             Engine::Postgres(postgres) => postgres.write(closure).await,
         }
     }
+
+    /// Gives back memory that is kept for the next question, in a time when there are few.
+    pub async fn rest(&self) -> Result<()> {
+        match &*self.engine {
+            Engine::Sqlite { sqlite, .. } => sqlite.rest().await,
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
 }
 
 fn conflict() -> Error {

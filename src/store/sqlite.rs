@@ -71,6 +71,19 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Frees what connections keep of the file, up to two MiB each: the system keeps it as well, and whoever asks next finds it
+    /// there.
+    pub(super) async fn rest(&self) -> Result<()> {
+        let idle = std::mem::take(&mut *self.readers.lock());
+        let freed = idle.iter().try_for_each(Connection::release_memory).map_err(translate);
+        self.readers.lock().extend(idle);
+        freed?;
+        let rest = |writer: &mut Writer| writer.connection.as_ref().map_or(Ok(()), Connection::release_memory);
+        self.writer.run(move |writer| rest(writer).map_err(translate)).await
+    }
+}
+
 struct Writer {
     path: PathBuf,
     durability: Durability,

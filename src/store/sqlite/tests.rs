@@ -1,7 +1,9 @@
 //! What a file promises.
 
+use super::{Durability, Sqlite};
 use crate::error::Error;
-use crate::store::{Db, StoreSettings, args};
+use crate::store::{Db, StoreSettings, Tx, args};
+use rusqlite::{Connection, ffi};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -20,6 +22,38 @@ async fn what_was_committed_is_there_when_the_file_is_opened_again() {
         let epoch = db.write(move |tx| tx.query(sql, args![])?.remove(0).next::<i64>()).await.unwrap();
         assert_eq!(epoch, round + 1);
     }
+}
+
+/// How many bytes a connection keeps of the file.
+fn kept(connection: &Connection) -> i32 {
+    let (mut now, mut most) = (0, 0);
+    #[expect(unsafe_code, reason = "SQLite's own count of what it keeps")]
+    // SAFETY: the connection is open and in nobody else's use, and both places for the answer are there.
+    let outcome = unsafe {
+        let (handle, what) = (connection.handle(), ffi::SQLITE_DBSTATUS_CACHE_USED);
+        ffi::sqlite3_db_status(handle, what, &raw mut now, &raw mut most, 0)
+    };
+    assert_eq!(outcome, ffi::SQLITE_OK);
+    now
+}
+
+#[tokio::test]
+async fn a_database_at_rest_keeps_nothing_of_its_file_and_answers_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = Sqlite::open(&folder.path().join("gapura.db"), Durability::Full).unwrap();
+    let fill = |tx: &mut Tx| {
+        tx.batch("CREATE TABLE t (text TEXT)")?;
+        (0..500).try_for_each(|_| tx.execute("INSERT INTO t VALUES (hex(randomblob(1000)))", args![]).map(drop))
+    };
+    sqlite.write(fill).await.unwrap();
+    let length = |tx: &mut Tx| tx.query("SELECT SUM(LENGTH(text)) FROM t", args![])?.remove(0).next::<i64>();
+    assert_eq!(sqlite.read(&length).unwrap(), 1_000_000);
+    let reader = || kept(&sqlite.readers.lock()[0]);
+    let writer = || async { sqlite.writer.run(|writer| Ok(writer.connection.as_ref().map(kept))).await.unwrap() };
+    assert!(reader() > 500_000 && writer().await.unwrap() > 500_000);
+    sqlite.rest().await.unwrap();
+    assert!(reader() < 50_000 && writer().await.unwrap() < 50_000, "{} and {:?}", reader(), writer().await);
+    assert_eq!(sqlite.read(&length).unwrap(), 1_000_000);
 }
 
 #[tokio::test]
