@@ -29,7 +29,7 @@ pub(super) fn establish(names: &Names, table: &str, shape: &Shape) -> Result<()>
     }
     pairs(names, shape)?;
     tunnel::establish(names, shape)?;
-    uplink::establish(names, shape)?;
+    uplink::establish(names, table, shape)?;
     let transit = if shape.leads_out() { Some(Transit::find(&names.outer)?) } else { None };
     namespace::inside(&names.namespace, || gateway(shape, transit))?;
     command::nft(&firewall::host_rules(table, names, shape))?;
@@ -40,7 +40,7 @@ pub(super) fn establish(names: &Names, table: &str, shape: &Shape) -> Result<()>
 pub(super) fn dismantle(names: &Names, table: &str) -> Result<()> {
     // Without a bridge it would go on taking packets.
     tunnel::remove(names)?;
-    uplink::remove(names)?;
+    uplink::remove(names, table)?;
     if links::own_bridge(names)?.is_none() {
         return Ok(());
     }
@@ -74,15 +74,7 @@ pub(super) fn refuse_in_use(names: &Names) -> Result<()> {
 
 /// The last network takes the table with it.
 fn leave_table(names: &Names, table: &str) -> Result<()> {
-    let Ok(listed) = command::nft_json::<serde_json::Value>(&["list", "table", "inet", table]) else {
-        return Ok(()); // no table: done
-    };
-    let bridges = listed["nftables"].as_array().into_iter().flatten().filter_map(|object| object.get("set"));
-    let mut bridges = bridges.filter(|set| set["name"] == "bridges").flat_map(|set| set["elem"].as_array()).flatten();
-    if bridges.all(|bridge| *bridge == *names.bridge) {
-        return command::nft(&format!("delete table inet {table}\n"));
-    }
-    command::nft(&firewall::host_rules_without(table, names))
+    firewall::leave("inet", table, ("bridges", &names.bridge), || firewall::host_rules_without(table, names))
 }
 
 fn refuse_foreign(names: &Names) -> Result<()> {

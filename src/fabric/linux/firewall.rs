@@ -1,4 +1,5 @@
-//! The two rule sets: one inside each network's namespace, one table a cloud on the host. Text only; no I/O but `nft`.
+//! The rule sets: one inside each network's namespace, one table a cloud on the host, and one for bridges where guests are in
+//! networks of the operator's own. Text only; no I/O but `nft`.
 //!
 //! A namespace lets its network out if it may go out, lets the host in if the host may come in, and nothing else. The
 //! host's table is a second wall for the same promises, and keeps guests off the host itself: a guest may set any
@@ -13,7 +14,8 @@
 use super::names::{LAN, Names, OUT};
 use super::shape::{METADATA, Shape};
 use super::transit::Transit;
-use super::tunnel;
+use super::{command, tunnel};
+use crate::error::Result;
 use std::net::Ipv4Addr;
 
 /// The rules inside a network's namespace. `host` is the host's address on the way out, if there is one.
@@ -98,7 +100,7 @@ add rule inet {table} postrouting iifname @links oifname != @links ip saddr {poo
         pool = Transit::POOL,
         vxlan = tunnel::PORT,
     );
-    let mut place = |set: &str, link: &str, belongs: bool| script.push_str(&element(table, set, link, belongs));
+    let mut place = |set: &str, link: &str, belongs: bool| script.push_str(&element("inet", table, set, link, belongs));
     place("bridges", &names.bridge, true);
     place("links", &names.outer, shape.leads_out());
     place("natted", &names.outer, shape.nat);
@@ -106,17 +108,56 @@ add rule inet {table} postrouting iifname @links oifname != @links ip saddr {poo
     script
 }
 
+/// What a guest of the operator's own network may not send there, whatever it claims to be: packets for VXLAN's port, which hosts
+/// on the same switches would take for what they send one another, and frames of another VLAN.
+pub(super) fn uplink_rules(table: &str, names: &Names) -> String {
+    format!(
+        "add table bridge {table}
+add set bridge {table} ways {{ type ifname; }}
+add chain bridge {table} forward {{ type filter hook forward priority filter; policy accept; }}
+flush chain bridge {table} forward
+add rule bridge {table} forward oifname @ways udp dport {vxlan} drop
+add rule bridge {table} forward oifname @ways ether type {{ 8021q, 8021ad }} drop
+{}",
+        element("bridge", table, "ways", &names.near, true),
+        vxlan = tunnel::PORT,
+    )
+}
+
+/// Takes a network's way out of that table, which must exist.
+pub(super) fn uplink_rules_without(table: &str, names: &Names) -> String {
+    element("bridge", table, "ways", &names.near, false)
+}
+
 /// Takes a network out of the host's table, which must exist.
 pub(super) fn host_rules_without(table: &str, names: &Names) -> String {
     [("bridges", &names.bridge), ("links", &names.outer), ("natted", &names.outer), ("routed", &names.outer)]
-        .map(|(set, link)| element(table, set, link, false))
+        .map(|(set, link)| element("inet", table, set, link, false))
         .concat()
 }
 
 /// Adding what is there is fine, deleting what isn't is an error: so a deletion adds first.
-fn element(table: &str, set: &str, link: &str, belongs: bool) -> String {
-    let add = format!("add element inet {table} {set} {{ \"{link}\" }}\n");
-    if belongs { add } else { format!("{add}delete element inet {table} {set} {{ \"{link}\" }}\n") }
+fn element(family: &str, table: &str, set: &str, link: &str, belongs: bool) -> String {
+    let add = format!("add element {family} {table} {set} {{ \"{link}\" }}\n");
+    if belongs { add } else { format!("{add}delete element {family} {table} {set} {{ \"{link}\" }}\n") }
+}
+
+/// Takes a network out of a table by these rules; the last in a set of it takes the table with it.
+pub(super) fn leave(
+    family: &str,
+    table: &str,
+    (set, last): (&str, &str),
+    without: impl FnOnce() -> String,
+) -> Result<()> {
+    let Ok(listed) = command::nft_json::<serde_json::Value>(&["list", "table", family, table]) else {
+        return Ok(()); // no table: done
+    };
+    let sets = listed["nftables"].as_array().into_iter().flatten().filter_map(|object| object.get("set"));
+    let mut members = sets.filter(|found| found["name"] == set).flat_map(|found| found["elem"].as_array()).flatten();
+    if members.all(|member| *member == *last) {
+        return command::nft(&format!("delete table {family} {table}\n"));
+    }
+    command::nft(&without())
 }
 
 #[cfg(test)]

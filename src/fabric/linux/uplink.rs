@@ -11,12 +11,12 @@
 
 use super::names::Names;
 use super::shape::Shape;
-use super::{command, links};
+use super::{command, firewall, links};
 use crate::error::{Error, Result};
 
 /// Makes the network's way to the operator's bridge as wished, or takes it away. The network's own bridge stands.
-pub(super) fn establish(names: &Names, shape: &Shape) -> Result<()> {
-    let Some(operators) = &shape.uplink else { return remove(names) };
+pub(super) fn establish(names: &Names, table: &str, shape: &Shape) -> Result<()> {
+    let Some(operators) = &shape.uplink else { return remove(names, table) };
     if links::look(operators).is_none_or(|link| !link.is_bridge) {
         return Err(Error::conflict(format!("The host has no bridge {operators}, which its settings name")));
     }
@@ -38,6 +38,7 @@ pub(super) fn establish(names: &Names, shape: &Shape) -> Result<()> {
     for end in [near, far] {
         links::switch(&format!("ipv6/conf/{end}/disable_ipv6"), "1")?;
     }
+    command::nft(&firewall::uplink_rules(table, names))?;
     command::ip_batch(&[
         format!("link set dev {near} master {bridge}"),
         // Before the link is up: nothing passes between the two meanwhile.
@@ -49,10 +50,12 @@ pub(super) fn establish(names: &Names, shape: &Shape) -> Result<()> {
     ])
 }
 
-/// Takes the way away, if there is one of ours; both its ends go.
-pub(super) fn remove(names: &Names) -> Result<()> {
-    match links::own_end(&names.near, &names.near_mac)? {
-        None => Ok(()),
-        Some(_) => command::ip(&["link", "delete", "dev", &names.near]),
+/// Takes the way away, if there is one of ours; both its ends go. Its rules go first, when no guest is left: so one that is
+/// killed in between is begun again.
+pub(super) fn remove(names: &Names, table: &str) -> Result<()> {
+    if links::own_end(&names.near, &names.near_mac)?.is_none() {
+        return Ok(());
     }
+    firewall::leave("bridge", table, ("ways", &names.near), || firewall::uplink_rules_without(table, names))?;
+    command::ip(&["link", "delete", "dev", &names.near])
 }
