@@ -9,7 +9,7 @@ use gapura::cloud::placement::{Demand, Ratios, Rules, Wish};
 use gapura::error::Result;
 use gapura::ids::{HostId, ServerId};
 use gapura::store::hosts::{self, Heard};
-use gapura::store::{Db, StoreSettings, Tx, args};
+use gapura::store::{Db, StoreSettings, Tx, args, claims};
 use gapura::tasks::placing;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -86,7 +86,7 @@ async fn measure() -> Result<bool> {
         let hosts = (0..host_count).map(|number| join(tx, number)).collect::<Result<Vec<_>>>()?;
         for number in 0..server_count {
             let id = server(tx, &json!({}))?;
-            hosts::claim(tx, id, hosts[number % hosts.len()], HELD, NOW)?;
+            claims::claim(tx, id, hosts[number % hosts.len()], HELD, NOW)?;
         }
         Ok(())
     };

@@ -220,22 +220,10 @@ impl Channel {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub async fn open_copy(&self, server: ServerId) -> Result<Copied> {
-        let body = serde_json::to_vec(&OpenCopy { server })
-            .map_err(|error| Error::internal("a call could not be written", error))?;
-        let reply = self.post(&self.client, "disks/copy").body(body).send().await;
-        let reply = reply.map_err(|error| self.away(with_causes(&error)))?;
+        let reply = self.fetch("disks/copy", &OpenCopy { server }).await?;
         let size = reply.headers().get(SIZE_HEADER).and_then(|size| size.to_str().ok()?.parse().ok());
-        let Some(size) = size else {
-            return match self.answer::<()>(reply).await {
-                Err(error) => Err(error),
-                Ok(()) => Err(Error::internal("a host answers what nobody understands", self.name.clone())),
-            };
-        };
-        let name = self.name.clone();
-        let bytes = reply
-            .bytes_stream()
-            .map_err(move |error| Error::unavailable("the host", format!("{name}: {}", with_causes(&error))));
-        Ok(Copied { size, bytes: bytes.boxed() })
+        let size = size.ok_or_else(|| self.makes_no_sense())?;
+        Ok(Copied { size, bytes: self.bytes_of(reply) })
     }
 
     /// What a machine's disk holds, as the host reads it.
@@ -243,21 +231,29 @@ impl Channel {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub async fn open_part(&self, server: ServerId, part: Part) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let body = serde_json::to_vec(&OpenPart { server, part })
-            .map_err(|error| Error::internal("a call could not be written", error))?;
-        let reply = self.post(&self.client, "disks/part").body(body).send().await;
+        let reply = self.fetch("disks/part", &OpenPart { server, part }).await?;
+        Ok(self.bytes_of(reply))
+    }
+
+    /// Asks for bytes.
+    async fn fetch<W: Serialize>(&self, path: &str, what: &W) -> Result<reqwest::Response> {
+        let body = serde_json::to_vec(what).map_err(|error| Error::internal("a call could not be written", error))?;
+        let reply = self.post(&self.client, path).body(body).send().await;
         let reply = reply.map_err(|error| self.away(with_causes(&error)))?;
-        if !reply.status().is_success() {
-            return match self.answer::<()>(reply).await {
-                Err(error) => Err(error),
-                Ok(()) => Err(Error::internal("a host answers what nobody understands", self.name.clone())),
-            };
+        if reply.status().is_success() {
+            return Ok(reply);
         }
+        Err(self.answer::<()>(reply).await.err().unwrap_or_else(|| self.makes_no_sense()))
+    }
+
+    fn bytes_of(&self, reply: reqwest::Response) -> BoxStream<'static, Result<Bytes>> {
         let name = self.name.clone();
-        let bytes = reply
-            .bytes_stream()
-            .map_err(move |error| Error::unavailable("the host", format!("{name}: {}", with_causes(&error))));
-        Ok(bytes.boxed())
+        let bytes = reply.bytes_stream();
+        bytes.map_err(move |error| Error::unavailable("the host", format!("{name}: {}", with_causes(&error)))).boxed()
+    }
+
+    fn makes_no_sense(&self) -> Error {
+        Error::internal("a host answers what nobody understands", self.name.clone())
     }
 
     /// Changes whenever the host says that something changed there, and when it is lost or back.

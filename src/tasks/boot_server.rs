@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault};
-use crate::store::{Tx, hosts, placement, server_ports, tasks};
+use crate::store::{Tx, claims, placement, server_ports, tasks};
 use crate::vault::Vault;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -113,7 +113,7 @@ impl Workflow for BootServer {
 
     async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
         let id = machine::server_id(cx)?;
-        let claimed = cx.db.read(move |tx| hosts::claimed_by(tx, id)).await?;
+        let claimed = cx.db.read(move |tx| claims::claimed_by(tx, id)).await?;
         let networks = match step {
             Step::Place { .. } => machine::networks_of(cx, id).await?,
             Step::Connect { networks, .. } | Step::Disk { networks, .. } | Step::Start { networks, .. } => {
@@ -215,7 +215,7 @@ fn failed(cx: &Cx, id: ServerId, on: Option<HostId>, why: Why, details: Option<S
     let (now, request_id, work) = (cx.clock.now(), cx.request_id.clone(), cx.task_id);
     Box::new(move |tx| {
         tasks::forget_step(tx, work)?;
-        hosts::release(tx, id)?;
+        claims::release(tx, id)?;
         if let (Some(host), Why::Failed(_)) = (on, &why) {
             placement::note_build(tx, host, false)?;
         }

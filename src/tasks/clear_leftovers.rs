@@ -4,7 +4,7 @@
 //! what such a host keeps is in `leftovers`. Whoever looks at hosts finds it there when the host answers again, and asks for
 //! this ([`begin`]). So a machine that was built anew elsewhere runs on its old host no longer than until that is looked at.
 
-use super::{Cx, Next, Record, Why, Workflow, insert, machine, network_wish};
+use super::{Cx, Next, Record, Why, Workflow, insert, machine, machine_disks, network_wish};
 use crate::clock::Timestamp;
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::hypervisor::Standing;
 use crate::ids::{HostId, ServerId};
 use crate::store::servers;
 use crate::store::tasks::NewTask;
-use crate::store::{Tx, hosts, server_moves};
+use crate::store::{Tx, claims, leftovers, server_moves};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ impl Workflow for ClearLeftovers {
         clear(cx, id, host).await?;
         Ok(Next::done().recording(move |tx| {
             server_moves::end_evacuations(tx, id, host, now)?;
-            hosts::cleared(tx, id, host)
+            leftovers::forget(tx, id, host)
         }))
     }
 
@@ -45,7 +45,7 @@ impl Workflow for ClearLeftovers {
 
 /// Asks for it where something was left on this host, behind whatever goes on with the server. How often.
 pub fn begin(tx: &mut Tx, host: HostId, now: Timestamp) -> Result<usize> {
-    let left = hosts::leftovers_to_clear(tx, host)?;
+    let left = leftovers::to_clear(tx, host)?;
     for id in &left {
         of_server(tx, *id, host, now)?;
     }
@@ -61,7 +61,7 @@ pub fn of_server(tx: &mut Tx, id: ServerId, host: HostId, now: Timestamp) -> Res
 
 async fn clear(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
     let place = cx.db.read(move |tx| match servers::get(tx, &Reach::Cloud, id) {
-        Ok(server) => Ok((server.host_id, hosts::has_claim(tx, id, host)?)),
+        Ok(server) => Ok((server.host_id, claims::has(tx, id, host)?)),
         Err(error) if error.is_not_found() => Ok((None, false)),
         Err(error) => Err(error),
     });
@@ -78,9 +78,7 @@ async fn clear(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
         if runs_only_here {
             return Err(Error::conflict(format!("{} runs a server that is said to be on {}", left.name, at.name)));
         }
-        let mark = uuid::Uuid::new_v4().to_string();
-        at.disks.mark(id, cx.epoch, &mark).await?;
-        sees_same_files = left.disks.has_mark(id, &mark).await?;
+        sees_same_files = machine_disks::see_same_files(cx, at, left, id).await?;
     }
     left.hypervisor.remove(id, cx.epoch).await?;
     if !sees_same_files {

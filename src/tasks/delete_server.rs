@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault};
-use crate::store::{hosts, server_images, server_ports};
+use crate::store::{claims, hosts, leftovers, server_images, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ impl Workflow for DeleteServer {
         match step {
             Step::Stop => {
                 let mut hosts = Vec::new();
-                for host in cx.db.read(move |tx| hosts::with_traces_of(tx, id)).await? {
+                for host in cx.db.read(move |tx| claims::with_traces_of(tx, id)).await? {
                     if unless_lost(cx, id, host, clear_host(cx, id, host).await).await? {
                         hosts.push(host);
                     }
@@ -93,7 +93,7 @@ async fn unless_lost(cx: &Cx, id: ServerId, host: HostId, outcome: Result<()>) -
     if !error.is_transient() || cx.db.read(move |tx| hosts::get(tx, host)).await?.is_up(now) {
         return Err(error);
     }
-    cx.db.write(move |tx| hosts::leave_behind(tx, id, host, now)).await?;
+    cx.db.write(move |tx| leftovers::note(tx, id, host, now)).await?;
     Ok(false)
 }
 
@@ -110,9 +110,9 @@ fn is_gone(
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
-        hosts::release(tx, id)?;
+        claims::release(tx, id)?;
         for host in &let_go {
-            hosts::cleared(tx, id, *host)?;
+            leftovers::forget(tx, id, *host)?;
         }
         // An image that only held its disk is nobody's any more.
         if let Some(shelved) = server.aside.shelved {

@@ -13,7 +13,8 @@
 
 use super::ending::{Ending, now_doing};
 use super::password::Password;
-use super::{Cx, Host, Next, Record, Why, Workflow, machine, placing, rebuild_server};
+use super::placing::{self, Move};
+use super::{Cx, Host, Next, Record, Why, Workflow, machine, rebuild_server};
 use crate::blobs::Stores;
 use crate::clock::Timestamp;
 use crate::cloud::blank_disks;
@@ -24,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::hypervisor::{Power, Standing};
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Aside, Change, Server};
-use crate::store::{Tx, hosts, server_moves, server_ports, tasks};
+use crate::store::{Tx, claims, leftovers, server_moves, tasks};
 use crate::vault::Vault;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,12 @@ pub struct Order {
     /// Does the client say that the hosts see the same files? `None`: it leaves that to be found out.
     pub shared: Option<bool>,
     pub password: Password,
+}
+
+impl Order {
+    fn moved(&self, server: ServerId) -> Move {
+        Move { server, number: self.number, from: self.from, wish: self.wish.clone() }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +87,7 @@ impl Workflow for EvacuateServer {
         match step {
             Step::Place(order) => {
                 machine::refuse_signed(&server)?;
-                let to = claim(cx, id, order).await?;
+                let to = placing::claim_for_move(cx, order.moved(id), "pre-migrating").await?;
                 Ok(Next::step(Step::Fetch { order: order.clone(), to }))
             }
             Step::Fetch { order, to } => {
@@ -139,7 +146,7 @@ impl Workflow for EvacuateServer {
             tasks::forget_step(tx, task)?;
             server_moves::set_status(tx, number, status, now)?;
             let server = servers::get(tx, &Reach::Cloud, id)?;
-            hosts::hold_only(tx, id, from, placing::demand(&server), now)?;
+            claims::hold_only(tx, id, from, placing::demand(&server), now)?;
             if was_cancelled {
                 return Ok(());
             }
@@ -148,30 +155,10 @@ impl Workflow for EvacuateServer {
     }
 }
 
-/// Picks the host and claims what the server takes of it, in one transaction; a claim made before a crash stays.
-async fn claim(cx: &Cx, id: ServerId, order: &Order) -> Result<HostId> {
-    let (now, order, rules) = (cx.clock.now(), order.clone(), cx.placement.clone());
-    let claim = move |tx: &mut Tx| {
-        if let Some(name) = server_moves::get(tx, order.number)?.and_then(|moved| moved.target) {
-            return Ok(hosts::named(tx, &name)?.id);
-        }
-        let server = servers::get(tx, &Reach::Cloud, id)?;
-        let to = placing::pick(tx, &rules, &server, &order.wish, Some(order.from), now)?;
-        hosts::claim(tx, id, to, placing::demand(&server), now)?;
-        let name = hosts::get(tx, to)?.name;
-        server_moves::set_target(tx, order.number, &name, now)?;
-        server_moves::set_status(tx, order.number, "pre-migrating", now)?;
-        // Whoever settles its networks there looks again.
-        server_ports::touch_networks(tx, id)?;
-        Ok(to)
-    };
-    cx.db.write(claim).await
-}
-
 /// Are the server's own files on this host? What it left there earlier is not its own.
 async fn is_there(cx: &Cx, id: ServerId, host: &Host) -> Result<bool> {
     let on = host.id;
-    let is_left_there = cx.db.read(move |tx| hosts::is_left_on(tx, id, on)).await?;
+    let is_left_there = cx.db.read(move |tx| leftovers::is_on(tx, id, on)).await?;
     Ok(!is_left_there && host.disks.list().await?.contains(&id))
 }
 
@@ -203,8 +190,8 @@ fn as_there(server: Server, keeps_disk: bool) -> Server {
 /// From now on the server is on this host, and the one that was lost has nothing but leftovers of it.
 fn is_there_now(tx: &mut Tx, server: &Server, to: HostId, now: Timestamp) -> Result<()> {
     let (id, was) = (server.id, servers::get(tx, &Reach::Cloud, server.id)?);
-    hosts::hold_only(tx, id, to, placing::demand(&was), now)?;
-    hosts::cleared(tx, id, to)?;
+    claims::hold_only(tx, id, to, placing::demand(&was), now)?;
+    leftovers::forget(tx, id, to)?;
     let change = Change::new().host(Some(to)).aside(&server.aside).blank_disks(&server.blank_disks);
     servers::update(tx, id, change, now)
 }

@@ -1,4 +1,5 @@
-//! The disks of a machine that began empty: where their files are, and how the machine has them.
+//! The files of a machine's disks: those that began empty and how the machine has them, what lies over what, and whether two
+//! hosts see the same.
 //!
 //! Rows say what there is and with which layer each began; [`crate::cloud::blank_disks`] has the rules. A file that is
 //! there is left alone, so that a start makes only what is missing.
@@ -8,6 +9,7 @@ use crate::cloud::blank_disks::{BlankDisk, Bus, Content, Device, labels};
 use crate::disks::{self, Over, Part};
 use crate::error::Result;
 use crate::hypervisor::{DiskBus, DiskDevice, DiskFormat, DiskSpec};
+use crate::ids::ServerId;
 use crate::store::servers::Server;
 
 /// Makes the server's ephemeral disks and its swap unless they are there; as its machine has them, in the guest's order.
@@ -39,6 +41,14 @@ pub async fn blank(cx: &Cx, host: &Host, server: &Server) -> Result<Vec<DiskSpec
     }
     forget_old_swap(cx, host, server).await?;
     Ok(specs)
+}
+
+/// Do two hosts have their machines' files in one place? The first has this server's: what is marked there is looked for on the
+/// other, whatever is said of their storage.
+pub async fn see_same_files(cx: &Cx, one: &Host, other: &Host, id: ServerId) -> Result<bool> {
+    let mark = uuid::Uuid::new_v4().to_string();
+    one.disks.mark(id, cx.epoch, &mark).await?;
+    other.disks.has_mark(id, &mark).await
 }
 
 /// The bus of a machine for one of a server's.

@@ -18,8 +18,9 @@ mod truth;
 mod watch;
 
 use super::ending::Ending;
+use super::placing::{self, Move};
 use super::power_server::{state_after, word};
-use super::{Cx, Host, Next, Record, Why, Workflow, machine, network_wish, placing};
+use super::{Cx, Host, Next, Record, Why, Workflow, machine, machine_disks, network_wish};
 use crate::blobs::Stores;
 use crate::cloud::moving::{Amount, Measured, Pace};
 use crate::cloud::placement::{Rules, Wish};
@@ -29,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::hypervisor::{self, Carry, Counts, Departure, Limits, MachineSpec, Power, Standing};
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Change, Server};
-use crate::store::{Tx, hosts, server_moves, server_ports};
+use crate::store::{Tx, claims, hosts, leftovers, server_moves, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use truth::Truth;
@@ -58,6 +59,12 @@ pub struct Order {
     pub wish: Wish,
     /// Are disks copied? `None`: if they must be.
     pub block_migration: Option<bool>,
+}
+
+impl Order {
+    fn moved(&self, server: ServerId) -> Move {
+        Move { server, number: self.number, from: self.from, wish: self.wish.clone() }
+    }
 }
 
 /// A move whose ends are known.
@@ -104,7 +111,7 @@ impl Workflow for MigrateServer {
         match step {
             Step::Choose(order) => {
                 stop_if_asked(cx, order.number).await?;
-                let to = claim(cx, id, order).await?;
+                let to = placing::claim_for_move(cx, order.moved(id), "preparing").await?;
                 Ok(Next::step(Step::Compare { order: order.clone(), to }))
             }
             Step::Compare { order, to } => {
@@ -216,34 +223,10 @@ async fn stop_if_asked(cx: &Cx, number: i64) -> Result<()> {
     Ok(())
 }
 
-/// Picks the host and claims what the server takes of it, in one transaction; a claim made before a crash stays.
-async fn claim(cx: &Cx, id: ServerId, order: &Order) -> Result<HostId> {
-    let (now, order, rules) = (cx.clock.now(), order.clone(), cx.placement.clone());
-    cx.db
-        .write(move |tx| {
-            let moved = server_moves::get(tx, order.number)?;
-            if let Some(name) = moved.and_then(|moved| moved.target) {
-                return Ok(hosts::named(tx, &name)?.id);
-            }
-            let server = servers::get(tx, &Reach::Cloud, id)?;
-            let to = placing::pick(tx, &rules, &server, &order.wish, Some(order.from), now)?;
-            hosts::claim(tx, id, to, placing::demand(&server), now)?;
-            let name = hosts::get(tx, to)?.name;
-            server_moves::set_target(tx, order.number, &name, now)?;
-            server_moves::set_status(tx, order.number, "preparing", now)?;
-            // Whoever settles its networks there looks again.
-            server_ports::touch_networks(tx, id)?;
-            Ok(to)
-        })
-        .await
-}
-
 /// Do the hosts see the same files, and was that asked for?
 async fn compare(cx: &Cx, id: ServerId, order: &Order, to: HostId) -> Result<Way> {
     let (source, target) = (cx.hosts.get(order.from)?, cx.hosts.get(to)?);
-    let mark = uuid::Uuid::new_v4().to_string();
-    source.disks.mark(id, cx.epoch, &mark).await?;
-    let same = target.disks.has_mark(id, &mark).await?;
+    let same = machine_disks::see_same_files(cx, source, target, id).await?;
     let server = machine::server(cx).await?;
     let name = &target.name;
     let carry = match (same, order.block_migration) {
@@ -285,7 +268,7 @@ async fn give_up_claim(cx: &Cx, id: ServerId, order: &Order) -> Result<()> {
         let Some(name) = server_moves::get(tx, number)?.and_then(|moved| moved.target) else { return Ok(()) };
         let to = hosts::named(tx, &name)?.id;
         if to != from {
-            hosts::release_from(tx, id, to)?;
+            claims::release_from(tx, id, to)?;
         }
         server_moves::set_status(tx, number, "error", now)
     };
@@ -301,7 +284,7 @@ async fn forget_target(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
     }
     let (number, target, now) = (way.number, way.to, cx.clock.now());
     let release = move |tx: &mut Tx| {
-        hosts::release_from(tx, id, target)?;
+        claims::release_from(tx, id, target)?;
         server_moves::set_status(tx, number, "error", now)
     };
     cx.db.write(release).await?;
@@ -327,7 +310,7 @@ async fn let_go(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
     }
     settle_networks(cx, from, id).await?;
     let from = way.from;
-    cx.db.write(move |tx| hosts::cleared(tx, id, from)).await
+    cx.db.write(move |tx| leftovers::forget(tx, id, from)).await
 }
 
 /// The server is at the target for good, whether or not the source can let go of it now; `leftovers` remembers that it didn't.
@@ -356,9 +339,9 @@ fn has_moved(
     now: crate::clock::Timestamp,
 ) -> Result<()> {
     let server = servers::get(tx, &Reach::Cloud, id)?;
-    hosts::claim(tx, id, way.to, placing::demand(&server), now)?;
-    hosts::release_from(tx, id, way.from)?;
-    hosts::leave_behind(tx, id, way.from, now)?;
+    claims::claim(tx, id, way.to, placing::demand(&server), now)?;
+    claims::release_from(tx, id, way.from)?;
+    leftovers::note(tx, id, way.from, now)?;
     servers::update(tx, id, Change::new().host(Some(way.to)).power(word(power)), now)?;
     match power {
         Power::Running | Power::Paused => server_ports::set_active(tx, id, way.to, now)?,

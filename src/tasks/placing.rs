@@ -3,6 +3,7 @@
 //! Whoever decides reads every claim there is, so two that race for the last room can't both have it: SQLite has one writer,
 //! and of two such transactions PostgreSQL lets one begin again.
 
+use super::Cx;
 use crate::clock::Timestamp;
 use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::filters::PHYSICAL_NETWORKS;
@@ -11,7 +12,7 @@ use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
 use crate::ids::{HostId, ProjectId, ServerGroupId, ServerId};
 use crate::store::servers::{self, Server};
-use crate::store::{Tx, hosts, network_hosts, placement as rows, server_groups};
+use crate::store::{Tx, claims, hosts, network_hosts, placement as rows, server_groups, server_moves, server_ports};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,13 +26,47 @@ pub fn demand(server: &Server) -> Demand {
 /// # Errors
 /// As [`pick`].
 pub fn claim(tx: &mut Tx, rules: &Rules, id: ServerId, wish: &Wish, now: Timestamp) -> Result<HostId> {
-    if let Some(host) = hosts::claimed_by(tx, id)? {
+    if let Some(host) = claims::claimed_by(tx, id)? {
         return Ok(host);
     }
     let server = servers::get(tx, &Reach::Cloud, id)?;
     let host = pick(tx, rules, &server, wish, None, now)?;
-    hosts::claim(tx, id, host, demand(&server), now)?;
+    claims::claim(tx, id, host, demand(&server), now)?;
     Ok(host)
+}
+
+/// Picks the host that a server moves to and claims what it takes there beside what it holds, in one transaction; a claim made
+/// before a crash stays. The move's record then has its target and this status.
+///
+/// # Errors
+/// As [`pick`].
+pub async fn claim_for_move(cx: &Cx, moved: Move, status: &'static str) -> Result<HostId> {
+    let (now, rules) = (cx.clock.now(), cx.placement.clone());
+    let claim = move |tx: &mut Tx| {
+        let Move { server, number, from, wish } = &moved;
+        if let Some(name) = server_moves::get(tx, *number)?.and_then(|moved| moved.target) {
+            return Ok(hosts::named(tx, &name)?.id);
+        }
+        let server = servers::get(tx, &Reach::Cloud, *server)?;
+        let to = pick(tx, &rules, &server, wish, Some(*from), now)?;
+        claims::claim(tx, server.id, to, demand(&server), now)?;
+        let name = hosts::get(tx, to)?.name;
+        server_moves::set_target(tx, *number, &name, now)?;
+        server_moves::set_status(tx, *number, status, now)?;
+        // Whoever settles its networks there looks again.
+        server_ports::touch_networks(tx, server.id)?;
+        Ok(to)
+    };
+    cx.db.write(claim).await
+}
+
+/// A move that has no target yet.
+pub struct Move {
+    pub server: ServerId,
+    /// Its record.
+    pub number: i64,
+    pub from: HostId,
+    pub wish: Wish,
 }
 
 /// The host that suits a server and its wish best, in the transaction that claims it; `but`: where it is and shall leave.
@@ -138,7 +173,7 @@ fn request(tx: &mut Tx, asked: &Asked) -> Result<Request> {
 fn neighbours(tx: &mut Tx, project: &ProjectId, hints: &serde_json::Value) -> Result<Neighbours> {
     let mut places = |name: &str| {
         let Some(named) = Neighbours::named(hints, name) else { return Ok(None) };
-        hosts::claimed_by_own(tx, project, &named).map(Some)
+        claims::claimed_by_own(tx, project, &named).map(Some)
     };
     Ok(Neighbours { same: places("same_host")?, different: places("different_host")?.unwrap_or_default() })
 }

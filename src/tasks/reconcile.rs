@@ -19,7 +19,7 @@ use crate::hypervisor::Machine;
 use crate::ids::{HostId, ServerId};
 use crate::store::hosts::Heard;
 use crate::store::servers::Expected;
-use crate::store::{Db, Tx, hosts, nodes, server_ports, servers};
+use crate::store::{Db, Tx, hosts, leftovers, nodes, server_ports, servers};
 use futures::StreamExt;
 use signals::Signals;
 use std::collections::{HashMap, HashSet};
@@ -222,7 +222,7 @@ impl Reconciler {
         if self.db.write(hear).await? {
             self.runner.wake();
         }
-        if self.db.read(move |tx| hosts::leftovers_to_clear(tx, id)).await?.is_empty() {
+        if self.db.read(move |tx| leftovers::to_clear(tx, id)).await?.is_empty() {
             // Most hosts, most of the time.
         } else if self.db.write(move |tx| clear_leftovers::begin(tx, id, now)).await? > 0 {
             self.runner.wake();

@@ -21,7 +21,7 @@ mod elsewhere;
 use super::ending::{Ending, now_doing};
 use super::placing::demand;
 use super::power_server::{state_after, word};
-use super::{Cx, Next, Record, Why, Workflow, clear_leftovers, machine};
+use super::{Cx, Next, Record, Why, Workflow, clear_leftovers, machine, machine_disks};
 use crate::blobs::Stores;
 use crate::clock::Timestamp;
 use crate::cloud::flavor::Flavor;
@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::hypervisor::Power;
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Change, Left, Resized, Server};
-use crate::store::{Tx, hosts, server_moves, server_ports};
+use crate::store::{Tx, claims, server_moves, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl Workflow for ResizeServer {
             }
             Step::Carry { flavor, to } => {
                 let there = cx.hosts.get(*to)?;
-                let apart = !elsewhere::see_same_files(cx, host, there, id).await?;
+                let apart = !machine_disks::see_same_files(cx, host, there, id).await?;
                 let carry = elsewhere::carry(cx, &self.stores, host, there, &server, apart);
                 machine::unless_cancelled(cx, carry).await?;
                 host.hypervisor.remove(id, cx.epoch).await?;
@@ -357,7 +357,7 @@ fn give_back(tx: &mut Tx, id: ServerId, status: &str, now: Timestamp) -> Result<
 /// What the server takes of its host is all that it holds.
 fn holds_only_itself(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<Vec<HostId>> {
     let Some(host) = server.host_id else { return Ok(Vec::new()) };
-    hosts::hold_only(tx, server.id, host, demand(server), now)
+    claims::hold_only(tx, server.id, host, demand(server), now)
 }
 
 /// There is nothing to go back to any more: the flavor in the row is the only one, also in what is claimed. So it is when

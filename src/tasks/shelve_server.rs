@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::hypervisor::Power;
 use crate::ids::{ImageId, ServerId};
 use crate::store::servers::{self, Aside, Change, Server, Shelved};
-use crate::store::{Tx, hosts, server_images, server_ports};
+use crate::store::{Tx, claims, server_images, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -168,7 +168,7 @@ fn has_left(tx: &mut Tx, id: ServerId, ending: &Ending) -> Result<()> {
 
 /// The server, its interfaces and what it claimed are on no host.
 pub(super) fn nowhere(tx: &mut Tx, id: ServerId, now: Timestamp) -> Result<()> {
-    hosts::release(tx, id)?;
+    claims::release(tx, id)?;
     server_ports::set_down(tx, id, None, now)?;
     servers::update(tx, id, Change::new().host(None), now)
 }

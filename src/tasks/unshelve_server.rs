@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::hypervisor::Power;
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Change, Server};
-use crate::store::{Tx, boot_images, hosts, server_images, server_ports};
+use crate::store::{Tx, boot_images, claims, server_images, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -143,7 +143,7 @@ async fn sleep(cx: &Cx, server: &Server, why: &Why) -> Result<Record> {
 /// Whatever came to the host that was claimed goes again; the claim itself goes with what clients see.
 async fn leave_host(cx: &Cx, id: ServerId) -> Result<()> {
     let now = cx.clock.now();
-    let Some(on) = cx.db.read(move |tx| hosts::claimed_by(tx, id)).await? else { return Ok(()) };
+    let Some(on) = cx.db.read(move |tx| claims::claimed_by(tx, id)).await? else { return Ok(()) };
     boot_server::clear_host(cx, id, on).await?;
     cx.db.write(move |tx| is_leaving(tx, id, now)).await?;
     let host = cx.hosts.get(on)?;

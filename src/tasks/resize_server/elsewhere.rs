@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::hypervisor::Standing;
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Left, Resized, Server};
-use crate::store::{Tx, hosts, server_moves, server_ports};
+use crate::store::{Tx, claims, hosts, server_moves, server_ports};
 use crate::tasks::placing::{self, demand};
 use crate::tasks::{Cx, Host, machine, machine_disks, network_wish};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn place(
 ) -> Result<HostId> {
     let (on, alone) = (machine::on(server)?, Demand::of(flavor));
     if may_stay(resized(server)?, rules) {
-        match hosts::enlarge_claim(tx, server.id, on, both(demand(server), alone), alone, now) {
+        match claims::enlarge(tx, server.id, on, both(demand(server), alone), alone, now) {
             Ok(()) => return Ok(on),
             Err(Error::BadRequest(_)) => {}
             Err(error) => return Err(error),
@@ -54,20 +54,13 @@ fn place(
     let zone = server.availability_zone.clone().filter(|_| to.is_none());
     let wished = Server { flavor: Arc::new(flavor.clone()), ..server.clone() };
     let chosen = placing::pick(tx, rules, &wished, &Wish { zone, host: to }, Some(on), now)?;
-    hosts::claim(tx, server.id, chosen, alone, now)?;
+    claims::claim(tx, server.id, chosen, alone, now)?;
     Ok(chosen)
 }
 
 /// May it have its new flavor where it is?
 const fn may_stay(from: &Resized, rules: &Rules) -> bool {
     !from.keeps_flavor && rules.allow_resize_to_same_host
-}
-
-/// Do two hosts have their machines' files in one place?
-pub async fn see_same_files(cx: &Cx, from: &Host, to: &Host, id: ServerId) -> Result<bool> {
-    let mark = uuid::Uuid::new_v4().to_string();
-    from.disks.mark(id, cx.epoch, &mark).await?;
-    to.disks.has_mark(id, &mark).await
 }
 
 /// Brings the disks of a machine that is off to another host, where nothing of an earlier stay is left; `apart`: they are not

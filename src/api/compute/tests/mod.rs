@@ -172,7 +172,7 @@ pub async fn assert_nothing_left(site: &Site, id: ServerId) {
         assert!(host.fabric.wish(network).is_none_or(|wish| wish.ports.is_empty()), "no network that only it was in");
     }
     let left = move |tx: &mut crate::store::Tx| {
-        let claims = crate::store::hosts::claimed_by(tx, id)?;
+        let claims = crate::store::claims::claimed_by(tx, id)?;
         Ok((claims, crate::store::server_ports::of_server(tx, id)?))
     };
     let (claims, ports) = cloud.state.db.read(left).await.unwrap();

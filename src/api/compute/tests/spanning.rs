@@ -5,9 +5,11 @@ use crate::api::testing::SimulatedHost;
 use crate::fabric::FabricFacts;
 use crate::fabric::simulated::Call;
 use crate::hypervisor::Hypervisor;
+use crate::hypervisor::simulated::Simulated;
 use http::Method;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 const LARGE: (u32, u64) = (64, 256 * 1024);
 
@@ -35,6 +37,18 @@ impl Span {
         site.cloud.reconcile().await;
         let admin = site.cloud.admin().await;
         Self { site, admin }
+    }
+
+    /// A server goes from the first host to the third, and does not arrive before the first's hypervisor lets it.
+    async fn with_a_move_under_way() -> (Self, ServerId, Arc<Simulated>, JoinHandle<()>) {
+        let span = Self::of_three().await;
+        let (web, _database) = (span.boot(1).await, span.boot(2).await);
+        let source = span.site.cloud.hosts[0].hypervisor.clone();
+        source.hold_moves(true);
+        span.migrate(web, 3).await;
+        let site = span.site.clone();
+        let work = tokio::spawn(async move { site.cloud.work().await });
+        (span, web, source, work)
     }
 
     async fn boot(&self, host: usize) -> ServerId {
@@ -94,13 +108,7 @@ async fn every_host_of_a_network_knows_the_others_as_they_come_and_go() {
 
 #[tokio::test]
 async fn a_host_that_a_guest_moves_to_is_known_to_the_others_before_the_guest_goes_on_there() {
-    let span = Span::of_three().await;
-    let (web, _database) = (span.boot(1).await, span.boot(2).await);
-    let source = span.site.cloud.hosts[0].hypervisor.clone();
-    source.hold_moves(true);
-    span.migrate(web, 3).await;
-    let site = span.site.clone();
-    let work = tokio::spawn(async move { site.cloud.work().await });
+    let (span, web, source, work) = Span::with_a_move_under_way().await;
     while source.migration(web).await.unwrap().is_none_or(|now| now.phase.is_over()) {
         tokio::task::yield_now().await;
     }
@@ -144,13 +152,7 @@ async fn a_host_that_is_elsewhere_now_or_nowhere_is_sent_what_is_for_it_where_it
 
 #[tokio::test]
 async fn a_move_that_fails_leaves_no_trace_of_its_target_with_the_others() {
-    let span = Span::of_three().await;
-    let (web, _database) = (span.boot(1).await, span.boot(2).await);
-    let source = span.site.cloud.hosts[0].hypervisor.clone();
-    source.hold_moves(true);
-    span.migrate(web, 3).await;
-    let site = span.site.clone();
-    let work = tokio::spawn(async move { site.cloud.work().await });
+    let (span, web, _source, work) = Span::with_a_move_under_way().await;
     let path = format!("{PATH}/servers/{web}/migrations");
     let number = loop {
         let found = at(&span.admin, "2.80", Method::GET, &path, &Value::Null).await.json()["migrations"][0].clone();

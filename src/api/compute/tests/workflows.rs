@@ -334,7 +334,7 @@ async fn leave_behind(site: &Site, id: ServerId) {
     old.fabric.ensure(&crate::fabric::NetworkWish { epoch, ..wish }).await.unwrap();
     let (from, now) = (old.id, site.cloud.state.clock.now());
     let begin = move |tx: &mut crate::store::Tx| {
-        crate::store::hosts::leave_behind(tx, id, from, now)?;
+        crate::store::leftovers::note(tx, id, from, now)?;
         clear_leftovers::begin(tx, from, now)
     };
     assert_eq!(site.cloud.state.db.write(begin).await.unwrap(), 1);
@@ -555,14 +555,7 @@ impl World for Place {
                 self.delete_again(id).await;
             }
             Subject::Unrescue(id) => {
-                let server = self.is_as_its_host_says(id).await;
-                if server["status"] == "RESCUE" {
-                    assert_eq!(act(&self.alice, id, json!({"unrescue": null})).await.status, 202);
-                } else {
-                    assert_eq!(server["status"], "ERROR", "{server}");
-                    order(&self.alice, id, Power::Reset).await;
-                }
-                self.site.cloud.work().await;
+                self.can_be_had_back(id, "RESCUE", "unrescue").await;
                 self.runs_once(id).await;
                 self.delete_again(id).await;
             }
@@ -575,14 +568,7 @@ impl World for Place {
                 self.delete_again(id).await;
             }
             Subject::Revert(id) => {
-                let server = self.is_as_its_host_says(id).await;
-                if server["status"] == "VERIFY_RESIZE" {
-                    assert_eq!(act(&self.alice, id, json!({"revertResize": null})).await.status, 202);
-                } else {
-                    assert_eq!(server["status"], "ERROR", "{server}");
-                    order(&self.alice, id, Power::Reset).await;
-                }
-                self.site.cloud.work().await;
+                self.can_be_had_back(id, "VERIFY_RESIZE", "revertResize").await;
                 self.runs_once(id).await;
                 assert_eq!((self.memory(id), claimed(&self.site, id).await), (192, 192));
                 self.delete_again(id).await;
@@ -614,14 +600,7 @@ impl World for Place {
                 self.delete_again(id).await;
             }
             Subject::Return(id) => {
-                let server = self.is_as_its_host_says(id).await;
-                if server["status"] == "VERIFY_RESIZE" {
-                    assert_eq!(act(&self.alice, id, json!({"revertResize": null})).await.status, 202);
-                } else {
-                    assert_eq!(server["status"], "ERROR", "{server}");
-                    order(&self.alice, id, Power::Reset).await;
-                }
-                self.site.cloud.work().await;
+                self.can_be_had_back(id, "VERIFY_RESIZE", "revertResize").await;
                 self.is_only_here(id, 192).await;
                 self.delete_again(id).await;
             }

@@ -175,4 +175,16 @@ impl Place {
         assert_eq!(self.alice.get(&format!("{PATH}/servers/{id}")).await.status, 404);
         assert_nothing_left(&self.site, id).await;
     }
+
+    /// A way back that failed can be gone again where the server still has what it was to leave; else a hard reboot starts it.
+    pub(super) async fn can_be_had_back(&self, id: ServerId, status: &str, action: &str) {
+        let server = self.is_as_its_host_says(id).await;
+        if server["status"] == status {
+            assert_eq!(act(&self.alice, id, json!({action: null})).await.status, 202);
+        } else {
+            assert_eq!(server["status"], "ERROR", "{server}");
+            order(&self.alice, id, Power::Reset).await;
+        }
+        self.site.cloud.work().await;
+    }
 }
