@@ -21,8 +21,15 @@ def walk(shell: Shell, cast):
                   cast.name("wrong"), saying="Compute host no-such-host could not be found")
     names = {row["Name"] for row in shell.run(admin, "server", "list", "--all-projects", "--instance-name", "instance", "-n").data}
     shell.claim("server list --instance-name is answered", isinstance(names, set))
-    # There is nowhere else to go: said, never pretended.
-    shell.refused(admin, "server", "migrate", server, saying="not built yet")
+    # There is nowhere else to go: said, never pretended. A cold migration is taken first and fails then, as upstream's does.
+    shell.order(admin, "server", "migrate", server)
+
+    def failed():
+        events = shell.run(admin, "server", "event", "list", server, show=False).data
+        tried = next(row["Request ID"] for row in events if row["Action"] == "migrate")
+        return shell.run(admin, "server", "event", "show", server, tried, show=False).data["message"] == "Error"
+    shell.claim("a cold migration with nowhere to go is said to have failed", shell.until(failed, 30, 0.1))
+    kit.becomes(shell, cloud, server, "ACTIVE")
     shell.refused(admin, "server", "migrate", "--live-migration", server, saying="No valid host was found")
     shell.order(admin, "server", "stop", server)
     kit.becomes(shell, cloud, server, "SHUTOFF")
