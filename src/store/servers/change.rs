@@ -6,11 +6,13 @@ use crate::cloud::blank_disks::BlankDisk;
 use crate::cloud::boot::Base;
 use crate::cloud::flavor::Flavor;
 use crate::cloud::server::{State, Task};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{HostId, ImageId, ServerId};
 use crate::store::{Json, Tx, Value};
 
-/// Changes some columns of a server; `updated_at` with them. Chosen by name so that each caller says what it touches.
+/// Changes some columns of a server; `updated_at` with them. Chosen by name so that each caller says what it touches, and each
+/// column once: whoever says two things of one has made a mistake, which SQLite would keep to itself (the last one holds) and
+/// PostgreSQL refuses.
 #[derive(Debug, Default)]
 pub struct Change {
     set: Vec<(&'static str, Value)>,
@@ -19,6 +21,12 @@ pub struct Change {
 impl Change {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn twice(&self) -> Option<&'static str> {
+        let mut columns = self.set.iter().map(|(column, _)| *column).enumerate();
+        let is_again = |(at, column): &(usize, &str)| self.set[..*at].iter().any(|(earlier, _)| earlier == column);
+        columns.find(is_again).map(|(_, column)| column)
     }
 
     fn with(mut self, column: &'static str, value: impl Into<Value>) -> Self {
@@ -137,7 +145,12 @@ impl Change {
     }
 }
 
+/// # Errors
+/// `Internal` on both engines for a change that sets a column twice.
 pub fn update(tx: &mut Tx, id: ServerId, change: Change, now: Timestamp) -> Result<()> {
+    if let Some(column) = change.twice() {
+        return Err(Error::internal("a change of a server sets a column twice", column));
+    }
     let columns: String =
         change.set.iter().enumerate().map(|(i, (column, _))| format!(", {column} = ?{}", i + 3)).collect();
     let sql = format!("UPDATE servers SET updated_at = ?2{columns} WHERE id = ?1 AND deleted_at IS NULL");
@@ -145,4 +158,24 @@ pub fn update(tx: &mut Tx, id: ServerId, change: Change, now: Timestamp) -> Resu
     values.extend(change.set.into_iter().map(|(_, value)| value));
     tx.execute(&sql, &values)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::with_causes;
+    use crate::store::testing::store_test;
+
+    store_test! {
+        async fn a_change_that_sets_a_column_twice_is_refused_by_its_name(db: Db) {
+            let change = || Change::new().state(State::Active).power("running").state(State::Error);
+            let refused = db.write(move |tx| update(tx, ServerId::random(), change(), Timestamp(1))).await.unwrap_err();
+            assert_eq!(with_causes(&refused), "a change of a server sets a column twice: state");
+            let zones = || Change::new().pinned_zone(None).availability_zone(Some("nova"));
+            let refused = db.write(move |tx| update(tx, ServerId::random(), zones(), Timestamp(1))).await.unwrap_err();
+            assert_eq!(with_causes(&refused), "a change of a server sets a column twice: availability_zone");
+            let once = || Change::new().state(State::Active).power("running");
+            db.write(move |tx| update(tx, ServerId::random(), once(), Timestamp(1))).await.unwrap();
+        }
+    }
 }
