@@ -13,6 +13,7 @@
 mod candidate;
 pub mod filters;
 pub mod inventory;
+mod kind;
 mod operators;
 mod request;
 pub mod resources;
@@ -23,6 +24,7 @@ pub mod weighers;
 
 pub use candidate::{Candidate, Condition, Metadata};
 pub use inventory::{Inventory, Ratios};
+pub use kind::HostKind;
 pub use request::{Neighbours, Request, Wish};
 pub use rules::Rules;
 pub use verdict::{Left, Verdict};

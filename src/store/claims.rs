@@ -1,7 +1,8 @@
 //! What servers take of hosts: a claim for each host that a server is on, or is on its way to or from.
 //!
-//! Whoever makes one has picked the host in the same transaction. Each change raises the generations by which Placement's clients
-//! tell that something changed.
+//! Whoever makes one has picked the host in the same transaction. Each change adds up anew what is claimed of the host, which its
+//! row keeps so that who decides reads one row a host, and raises the generations by which Placement's clients tell that
+//! something changed.
 
 use super::{Tx, Value, args, hosts, leftovers};
 use crate::clock::Timestamp;
@@ -16,19 +17,21 @@ pub fn claim(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: T
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
         args![server, host, demand.vcpus, demand.memory_mib, demand.disk_gib, now],
     )?;
-    if stored == 1 { is_changed(tx, server, Some(host)) } else { Ok(()) }
+    if stored == 1 { is_changed(tx, server, &[host]) } else { Ok(()) }
 }
 
-/// Counts a change of what a server holds of one host, or of each it holds something of.
-fn is_changed(tx: &mut Tx, server: ServerId, host: Option<HostId>) -> Result<()> {
-    match host {
-        Some(host) => tx.execute("UPDATE hosts SET generation = generation + 1 WHERE id = ?1", args![host])?,
-        None => {
-            let sql = "UPDATE hosts SET generation = generation + 1
-                        WHERE id IN (SELECT host_id FROM claims WHERE server_id = ?1)";
-            tx.execute(sql, args![server])?
-        }
-    };
+/// What a server holds of these hosts has changed: adds up what is claimed of each, and counts the change.
+fn is_changed(tx: &mut Tx, server: ServerId, hosts: &[HostId]) -> Result<()> {
+    let sql = "UPDATE hosts SET generation = generation + 1,
+                                (claims, claimed_vcpus, claimed_memory_mib, claimed_disk_gib) =
+                                (SELECT COUNT(*), CAST(COALESCE(SUM(c.vcpus), 0) AS BIGINT),
+                                        CAST(COALESCE(SUM(c.memory_mib), 0) AS BIGINT),
+                                        CAST(COALESCE(SUM(c.disk_gib), 0) AS BIGINT)
+                                   FROM claims c WHERE c.host_id = ?1)
+                WHERE id = ?1";
+    for host in hosts {
+        tx.execute(sql, args![host])?;
+    }
     tx.execute("UPDATE servers SET claim_generation = claim_generation + 1 WHERE id = ?1", args![server])?;
     Ok(())
 }
@@ -38,7 +41,7 @@ pub fn set(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, now: Tim
     let sql = "UPDATE claims SET vcpus = ?3, memory_mib = ?4, disk_gib = ?5, created_at = ?6
                 WHERE server_id = ?1 AND host_id = ?2";
     tx.execute(sql, args![server, host, demand.vcpus, demand.memory_mib, demand.disk_gib, now])?;
-    is_changed(tx, server, Some(host))
+    is_changed(tx, server, &[host])
 }
 
 /// The server holds this of one host and nothing of any other, where what it left is to be cleared away. Answers those.
@@ -48,7 +51,7 @@ pub fn hold_only(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, no
     let others: Vec<HostId> = others.map(|mut row| row.next()).collect::<Result<_>>()?;
     for other in &others {
         leftovers::note(tx, server, *other, now)?;
-        is_changed(tx, server, Some(*other))?;
+        is_changed(tx, server, &[*other])?;
     }
     set(tx, server, host, demand, now)?;
     Ok(others)
@@ -126,15 +129,84 @@ pub fn claimed_by_own(tx: &mut Tx, project: &ProjectId, servers: &[ServerId]) ->
 
 /// Gives back everything a server had claimed. Nothing claimed is done.
 pub fn release(tx: &mut Tx, server: ServerId) -> Result<()> {
-    is_changed(tx, server, None)?;
-    tx.execute("DELETE FROM claims WHERE server_id = ?1", args![server])?;
-    Ok(())
+    let freed = tx.query("DELETE FROM claims WHERE server_id = ?1 RETURNING host_id", args![server])?.into_iter();
+    let freed: Vec<HostId> = freed.map(|mut row| row.next()).collect::<Result<_>>()?;
+    is_changed(tx, server, &freed)
 }
 
 /// Gives back what a server had claimed of one host. Nothing claimed is done.
 pub fn release_from(tx: &mut Tx, server: ServerId, host: HostId) -> Result<()> {
     match tx.execute("DELETE FROM claims WHERE server_id = ?1 AND host_id = ?2", args![server, host])? {
         0 => Ok(()),
-        _ => is_changed(tx, server, Some(host)),
+        _ => is_changed(tx, server, &[host]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::store_test;
+
+    const NOW: Timestamp = Timestamp(1);
+
+    const fn demand(memory_mib: u64) -> Demand {
+        Demand { vcpus: 1, memory_mib, disk_gib: 2 }
+    }
+
+    fn server(tx: &mut Tx) -> Result<ServerId> {
+        let id = ServerId::random();
+        tx.execute(
+            "INSERT INTO servers (id, project_id, user_id, name, hostname, state, power, flavor, flavor_id, image_properties,
+                                  metadata, config_drive, reservation_id, launch_index, scheduler_hints, access_ip_v4,
+                                  access_ip_v6, disk_config, progress, created_at, updated_at)
+             VALUES (?1, 'p', 'u', 'web', 'web', 'building', 'unknown', '{}', '1', '{}', '{}', 1, 'r-1', 0, '{}', '', '', 'MANUAL',
+                     0, 1, 1)",
+            args![id],
+        )?;
+        Ok(id)
+    }
+
+    fn host(tx: &mut Tx, name: &str) -> Result<HostId> {
+        let id = HostId::random();
+        hosts::ensure(tx, id, name, "nova", NOW)?;
+        Ok(id)
+    }
+
+    /// What the rows of these hosts say is claimed of each: servers, memory, disk.
+    fn sums(tx: &mut Tx, hosts: [HostId; 2]) -> Result<[(u64, u64, u64); 2]> {
+        let mut sum = |host: HostId| {
+            let held = hosts::get(tx, host)?.claimed;
+            let mut row = tx.query("SELECT claims FROM hosts WHERE id = ?1", args![host])?.remove(0);
+            assert_eq!(held.vcpus, row.next::<u64>()?, "one each");
+            Ok((held.vcpus, held.memory_mib, held.disk_gib))
+        };
+        Ok([sum(hosts[0])?, sum(hosts[1])?])
+    }
+
+    store_test! {
+        async fn a_hosts_row_knows_what_is_claimed_of_it_after_every_change(db: Db) {
+            db.write(|tx| {
+                let (one, two, a, b) = (server(tx)?, server(tx)?, host(tx, "a")?, host(tx, "b")?);
+                claim(tx, one, a, demand(64), NOW)?;
+                claim(tx, two, a, demand(32), NOW)?;
+                claim(tx, two, a, demand(32), NOW)?;
+                assert_eq!(sums(tx, [a, b])?, [(2, 96, 4), (0, 0, 0)], "claimed twice is claimed once");
+                claim(tx, two, b, demand(32), NOW)?;
+                set(tx, one, a, demand(128), NOW)?;
+                assert_eq!(sums(tx, [a, b])?, [(2, 160, 4), (1, 32, 2)]);
+                hold_only(tx, two, b, demand(16), NOW)?;
+                assert_eq!(sums(tx, [a, b])?, [(1, 128, 2), (1, 16, 2)]);
+                claim(tx, one, b, demand(1), NOW)?;
+                release_from(tx, one, b)?;
+                release_from(tx, one, b)?;
+                assert_eq!(sums(tx, [a, b])?, [(1, 128, 2), (1, 16, 2)]);
+                release(tx, one)?;
+                release(tx, two)?;
+                assert_eq!(sums(tx, [a, b])?, [(0, 0, 0), (0, 0, 0)]);
+                Ok(())
+            })
+            .await
+            .unwrap();
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Hosts that run machines, and what is claimed of them.
 
-use super::{Json, OrNotFound, Row, Tx, args, placement};
+use super::{Json, OrNotFound, Row, Tx, args, host_kinds, placement};
 use crate::clock::Timestamp;
 use crate::cloud::flavor::Flavor;
-use crate::cloud::placement::{Demand, Inventory, Ratios, inventory, traits};
+use crate::cloud::placement::{Demand, HostKind, Inventory, Ratios, inventory};
 use crate::cloud::server::State;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ProjectId, ServerId};
@@ -66,15 +66,12 @@ impl HostRow {
 }
 
 const COLUMNS: &str =
-    "h.id, h.number, h.name, h.zone, h.facts, h.total_vcpus, h.total_memory_mib, h.total_disk_gib, h.inventory,
-    h.vcpus, h.memory_mib, h.disk_gib,
-    COALESCE(c.vcpus, 0), COALESCE(c.memory_mib, 0), COALESCE(c.disk_gib, 0),
+    "h.id, h.number, h.name, h.zone, COALESCE(k.facts, '{}'), COALESCE(k.features, ''), COALESCE(k.traits, ''), h.facts,
+    h.total_vcpus, h.total_memory_mib, h.total_disk_gib, h.inventory, h.vcpus, h.memory_mib, h.disk_gib,
+    h.claimed_vcpus, h.claimed_memory_mib, h.claimed_disk_gib,
     h.enabled, h.disabled_reason, h.forced_down, h.last_seen_at, h.created_at, h.updated_at";
 
-/// What is claimed of each host, in one go through the claims.
-const CLAIMED: &str = "LEFT JOIN (SELECT host_id, CAST(SUM(vcpus) AS BIGINT) AS vcpus,
-                      CAST(SUM(memory_mib) AS BIGINT) AS memory_mib, CAST(SUM(disk_gib) AS BIGINT) AS disk_gib
-                 FROM claims GROUP BY host_id) c ON c.host_id = h.id";
+const TABLES: &str = "hosts h LEFT JOIN host_kinds k ON k.digest = h.kind";
 
 fn from_row(mut row: Row) -> Result<HostRow> {
     Ok(HostRow {
@@ -82,7 +79,10 @@ fn from_row(mut row: Row) -> Result<HostRow> {
         number: row.next()?,
         name: row.next()?,
         zone: row.next()?,
-        facts: row.next::<Json<Value>>()?.0,
+        facts: {
+            let kind = HostKind { facts: row.next::<Json<Value>>()?.0, features: row.next()?, traits: row.next()? };
+            kind.with_own(row.next::<Json<Value>>()?.0)
+        },
         total: Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
         inventory: row.next::<Json<Inventory>>()?.0,
         capacity: Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
@@ -98,20 +98,13 @@ fn from_row(mut row: Row) -> Result<HostRow> {
 
 /// Every host, by number.
 pub fn list(tx: &mut Tx) -> Result<Vec<HostRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM hosts h {CLAIMED} ORDER BY h.number, h.id");
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} ORDER BY h.number, h.id");
     tx.query(&sql, args![])?.into_iter().map(from_row).collect()
 }
 
-/// The one host of which a condition on `h` holds; what is claimed of others is not looked at.
+/// The one host of which a condition on `h` holds.
 fn one(tx: &mut Tx, condition: &str, value: impl Into<super::Value>) -> Result<Option<HostRow>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM hosts h
-           LEFT JOIN (SELECT host_id, CAST(SUM(vcpus) AS BIGINT) AS vcpus, CAST(SUM(memory_mib) AS BIGINT) AS memory_mib,
-                             CAST(SUM(disk_gib) AS BIGINT) AS disk_gib
-                        FROM claims WHERE host_id = (SELECT h.id FROM hosts h WHERE {condition}) GROUP BY host_id) c
-             ON c.host_id = h.id
-          WHERE {condition}"
-    );
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE {condition}");
     tx.query_one(&sql, &[value.into()])?.map(from_row).transpose()
 }
 
@@ -192,16 +185,17 @@ pub fn heard(tx: &mut Tx, id: HostId, heard: &Heard<'_>, now: Timestamp) -> Resu
     let ratios = heard.ratios.within(&placement::metadata(said.iter()));
     let inventory = Inventory { reserved: heard.reserved, own: heard.ratios, ratios };
     let (total, capacity) = (heard.total, inventory.capacity(heard.total));
+    let (kind, own) = HostKind::take_apart(heard.facts);
+    let is_another_kind = host_kinds::set(tx, id, &kind)?;
     tx.execute(
         "UPDATE hosts SET facts = ?2, hypervisor_version = ?3, total_vcpus = ?4, total_memory_mib = ?5, total_disk_gib = ?6,
                           inventory = ?7, vcpus = ?8, memory_mib = ?9, disk_gib = ?10, last_seen_at = ?11, updated_at = ?11,
-                          traits = ?12,
                           generation = generation + CASE WHEN total_vcpus <> ?4 OR total_memory_mib <> ?5 OR total_disk_gib <> ?6
-                                                           OR inventory <> ?7 OR traits <> ?12 THEN 1 ELSE 0 END
+                                                           OR inventory <> ?7 OR ?12 = 1 THEN 1 ELSE 0 END
           WHERE id = ?1",
         args![
             id,
-            Json(heard.facts),
+            Json(&own),
             heard.hypervisor_version,
             total.vcpus,
             total.memory_mib,
@@ -211,7 +205,7 @@ pub fn heard(tx: &mut Tx, id: HostId, heard: &Heard<'_>, now: Timestamp) -> Resu
             capacity.memory_mib,
             capacity.disk_gib,
             now,
-            traits::of(heard.facts).join(" ")
+            is_another_kind
         ],
     )?;
     Ok(())
@@ -337,8 +331,9 @@ pub fn delete(tx: &mut Tx, id: HostId) -> Result<()> {
     tx.execute("DELETE FROM leftovers WHERE host_id = ?1", args![id])?;
     tx.execute("DELETE FROM network_hosts WHERE host_id = ?1", args![id])?;
     tx.execute("UPDATE servers SET host_id = NULL WHERE host_id = ?1 AND deleted_at IS NOT NULL", args![id])?;
+    let kind = host_kinds::of_host(tx, id)?;
     tx.execute("DELETE FROM hosts WHERE id = ?1", args![id])?;
-    Ok(())
+    host_kinds::forget_unused(tx, kind.as_deref())
 }
 
 /// Is anything on the host, or on its way there?

@@ -76,6 +76,7 @@ pub mod boot_images;
 pub mod claims;
 pub mod cloud;
 pub mod flavors;
+pub mod host_kinds;
 pub mod hosts;
 pub mod image_copies;
 pub mod image_imports;

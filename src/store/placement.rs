@@ -1,44 +1,32 @@
 //! What a decision about a place reads, in as many questions however many hosts there are.
 
+use super::host_kinds::{self, Kinds};
 use super::{Json, Row, Tx, args};
 use crate::clock::Timestamp;
 use crate::cloud::aggregate::ZONE;
-use crate::cloud::placement::{Candidate, Condition, Demand, Metadata, Request, Rules};
+use crate::cloud::placement::{Candidate, Condition, Demand, HostKind, Metadata, Request, Rules};
 use crate::error::Result;
 use crate::ids::HostId;
 use crate::store::hosts::Health;
-use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Every host, by number. What hosts said of themselves is read only if the request asks about it.
+/// Every host, by number: one row each, and of what many say alike one row for all of them, if the request asks about it.
 pub fn candidates(tx: &mut Tx, request: &Request, rules: &Rules, now: Timestamp) -> Result<Vec<Candidate>> {
-    let plugged = if request.physical_networks.is_empty() { "'[]'" } else { "h.physical_networks" };
-    let facts = if request.asks_for_facts(rules) { "h.facts" } else { "'null'" };
-    let traits = if request.asks_for_traits() { "h.traits" } else { "''" };
-    let sql = format!(
-        "SELECT h.id, h.name, h.zone, h.enabled, h.forced_down, h.last_seen_at,
-                h.total_vcpus, h.total_memory_mib, h.total_disk_gib, h.vcpus, h.memory_mib, h.disk_gib,
-                COALESCE(c.vcpus, 0), COALESCE(c.memory_mib, 0), COALESCE(c.disk_gib, 0), COALESCE(c.servers, 0),
-                h.failed_builds, h.hypervisor_version, {traits}, {facts}, {plugged}
-           FROM hosts h
-           LEFT JOIN (SELECT host_id, CAST(SUM(vcpus) AS BIGINT) AS vcpus, CAST(SUM(memory_mib) AS BIGINT) AS memory_mib,
-                             CAST(SUM(disk_gib) AS BIGINT) AS disk_gib, COUNT(*) AS servers
-                        FROM claims GROUP BY host_id) c ON c.host_id = h.id
-          ORDER BY h.number, h.id"
-    );
-    let busy = io_operations(tx)?;
-    let said = said_by_aggregates(tx)?;
+    let plugged = if request.physical_networks.is_empty() { "'[]'" } else { "physical_networks" };
+    let asks_about_kinds = request.asks_about_kinds(rules);
+    let kind = if asks_about_kinds { "kind" } else { "NULL" };
+    let kinds = if asks_about_kinds { host_kinds::all(tx)? } else { Kinds::new() };
+    let (unknown, busy, said) = (Arc::<HostKind>::default(), io_operations(tx)?, said_by_aggregates(tx)?);
     let candidate = |mut row: Row| {
-        let id = row.next()?;
-        let (name, zone) = (row.next()?, row.next()?);
+        let (number, id, name, zone): (i64, HostId, _, _) = (row.next()?, row.next()?, row.next()?, row.next()?);
         let health = Health { enabled: row.next()?, forced_down: row.next()?, last_seen_at: row.next()? };
         let condition = match (health.enabled, health.is_up(now)) {
             (false, _) => Condition::Disabled,
             (true, false) => Condition::Down,
             (true, true) => Condition::Up,
         };
-        Ok(Candidate {
+        let candidate = Candidate {
             id,
             name,
             zone,
@@ -50,13 +38,23 @@ pub fn candidates(tx: &mut Tx, request: &Request, rules: &Rules, now: Timestamp)
             io_operations: busy.get(&id).copied().unwrap_or(0),
             failed_builds: row.next()?,
             hypervisor_version: row.next()?,
-            traits: row.next()?,
-            facts: row.next::<Json<Value>>()?.0,
+            kind: row.next::<Option<String>>()?.and_then(|kind| kinds.get(&kind)).unwrap_or(&unknown).clone(),
             physical_networks: row.next::<Json<BTreeSet<String>>>()?.0,
             aggregates: said.get(&id).cloned(),
-        })
+        };
+        Ok((number, candidate))
     };
-    tx.query(&sql, args![])?.into_iter().map(candidate).collect()
+    let sql = format!(
+        "SELECT number, id, name, zone, enabled, forced_down, last_seen_at,
+                total_vcpus, total_memory_mib, total_disk_gib, vcpus, memory_mib, disk_gib,
+                claimed_vcpus, claimed_memory_mib, claimed_disk_gib, claims,
+                failed_builds, hypervisor_version, {kind}, {plugged}
+           FROM hosts"
+    );
+    let mut found = tx.query_map(&sql, args![], candidate)?;
+    // Here rather than there: they come all but sorted, and an engine would copy every row to find that out.
+    found.sort_by_key(|(number, host)| (*number, host.id));
+    Ok(found.into_iter().map(|(_, host)| host).collect())
 }
 
 fn demand(row: &mut Row) -> Result<Demand> {
@@ -88,9 +86,11 @@ fn said_by_aggregates(tx: &mut Tx) -> Result<HashMap<HostId, Arc<Metadata>>> {
     if texts.is_empty() {
         return Ok(HashMap::new());
     }
+    let member = |mut row: Row| Ok((row.next()?, row.next()?));
+    let members =
+        tx.query_map("SELECT host_id, aggregate_id FROM aggregate_hosts ORDER BY aggregate_id", args![], member)?;
     let mut of_host: HashMap<HostId, Vec<i64>> = HashMap::new();
-    for mut row in tx.query("SELECT host_id, aggregate_id FROM aggregate_hosts ORDER BY aggregate_id", args![])? {
-        let (host, aggregate) = (row.next()?, row.next()?);
+    for (host, aggregate) in members {
         if texts.contains_key(&aggregate) {
             of_host.entry(host).or_default().push(aggregate);
         }

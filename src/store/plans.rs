@@ -4,14 +4,15 @@
 use super::tx::Statements;
 use super::value::{Row, Value};
 use super::{
-    Db, Tx, application_credentials, assignments, blobs, epoch, image_members, images, projects, revocations, roles,
-    servers, testing, users,
+    Db, Tx, application_credentials, assignments, blobs, epoch, image_members, images, placement, projects,
+    revocations, roles, servers, testing, users,
 };
 use crate::clock::Timestamp;
 use crate::cloud::identity::{Actor, Target};
 use crate::cloud::image::list::Listing as ImageListing;
 use crate::cloud::image::{Image, MemberStatus, Place, Terms};
 use crate::cloud::listing::{Listing, Test};
+use crate::cloud::placement::{Request, Rules};
 use crate::cloud::policy::Reach;
 use crate::cloud::token::Claims;
 use crate::error::Result;
@@ -142,6 +143,26 @@ async fn roles_are_found_by_who_and_on_what_at_once() {
         let by_both = look.contains("_id=? AND project_id=?");
         assert!(by_both, "{look}");
     }
+}
+
+/// However many servers there are: hosts' rows know what is claimed of each, and what is worked on has an index of its own.
+#[tokio::test]
+async fn a_decision_about_a_place_goes_through_hosts_and_nothing_that_grows_with_servers() {
+    let plans = plans(|tx| {
+        let asks = |name: &str| (name.to_owned(), "x".to_owned());
+        let extra_specs = ["ssd", "trait:HW_CPU_X86_AVX", "capabilities:cpu_info:model"].map(asks).into();
+        let request = Request { extra_specs, physical_networks: ["p".to_owned()].into(), ..Request::default() };
+        placement::candidates(tx, &request, &Rules::default(), Timestamp(1)).map(drop)
+    })
+    .await;
+    let steps: Vec<&String> = plans.iter().flat_map(|(_, steps)| steps).collect();
+    let expected = [
+        "SCAN host_kinds",
+        "SEARCH servers USING INDEX servers_busy (host_id>?)",
+        "SCAN aggregate_metadata",
+        "SCAN hosts",
+    ];
+    assert_eq!(steps, expected, "{plans:#?}");
 }
 
 #[tokio::test]

@@ -33,12 +33,10 @@ impl Provider {
     }
 }
 
-const COLUMNS: &str = "h.id, h.name, h.generation, h.traits, h.enabled, h.updated_at,
-    h.total_vcpus, h.total_memory_mib, h.total_disk_gib, h.vcpus, h.memory_mib, h.disk_gib,
-    COALESCE(c.vcpus, 0), COALESCE(c.memory_mib, 0), COALESCE(c.disk_gib, 0), h.inventory";
-
-const USED: &str = "SELECT host_id, CAST(SUM(vcpus) AS BIGINT) AS vcpus, CAST(SUM(memory_mib) AS BIGINT) AS memory_mib,
-                           CAST(SUM(disk_gib) AS BIGINT) AS disk_gib FROM claims";
+const SELECT: &str = "SELECT h.id, h.name, h.generation, COALESCE(k.traits, ''), h.enabled, h.updated_at,
+                             h.total_vcpus, h.total_memory_mib, h.total_disk_gib, h.vcpus, h.memory_mib, h.disk_gib,
+                             h.claimed_vcpus, h.claimed_memory_mib, h.claimed_disk_gib, h.inventory
+                        FROM hosts h LEFT JOIN host_kinds k ON k.digest = h.kind";
 
 fn provider(mut row: Row) -> Result<Provider> {
     let (id, name, generation) = (row.next()?, row.next()?, row.next()?);
@@ -59,17 +57,12 @@ fn demand(row: &mut Row) -> Result<Demand> {
 
 /// Every host, in the order in which they came.
 pub fn list(tx: &mut Tx) -> Result<Vec<Provider>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM hosts h LEFT JOIN ({USED} GROUP BY host_id) c ON c.host_id = h.id ORDER BY h.number, h.id"
-    );
+    let sql = format!("{SELECT} ORDER BY h.number, h.id");
     tx.query(&sql, args![])?.into_iter().map(provider).collect()
 }
 
 pub fn get(tx: &mut Tx, id: HostId) -> Result<Option<Provider>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM hosts h
-           LEFT JOIN ({USED} WHERE host_id = ?1 GROUP BY host_id) c ON c.host_id = h.id WHERE h.id = ?1"
-    );
+    let sql = format!("{SELECT} WHERE h.id = ?1");
     tx.query_one(&sql, args![id])?.map(provider).transpose()
 }
 

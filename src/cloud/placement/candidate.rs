@@ -1,6 +1,6 @@
 //! A host as placement sees it.
 
-use super::Demand;
+use super::{Demand, HostKind};
 use crate::ids::HostId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,10 +33,8 @@ pub struct Candidate {
     pub io_operations: u64,
     pub failed_builds: u64,
     pub hypervisor_version: u64,
-    /// What it is able to do, with spaces between; nothing unless the request asks about it.
-    pub traits: String,
-    /// What the host said of itself; null unless the request asks about it.
-    pub facts: serde_json::Value,
+    /// Its CPU, its hypervisor, what it is able to do; nothing unless the request asks about it.
+    pub kind: Arc<HostKind>,
     /// The operator's networks that it is plugged into; empty unless the request asks about them.
     pub physical_networks: BTreeSet<String>,
     /// `None`: its aggregates say nothing but zones.
@@ -46,10 +44,6 @@ pub struct Candidate {
 impl Candidate {
     pub fn free(&self) -> Demand {
         self.capacity.less(self.claimed)
-    }
-
-    pub fn has_trait(&self, name: &str) -> bool {
-        self.traits.split(' ').any(|own| own == name)
     }
 
     /// What the aggregates say under a name.

@@ -59,15 +59,11 @@ pub const ABOUT_HOSTS: &[&str] = &["hw_architecture", "img_hv_type", "img_hv_req
 pub const TRAIT: &str = "trait:";
 
 impl Request {
-    /// Does anything ask what hosts are able to do?
-    pub fn asks_for_traits(&self) -> bool {
-        self.extra_specs.keys().chain(self.image_properties.keys()).any(|name| name.starts_with(TRAIT))
-    }
-
-    /// Does anything ask what hosts said of themselves? That is much to read.
-    pub fn asks_for_facts(&self, rules: &Rules) -> bool {
-        let names = ABOUT_HOSTS.iter().any(|name| self.image_properties.contains_key(*name));
-        let scoped = |name: &String| name.starts_with("capabilities:") || !name.contains(':');
-        names || self.extra_specs.keys().any(scoped) || !rules.image_properties_default_architecture.is_empty()
+    /// Does anything ask of what kind hosts are?
+    pub fn asks_about_kinds(&self, rules: &Rules) -> bool {
+        let asks = |name: &String| name.starts_with(TRAIT) || name.starts_with("capabilities:") || !name.contains(':');
+        self.extra_specs.keys().any(asks)
+            || self.image_properties.keys().any(|name| name.starts_with(TRAIT) || ABOUT_HOSTS.contains(&name.as_str()))
+            || !rules.image_properties_default_architecture.is_empty()
     }
 }

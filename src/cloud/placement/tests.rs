@@ -23,12 +23,16 @@ fn host(name: &str, memory_mib: u64) -> Candidate {
         io_operations: 0,
         failed_builds: 0,
         hypervisor_version: 10_000_002,
-        traits: "COMPUTE_NODE HW_CPU_X86_AVX HW_CPU_X86_AVX2".into(),
-        facts: json!({"cpu": {"arch": "x86_64", "model": "EPYC", "features": ["avx", "sse"], "cores": 4},
-                      "hypervisor_type": "QEMU", "accelerator": "kvm"}),
+        kind: kind(&json!({"cpu": {"arch": "x86_64", "model": "EPYC", "features": ["avx", "avx2", "sse"], "cores": 4},
+                           "hypervisor_type": "QEMU", "accelerator": "kvm"})),
         physical_networks: BTreeSet::new(),
         aggregates: None,
     }
+}
+
+/// That of hosts that say this.
+fn kind(said: &serde_json::Value) -> Arc<HostKind> {
+    Arc::new(HostKind::take_apart(said).0)
 }
 
 fn small() -> Request {
@@ -218,7 +222,7 @@ fn an_image_goes_where_aggregates_agree_with_its_properties() {
 #[test]
 fn an_image_that_demands_a_hypervisor_goes_only_where_it_is() {
     let arm = Candidate {
-        facts: json!({"cpu": {"arch": "aarch64"}, "hypervisor_type": "QEMU", "accelerator": "tcg"}),
+        kind: kind(&json!({"cpu": {"arch": "aarch64"}, "hypervisor_type": "QEMU", "accelerator": "tcg"})),
         hypervisor_version: 7_002_000,
         ..host("arm", 1024)
     };
@@ -264,7 +268,8 @@ fn a_flavor_goes_where_the_host_itself_has_what_it_requires() {
 
 #[test]
 fn a_flavor_or_an_image_goes_where_the_traits_are_that_it_requires_and_not_where_those_are_that_it_forbids() {
-    let hosts = [host("a", 4096), Candidate { traits: "COMPUTE_NODE HW_CPU_X86_AVX".into(), ..host("b", 1024) }];
+    let without_avx2 = kind(&json!({"cpu": {"arch": "x86_64", "features": ["avx"]}, "accelerator": "kvm"}));
+    let hosts = [host("a", 4096), Candidate { kind: without_avx2, ..host("b", 1024) }];
     for (name, how, expected) in [
         ("trait:HW_CPU_X86_AVX2", "required", &["a"][..]),
         ("trait:HW_CPU_X86_AVX2", "forbidden", &["b"]),

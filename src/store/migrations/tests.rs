@@ -267,11 +267,18 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "0108_generations",
         &[
-            "UPDATE hosts SET generation = 3, traits = 'HW_CPU_X86_AVX' WHERE id = 'h'",
+            "UPDATE hosts SET generation = 3 WHERE id = 'h'",
             "UPDATE servers SET claim_generation = 1 WHERE id = 's2'",
         ],
     ),
     ("0111_images_of_a_kind", &["UPDATE images SET updated_at = 2"]),
+    (
+        "0112_kinds_of_hosts",
+        &[
+            "INSERT INTO host_kinds (digest, facts, features, traits) VALUES ('k', '{}', '[]', 'HW_CPU_X86_AVX')",
+            "UPDATE hosts SET kind = 'k', claims = 1, claimed_vcpus = 1, claimed_memory_mib = 64, claimed_disk_gib = 1",
+        ],
+    ),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {

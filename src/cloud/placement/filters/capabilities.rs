@@ -4,7 +4,8 @@
 
 use super::super::operators::matches;
 use super::super::{Candidate, Request, Rules};
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::borrow::Cow;
 
 pub fn are_given(host: &Candidate, request: &Request, _: &Rules) -> bool {
     request.extra_specs.iter().all(|(name, required)| {
@@ -20,45 +21,49 @@ pub fn are_given(host: &Candidate, request: &Request, _: &Rules) -> bool {
     })
 }
 
-/// What upstream's host state holds under a name, as text.
-fn capability(host: &Candidate, path: &str) -> Option<String> {
+/// What upstream's host state holds under a name, as upstream's language writes it.
+fn capability<'h>(host: &'h Candidate, path: &str) -> Option<Cow<'h, str>> {
+    let facts = &host.kind.facts;
+    let number = |number: u64| Some(number.to_string().into());
     let mut parts = path.split(':');
-    let first = parts.next()?;
-    let facts = &host.facts;
-    let root = match first {
-        "host" | "hypervisor_hostname" | "nodename" => json!(host.name),
-        "hypervisor_type" => facts["hypervisor_type"].clone(),
-        "hypervisor_version" => json!(host.hypervisor_version),
-        "cpu_info" => {
-            let cpu = &facts["cpu"];
-            let topology = json!({"cells": cpu["cells"], "sockets": cpu["sockets"], "cores": cpu["cores"],
-                                  "threads": cpu["threads"]});
-            json!({"arch": cpu["arch"], "model": cpu["model"], "vendor": cpu["vendor"], "features": cpu["features"],
-                   "topology": topology})
-        }
-        "vcpus_total" => json!(host.total.vcpus),
-        "vcpus_used" => json!(host.claimed.vcpus),
-        "total_usable_ram_mb" => json!(host.total.memory_mib),
-        "free_ram_mb" => json!(host.total.memory_mib.saturating_sub(host.claimed.memory_mib)),
-        "total_usable_disk_gb" => json!(host.total.disk_gib),
-        "free_disk_mb" => json!(host.total.disk_gib.saturating_sub(host.claimed.disk_gib) * 1024),
-        "num_instances" => json!(host.servers),
-        "num_io_ops" => json!(host.io_operations),
-        "failed_builds" => json!(host.failed_builds),
-        _ => return None,
+    let found = match parts.next()? {
+        "host" | "hypervisor_hostname" | "nodename" => Some(host.name.as_str().into()),
+        "hypervisor_type" => text(&facts["hypervisor_type"]),
+        "hypervisor_version" => number(host.hypervisor_version),
+        "cpu_info" => cpu_info(host, &mut parts),
+        "vcpus_total" => number(host.total.vcpus),
+        "vcpus_used" => number(host.claimed.vcpus),
+        "total_usable_ram_mb" => number(host.total.memory_mib),
+        "free_ram_mb" => number(host.total.memory_mib.saturating_sub(host.claimed.memory_mib)),
+        "total_usable_disk_gb" => number(host.total.disk_gib),
+        "free_disk_mb" => number(host.total.disk_gib.saturating_sub(host.claimed.disk_gib) * 1024),
+        "num_instances" => number(host.servers),
+        "num_io_ops" => number(host.io_operations),
+        "failed_builds" => number(host.failed_builds),
+        _ => None,
     };
-    text(parts.fold(&root, |value, name| &value[name]))
+    // A path that goes on below a value leads nowhere.
+    found.filter(|_| parts.next().is_none())
 }
 
-/// As upstream's language writes it.
-fn text(value: &Value) -> Option<String> {
+/// Upstream keeps how the CPU is made up one level deeper than hosts say it.
+fn cpu_info<'h, 'p>(host: &'h Candidate, parts: &mut impl Iterator<Item = &'p str>) -> Option<Cow<'h, str>> {
+    let cpu = &host.kind.facts["cpu"];
+    match parts.next()? {
+        name @ ("arch" | "model" | "vendor") => text(&cpu[name]),
+        "topology" => match parts.next()? {
+            name @ ("cells" | "sockets" | "cores" | "threads") => text(&cpu[name]),
+            _ => None,
+        },
+        "features" => Some(host.kind.features.as_str().into()).filter(|features: &Cow<'_, str>| !features.is_empty()),
+        _ => None,
+    }
+}
+
+fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::Null | Value::Object(_) => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Array(some) => {
-            let some: Vec<String> = some.iter().filter_map(text).map(|one| format!("'{one}'")).collect();
-            Some(format!("[{}]", some.join(", ")))
-        }
-        other => Some(other.to_string()),
+        Value::String(text) => Some(text.into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
     }
 }

@@ -24,14 +24,15 @@ fn canonical(architecture: &str) -> String {
 }
 
 fn runs(host: &Candidate, wanted: &str) -> bool {
-    let own = canonical(host.facts["cpu"]["arch"].as_str().unwrap_or_default());
+    let own = canonical(host.kind.facts["cpu"]["arch"].as_str().unwrap_or_default());
     own == wanted || (own == "x86_64" && wanted == "i686")
 }
 
 fn is_kind(host: &Candidate, wanted: &str) -> bool {
-    let own = host.facts["hypervisor_type"].as_str().unwrap_or_default().to_lowercase();
+    let facts = &host.kind.facts;
+    let own = facts["hypervisor_type"].as_str().unwrap_or_default().to_lowercase();
     match wanted.to_lowercase().as_str() {
-        "kvm" => own == "qemu" && host.facts["accelerator"] == "kvm",
+        "kvm" => own == "qemu" && facts["accelerator"] == "kvm",
         // As upstream's driver without machines calls itself.
         "fake" => own == "simulated",
         wanted => own == wanted,

@@ -9,8 +9,8 @@ pub fn are_as_asked(host: &Candidate, request: &Request, _: &Rules) -> bool {
         request.extra_specs.iter().filter_map(|(name, how)| Some((name.strip_prefix(TRAIT)?, how.as_str())));
     let of_image = request.image_properties.keys().filter_map(|name| Some((name.strip_prefix(TRAIT)?, "required")));
     of_flavor.chain(of_image).all(|(name, how)| match how {
-        "required" => host.has_trait(name),
-        "forbidden" => !host.has_trait(name),
+        "required" => host.kind.has_trait(name),
+        "forbidden" => !host.kind.has_trait(name),
         _ => false,
     })
 }
