@@ -25,7 +25,7 @@ pub mod weighers;
 pub use candidate::{Candidate, Condition, Metadata};
 pub use inventory::{Inventory, Ratios};
 pub use kind::HostKind;
-pub use request::{Neighbours, Request, Wish};
+pub use request::{But, Neighbours, Request, Wish};
 pub use rules::Rules;
 pub use verdict::{Left, Verdict};
 

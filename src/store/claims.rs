@@ -7,7 +7,7 @@
 use super::{Tx, Value, args, hosts, leftovers};
 use crate::clock::Timestamp;
 use crate::cloud::placement::Demand;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{HostId, ProjectId, ServerId};
 
 /// Stores what a server takes of a host. Asked in the transaction that picked the host.
@@ -57,11 +57,8 @@ pub fn hold_only(tx: &mut Tx, server: ServerId, host: HostId, demand: Demand, no
     Ok(others)
 }
 
-/// As [`set`], if the host has room for what it is more. `alone` is what the server will take by itself, which its host
-/// must really have; what it holds until the change is confirmed comes on top.
-///
-/// # Errors
-/// `BadRequest` in Nova's words when it hasn't.
+/// As [`set`], if the host has room for what it is more; false if it hasn't. `alone` is what the server will take by itself,
+/// which its host must really have; what it holds until the change is confirmed comes on top.
 pub fn enlarge(
     tx: &mut Tx,
     server: ServerId,
@@ -69,7 +66,7 @@ pub fn enlarge(
     demand: Demand,
     alone: Demand,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<bool> {
     let sql = "SELECT vcpus, memory_mib, disk_gib FROM claims WHERE server_id = ?1 AND host_id = ?2";
     let held = match tx.query_one(sql, args![server, host])? {
         Some(mut row) => Demand { vcpus: row.next()?, memory_mib: row.next()?, disk_gib: row.next()? },
@@ -82,10 +79,10 @@ pub fn enlarge(
         && fits(demand.vcpus, held.vcpus, free.vcpus)
         && fits(demand.memory_mib, held.memory_mib, free.memory_mib)
         && fits(demand.disk_gib, held.disk_gib, free.disk_gib);
-    if !has_room {
-        return Err(Error::bad_request("No valid host was found. There are not enough hosts available."));
+    if has_room {
+        set(tx, server, host.id, demand, now)?;
     }
-    set(tx, server, host.id, demand, now)
+    Ok(has_room)
 }
 
 /// A host that a server has a claim on: the only one, unless it moves.

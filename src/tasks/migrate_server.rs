@@ -23,7 +23,7 @@ use super::power_server::{state_after, word};
 use super::{Cx, Host, Next, Record, Why, Workflow, machine, machine_disks, network_wish};
 use crate::blobs::Stores;
 use crate::cloud::moving::{Amount, Measured, Pace};
-use crate::cloud::placement::{Rules, Wish};
+use crate::cloud::placement::{But, Rules, Wish};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::State;
 use crate::error::{Error, Result};
@@ -211,7 +211,7 @@ impl MigrateServer {
 /// # Errors
 /// The reason that a move would fail with.
 pub fn may_move(tx: &mut Tx, rules: &Rules, server: &Server, wish: &Wish, now: crate::clock::Timestamp) -> Result<()> {
-    placing::pick(tx, rules, server, wish, server.host_id, now).map(drop)
+    placing::pick(tx, rules, server, wish, server.host_id.map(But::Leaving), now).map(drop)
 }
 
 /// Has somebody called it off before it ran?

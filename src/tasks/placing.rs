@@ -7,7 +7,7 @@ use super::Cx;
 use crate::clock::Timestamp;
 use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::filters::PHYSICAL_NETWORKS;
-use crate::cloud::placement::{self, Candidate, Condition, Demand, Neighbours, Request, Rules, Verdict, Wish};
+use crate::cloud::placement::{self, But, Candidate, Condition, Demand, Neighbours, Request, Rules, Verdict, Wish};
 use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
 use crate::ids::{HostId, ProjectId, ServerGroupId, ServerId};
@@ -48,7 +48,7 @@ pub async fn claim_for_move(cx: &Cx, moved: Move, status: &'static str) -> Resul
             return Ok(hosts::named(tx, &name)?.id);
         }
         let server = servers::get(tx, &Reach::Cloud, *server)?;
-        let to = pick(tx, &rules, &server, wish, Some(*from), now)?;
+        let to = pick(tx, &rules, &server, wish, Some(But::Leaving(*from)), now)?;
         claims::claim(tx, server.id, to, demand(&server), now)?;
         let name = hosts::get(tx, to)?.name;
         server_moves::set_target(tx, *number, &name, now)?;
@@ -69,7 +69,7 @@ pub struct Move {
     pub wish: Wish,
 }
 
-/// The host that suits a server and its wish best, in the transaction that claims it; `but`: where it is and shall leave.
+/// The host that suits a server and its wish best, in the transaction that claims it.
 ///
 /// # Errors
 /// `Conflict` in Nova's words where there is none; `Unavailable`, worth retrying, while no host at all has been heard.
@@ -78,7 +78,7 @@ pub fn pick(
     rules: &Rules,
     server: &Server,
     wish: &Wish,
-    but: Option<HostId>,
+    but: Option<But>,
     now: Timestamp,
 ) -> Result<HostId> {
     let Found { candidates, verdict } = decide(tx, rules, &Asked::by(server, wish.clone(), but), now)?;
@@ -110,12 +110,11 @@ pub struct Asked {
     /// The group that one would be in which there is not yet.
     pub group: Option<ServerGroupId>,
     pub wish: Wish,
-    /// Where it is and shall leave.
-    pub but: Option<HostId>,
+    pub but: Option<But>,
 }
 
 impl Asked {
-    pub fn by(server: &Server, wish: Wish, but: Option<HostId>) -> Self {
+    pub fn by(server: &Server, wish: Wish, but: Option<But>) -> Self {
         Self {
             server: Some(server.id),
             project: server.project_id.clone(),

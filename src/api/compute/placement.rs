@@ -7,7 +7,7 @@ use super::servers::named;
 use crate::api::{Call, Row};
 use crate::clock::Timestamp;
 use crate::cloud::boot::kept_properties;
-use crate::cloud::placement::{Candidate, Condition, Demand, Left, Wish, filters};
+use crate::cloud::placement::{But, Candidate, Condition, Demand, Left, Wish, filters};
 use crate::error::{Error, Result};
 use crate::http::json::{Map, Maybe, Text};
 use crate::http::reply::Reply;
@@ -105,7 +105,7 @@ fn explained(demand: Demand, found: &Found) -> Explained {
 async fn of_server(call: Call) -> Result<Reply<Explained>> {
     let server = named(&call).await?;
     let wish = Wish { zone: server.availability_zone.clone(), host: call.query().get("host").map(str::to_owned) };
-    let asked = Asked::by(&server, wish, server.host_id);
+    let asked = Asked::by(&server, wish, server.host_id.map(But::Leaving));
     answer(&call.cx, move |_, _| Ok(asked.clone())).await
 }
 

@@ -33,12 +33,20 @@ impl Neighbours {
     }
 }
 
+/// The host that a server is on and shall not have its place on, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum But {
+    /// It is to leave it.
+    Leaving(HostId),
+    /// It might have stayed, but what it becomes does not fit there beside what it is.
+    Full(HostId),
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
     pub demand: Demand,
     pub wish: Wish,
-    /// Where it is and shall leave.
-    pub but: Option<HostId>,
+    pub but: Option<But>,
     pub project: Option<ProjectId>,
     /// The flavor's.
     pub extra_specs: BTreeMap<String, String>,

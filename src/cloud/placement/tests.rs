@@ -141,7 +141,11 @@ fn a_zone_or_a_host_that_is_asked_for_is_kept_to_and_one_to_leave_is_left() {
     assert_eq!(left(&hosts, &wish(None, Some("a"))), ["a"]);
     assert!(left(&hosts, &wish(Some("two"), Some("a"))).is_empty());
     assert!(left(&hosts, &wish(Some("three"), None)).is_empty());
-    assert_eq!(left(&hosts, &Request { but: Some(hosts[1].id), ..small() }), ["a"]);
+    for (but, filter) in [(But::Leaving(hosts[1].id), "RequestedDestination"), (But::Full(hosts[1].id), "Resources")] {
+        let verdict = choose(&hosts, &Request { but: Some(but), ..small() }, &Rules::default());
+        assert_eq!(verdict.chosen().unwrap(), hosts[0].id);
+        assert_eq!(verdict.refused, [(hosts[1].id, filter)], "and it is told why");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{both, resized};
 use crate::blobs::Stores;
 use crate::cloud::flavor::Flavor;
-use crate::cloud::placement::{Demand, Rules, Wish};
+use crate::cloud::placement::{But, Demand, Rules, Wish};
 use crate::cloud::policy::Reach;
 use crate::disks::{Incoming, Luggage};
 use crate::error::{Error, Result};
@@ -44,16 +44,16 @@ fn place(
     now: crate::clock::Timestamp,
 ) -> Result<HostId> {
     let (on, alone) = (machine::on(server)?, Demand::of(flavor));
+    let mut but = But::Leaving(on);
     if may_stay(resized(server)?, rules) {
-        match claims::enlarge(tx, server.id, on, both(demand(server), alone), alone, now) {
-            Ok(()) => return Ok(on),
-            Err(Error::BadRequest(_)) => {}
-            Err(error) => return Err(error),
+        if claims::enlarge(tx, server.id, on, both(demand(server), alone), alone, now)? {
+            return Ok(on);
         }
+        but = But::Full(on);
     }
     let zone = server.availability_zone.clone().filter(|_| to.is_none());
     let wished = Server { flavor: Arc::new(flavor.clone()), ..server.clone() };
-    let chosen = placing::pick(tx, rules, &wished, &Wish { zone, host: to }, Some(on), now)?;
+    let chosen = placing::pick(tx, rules, &wished, &Wish { zone, host: to }, Some(but), now)?;
     claims::claim(tx, server.id, chosen, alone, now)?;
     Ok(chosen)
 }

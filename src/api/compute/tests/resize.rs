@@ -185,6 +185,14 @@ async fn a_host_without_room_for_both_flavors_leaves_the_server_running_as_it_wa
     assert_eq!((claimed(&site, id).await, site.cloud.hypervisor.boots(id)), (192, 1));
     assert_eq!(move_of(&site, id).await["status"], "error");
     assert_eq!(site.cloud.hypervisor.list().await.unwrap()[0].power, Power::Running);
+    let path = format!("{PATH}/servers/{id}/os-instance-actions/req-test");
+    let shown = at(&admin, "2.84", Method::GET, &path, &Value::Null).await.json();
+    let why = "No valid host was found. There are not enough hosts available. Of 1 host, Resources refused 1.";
+    let events = shown["instanceAction"]["events"].as_array().unwrap();
+    assert!(
+        events.iter().any(|event| event["details"] == why),
+        "its own host is too full, not one to leave: {events:?}"
+    );
 }
 
 #[tokio::test]
