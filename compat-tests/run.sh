@@ -13,7 +13,7 @@ cd "$checkout" || exit 1
 
 in_test="format licences build lints fuzz unit compat object_stores image_sharing tempest_identity tempest_compute"
 beside_test="journey machine_life cloud_init tempest_core"
-in_verify="format lints licences advisories unit unit_postgres compat two_hosts object_stores journey journey_simulated machine_life machine_disks nodes cloud_init identity_commands image_commands compute_commands placement_commands terraform horizon tempest tempest_personas tempest_compliance oracle fresh fuzz"
+in_verify="format lints licences advisories unit unit_postgres compat two_hosts object_stores journey journey_simulated machine_life machine_disks nodes cloud_init identity_commands image_commands compute_commands placement_commands terraform horizon tempest tempest_two_nodes tempest_personas tempest_compliance oracle fresh fuzz"
 beside=""
 case ${1:-test} in
   test) parts=$in_test beside=$beside_test fuzz_seconds=15 profile=debug ;;
@@ -286,9 +286,14 @@ part_tempest_identity() {
   ( keeping_foreign; cloud tempest_identity simulated && "$here/clients/tempest/run.sh" identity )
   stop_cloud tempest_identity $?
 }
-# All of compute, over the simulator.
+# All of compute, over two simulated hosts.
 part_tempest_compute() {
-  ( cloud tempest_compute simulated && "$here/clients/tempest/run.sh" compute simulated )
+  ( export GAPURA_SIMULATED__HOSTS=2
+    cloud tempest_compute simulated || exit
+    status=0
+    "$here/clients/tempest/run.sh" compute simulated || status=$?
+    TEMPEST_ACCOUNTS=yes "$here/clients/tempest/run.sh" with_network simulated || status=$?
+    exit "$status" )
   stop_cloud tempest_compute $?
 }
 # And its core on real machines.
@@ -296,6 +301,14 @@ part_tempest_core() {
   is_root && has libvirtd || { skip "real machines need root and libvirtd"; return; }
   ( cloud tempest_core qemu && "$here/clients/tempest/run.sh" compute_core )
   stop_cloud tempest_core $?
+}
+# Moves between two real hosts, and all else of Tempest that needs two.
+part_tempest_two_nodes() {
+  is_root && has libvirtd || { skip "two hosts need root and libvirtd"; return; }
+  [ -e "$work/built" ] || "$cargo" build --quiet --locked $([ "$profile" = release ] && echo --release) || return
+  local image
+  image=$(guest) || return
+  python3 "$here/clients/tempest/two_nodes.py" --program "$(gapura)" --image "$image"
 }
 part_oracle() {
   ( cloud oracle simulated && "$here/clients/oracle/run.sh" )
@@ -342,7 +355,7 @@ record() {
 }
 case ${1:-} in
   verify) record verify ;;
-  tempest_libvirt) record tempest_libvirt "$(grep -E ' (FAILED|SKIPPED)|skipped; ' "$work/tempest_libvirt.log" | sed 's/; details in .*//')" ;;
+  tempest_libvirt|tempest_two_nodes) record "$1" "$(grep -E ' (FAILED|SKIPPED)|skipped; |^== ' "$work/$1.log" | sed 's/; details in .*//')" ;;
 esac
 cat "$work/summary"
 [ "$failed" = 0 ]

@@ -16,10 +16,11 @@ APART = 'mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec "$@"'
 
 
 class Site:
-    def __init__(self, folder, program, image):
+    def __init__(self, folder, program, image, **settings):
         self.folder = folder
         self.program = program
         self.image = image
+        self.settings = settings
         self.processes = {}
         self._harness("start")
 
@@ -68,6 +69,7 @@ class Site:
             "GAPURA_INIT__IMAGE": self.image,
             "GAPURA_NODES__LISTEN": f"{ADDRESSES['a']}:5009",
             "GAPURA_LOG__FILTER": "info,access=off",
+            **self.settings,
         }
 
     def gapura(self, host, *arguments):

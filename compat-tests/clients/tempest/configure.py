@@ -13,6 +13,8 @@ import sys
 import openstack
 import yaml
 
+import accounts
+
 clouds_file, cloud_name, workspace = sys.argv[1:4]
 os.environ["OS_CLIENT_CONFIG_FILE"] = clouds_file
 with open(clouds_file, encoding="utf-8") as file:
@@ -37,8 +39,14 @@ if not second:
 flavors = {flavor.name: flavor.id for flavor in cloud.compute.flavors()}
 # Where Tempest is told of no network service, it looks a network's name up through compute, which passes that on up to 2.35
 # alone. A server that names none joins the only one there is.
-uses_network = "security-group" in extensions
-hypervisor = next(iter(cloud.compute.hypervisors(details=True))).hypervisor_type
+has_accounts = bool(os.environ.get("TEMPEST_ACCOUNTS"))
+uses_network = has_network and ("security-group" in extensions or has_accounts)
+if has_accounts:
+    accounts.make(cloud, f"{workspace}/accounts.yaml")
+hypervisors = list(cloud.compute.hypervisors(details=True))
+# Servers move where there is somewhere to move to. TEMPEST_SHARED_DISKS says that all hosts keep disks in one folder.
+several = len(hypervisors) > 1
+shared_disks = bool(os.environ.get("TEMPEST_SHARED_DISKS"))
 schema = cloud.image.get("/schemas/image").json()["properties"]
 ways = cloud.image.get("/info/import").json()["import-methods"]["value"]
 # What an import from the web fetches: run.sh serves this folder on that port of this machine.
@@ -68,7 +76,8 @@ settings = {
     "DEFAULT": {"log_file": f"{workspace}/tempest.log", "debug": "false"},
     "oslo_concurrency": {"lock_path": f"{workspace}/lock"},
     "auth": {
-        "use_dynamic_credentials": "true", "admin_username": auth["username"], "admin_password": auth["password"],
+        "use_dynamic_credentials": yes(not has_accounts), "test_accounts_file": f"{workspace}/accounts.yaml" if has_accounts else "",
+        "admin_username": auth["username"], "admin_password": auth["password"],
         "admin_project_name": auth["project_name"], "admin_domain_name": "Default",
         "default_credentials_domain_name": "Default", "tempest_roles": "member",
         "create_isolated_networks": yes("router" in extensions),
@@ -85,16 +94,22 @@ settings = {
         "image_ref": image.id, "image_ref_alt": second.id, "flavor_ref": flavors["m1.nano"],
         "flavor_ref_alt": flavors["m1.micro"], "fixed_network_name": "private" if uses_network else "", "catalog_type": "compute",
         "region": region, "endpoint_type": "publicURL", "build_timeout": "300", "build_interval": "1", "ready_wait": "0",
-        "min_compute_nodes": "1", "hypervisor_type": hypervisor, "min_microversion": "2.1", "max_microversion": "latest",
+        "min_compute_nodes": str(len(hypervisors)), "hypervisor_type": hypervisors[0].hypervisor_type,
+        "min_microversion": "2.1", "max_microversion": "latest",
     },
     "compute-feature-enabled": {
         "disk_config": "true", "console_output": "true", "resize": "true", "pause": "true", "suspend": "true",
-        "shelve": "true", "cold_migration": "false", "live_migration": "false", "rescue": "true", "snapshot": "true",
+        "shelve": "true", "shelve_migrate": yes(several), "cold_migration": yes(several), "live_migration": yes(several),
+        "block_migration_for_live_migration": yes(several and not shared_disks), "live_migrate_back_and_forth": yes(several),
+        "can_migrate_between_any_hosts": "true", "rescue": "true", "snapshot": "true",
         "metadata_service": "false", "config_drive": "true", "interface_attach": "false", "change_password": "false",
         "personality": "true", "vnc_console": "false", "serial_console": "false", "swap_volume": "false",
         "attach_encrypted_volume": "false",
         # No password is put into a guest, so none is answered: as Nova with enable_instance_password = false.
         "enable_instance_password": "false",
+        "nova_policy_roles": "admin,manager,member,reader",
+        "scheduler_enabled_filters": "ComputeFilter,ComputeCapabilitiesFilter,ImagePropertiesFilter,SameHostFilter,"
+                                     "DifferentHostFilter,ServerGroupAntiAffinityFilter,ServerGroupAffinityFilter",
     },
     "image": {
         "catalog_type": "image", "region": region, "endpoint_type": "publicURL",

@@ -5,12 +5,15 @@
 # A LIST is a file of include/ without its ending: what must pass. left_out/ holds, under the same name, what it does not
 # run and why; a list may also be in left_out/ alone, like `simulated`, which takes from the others what simulated machines
 # can't do. --left-out turns that about and runs only what is left out, to see what may now be taken in; --list runs
-# nothing. A regular expression may pass or not. TEMPEST_WEB_PORT is a port of this machine that the cloud may fetch images
-# from; it is served here meanwhile.
+# nothing. A regular expression may pass or not.
+#
+# TEMPEST_WEB_PORT is a port of this machine that the cloud may fetch images from; it is served here meanwhile. With
+# TEMPEST_ACCOUNTS the tests take turns with accounts that are made beforehand, and are told of the network service (see
+# accounts.py). TEMPEST_SHARED_DISKS says that all hosts keep disks in one folder.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 : "${CLOUD_FILE:?the clouds.yaml of the cloud}"
-environment=$("$here/../venv.sh" tempest tempest==47.0.0 keystone-tempest-plugin==0.22.0 glance-tempest-plugin==0.17.0 openstacksdk PyYAML)
+environment=$("$here/environment.sh")
 mode=run
 case ${1:-} in --list|--left-out) mode=${1#--}; shift ;; esac
 lists=$(cd "$here" && ls include left_out | sed -n 's/\.txt$//p' | sort -u | xargs)
