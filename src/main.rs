@@ -98,8 +98,9 @@ enum HostCommand {
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Keep new servers away from a host, and send those that run there to others, which controllers carry out. Said again,
-    /// it goes on where it was.
+    /// Keep new servers away from a host, and send those that are there to others, running ones while they run and those that
+    /// are off as they are, which controllers carry out. What can't go is named with the reason. Said again, it goes on where
+    /// it was.
     Drain {
         name: String,
         /// So many servers are on their way at the same time.

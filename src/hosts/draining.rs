@@ -1,26 +1,22 @@
-//! `gapura host drain`: no new server comes to a host, and those that run there go to others while they run, so many at a
-//! time.
+//! `gapura host drain`: no new server comes to a host, and those on it go to others, so many at a time: while they run, or off
+//! as they are, or, if they are shelved, back into their images.
 //!
-//! Here it is asked and looked at; controllers carry it out, as they do for `openstack server migrate --live-migration`. All
-//! that is kept are rows of servers and their moves, so who ends this and says it again goes on where it was. A server that
-//! could not go is left alone until then, and named in the end with the reason.
+//! Here it is asked and looked at ([`departure`] says how each leaves); controllers carry it out, as they do for `openstack
+//! server migrate`. All that is kept are rows of servers and their moves, so who ends this and says it again goes on where it
+//! was. A server that could not go is left alone until then, and named in the end with the reason.
+
+mod departure;
 
 use crate::clock::Timestamp;
-use crate::cloud::placement::{Rules, Wish};
-use crate::cloud::policy::Reach;
-use crate::cloud::server::{Action, Task, may};
-use crate::error::{Error, Result};
-use crate::ids::{HostId, ServerId, UserId};
+use crate::cloud::placement::Rules;
+use crate::error::Result;
+use crate::ids::{HostId, ServerId};
 use crate::store::hosts::Occupant;
-use crate::store::servers::{self, Change};
-use crate::store::tasks::NewTask;
-use crate::store::{Db, Tx, hosts, instance_actions, server_moves};
-use crate::tasks::migrate_server::{self, MigrateServer, Order, Step};
+use crate::store::{Db, Tx, hosts};
+use departure::Order;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Who asked, as records of moves say it: somebody at a controller's shell.
-const OPERATOR: &str = "operator";
 const BAR: usize = 20;
 
 pub struct Drain {
@@ -31,8 +27,8 @@ pub struct Drain {
     at_once: usize,
     /// Servers that were on the host when this began, or came while it went on.
     met: BTreeMap<ServerId, String>,
-    /// The records of moves that were asked for here.
-    asked: HashMap<ServerId, i64>,
+    /// What was asked for here, with the records of moves.
+    asked: HashMap<ServerId, Option<i64>>,
     /// Servers that can't go, and why.
     stuck: BTreeMap<ServerId, String>,
 }
@@ -91,10 +87,16 @@ impl Drain {
     /// When the database is away.
     pub async fn step(&mut self, now: Timestamp) -> Result<Stand> {
         let host = self.host;
-        let here = self.db.read(move |tx| hosts::occupants_of(tx, host)).await?;
-        self.met.extend(here.iter().map(|server| (server.id, server.name.clone())));
+        let look = move |tx: &mut Tx| Ok((hosts::occupants_of(tx, host)?, hosts::holders_elsewhere(tx, host)?));
+        let (here, elsewhere) = self.db.read(look).await?;
+        self.met.extend(here.iter().chain(&elsewhere).map(|server| (server.id, server.name.clone())));
         self.note_failures(&here).await?;
-        let mut on_their_way = here.iter().filter(|server| server.is_busy).count();
+        // What has left but for its last steps may yet come back.
+        self.stuck.retain(|id, _| !elsewhere.iter().any(|server| server.id == *id));
+        for server in elsewhere.iter().filter(|server| !server.is_busy) {
+            self.stuck.insert(server.id, departure::MAY_COME_BACK.to_owned());
+        }
+        let mut on_their_way = here.iter().chain(&elsewhere).filter(|server| server.is_busy).count();
         for server in &here {
             if on_their_way >= self.at_once {
                 break;
@@ -103,8 +105,8 @@ impl Drain {
                 continue;
             }
             match self.send(server.id, now).await {
-                Ok(number) => {
-                    self.asked.insert(server.id, number);
+                Ok(record) => {
+                    self.asked.insert(server.id, record);
                     on_their_way += 1;
                 }
                 Err(error) if error.is_transient() => return Err(error),
@@ -113,7 +115,7 @@ impl Drain {
                 }
             }
         }
-        let is_here = |id: &ServerId| here.iter().any(|server| server.id == *id);
+        let is_here = |id: &ServerId| here.iter().chain(&elsewhere).any(|server| server.id == *id);
         let stuck = self.stuck.iter().filter(|(id, _)| is_here(id));
         Ok(Stand {
             gone: self.met.keys().filter(|id| !is_here(id)).count(),
@@ -126,44 +128,19 @@ impl Drain {
     /// Those whose moves are over though they are here yet.
     async fn note_failures(&mut self, here: &[Occupant]) -> Result<()> {
         for server in here.iter().filter(|server| !server.is_busy) {
-            let Some(number) = self.asked.remove(&server.id) else { continue };
-            let record = self.db.read(move |tx| server_moves::get(tx, number)).await?;
-            let why = record.and_then(|record| record.failure.or(Some(record.status)));
-            self.stuck.insert(server.id, why.unwrap_or_else(|| "its move left no record".to_owned()));
+            let Some(asked) = self.asked.remove(&server.id) else { continue };
+            let why = match asked {
+                Some(number) => self.db.read(move |tx| departure::why_it_stayed(tx, number)).await?,
+                None => "it could not leave; its events say why".to_owned(),
+            };
+            self.stuck.insert(server.id, why);
         }
         Ok(())
     }
 
-    /// As `os-migrateLive` without a host does. Answers the number of the record.
-    async fn send(&self, id: ServerId, now: Timestamp) -> Result<i64> {
-        let (from, rules, name) = (self.host, self.rules.clone(), self.name.clone());
-        let request_id = format!("req-{}", uuid::Uuid::new_v4());
-        let send = move |tx: &mut Tx| {
-            let server = servers::get(tx, &Reach::Cloud, id)?;
-            if server.host_id != Some(from) {
-                return Err(Error::conflict("It is elsewhere by now."));
-            }
-            may(Action::MigrateLive, id, server.situation(), true)?;
-            let wish = Wish { zone: server.availability_zone.clone(), host: None };
-            migrate_server::may_move(tx, &rules, &server, &wish, now)?;
-            let (user_id, project_id) = (UserId::from(OPERATOR), server.project_id.clone());
-            let asked = server_moves::Asked {
-                server: id,
-                source: Some(&name),
-                project_id: &project_id,
-                user_id: &user_id,
-                now,
-            };
-            let number = server_moves::insert(tx, "live-migration", "queued", &asked)?;
-            servers::update(tx, id, Change::new().task(Some(Task::Migrating)), now)?;
-            let asked =
-                instance_actions::Asked { request_id: &request_id, project_id: &project_id, user_id: &user_id, now };
-            instance_actions::insert(tx, id, Action::MigrateLive.recorded_as(), &asked)?;
-            let (subject, order) = (id.to_string(), Order { number, from, wish, block_migration: None });
-            let task = NewTask { subject: &subject, request_id: Some(&request_id), now };
-            crate::tasks::insert::<MigrateServer>(tx, &task, &Step::Choose(order))?;
-            Ok(number)
-        };
-        self.db.write(send).await
+    /// Sends a server on its way. The number of its record, where it has one.
+    async fn send(&self, id: ServerId, now: Timestamp) -> Result<Option<i64>> {
+        let order = Order::new(self.host, &self.name, self.rules.clone(), id, now);
+        self.db.write(move |tx| order.give(tx)).await
     }
 }

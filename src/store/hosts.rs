@@ -319,6 +319,15 @@ pub fn occupants_of(tx: &mut Tx, host: HostId) -> Result<Vec<Occupant>> {
     tx.query(&sql, args![host])?.into_iter().map(|row| occupant(row).map(|(_, occupant)| occupant)).collect()
 }
 
+/// Servers that hold a place on a host and are elsewhere: on their way there or from there, or free to come back.
+pub fn holders_elsewhere(tx: &mut Tx, host: HostId) -> Result<Vec<Occupant>> {
+    let sql = format!(
+        "SELECT {OCCUPANT} JOIN claims c ON c.server_id = s.id
+          WHERE c.host_id = ?1 AND s.host_id <> ?1 AND s.deleted_at IS NULL ORDER BY s.created_at, s.id"
+    );
+    tx.query(&sql, args![host])?.into_iter().map(|row| occupant(row).map(|(_, occupant)| occupant)).collect()
+}
+
 /// Servers on each host that are not deleted, counted.
 pub fn populations(tx: &mut Tx) -> Result<BTreeMap<HostId, i64>> {
     let sql = "SELECT host_id, COUNT(*) FROM servers WHERE host_id IS NOT NULL AND deleted_at IS NULL GROUP BY host_id";

@@ -105,7 +105,7 @@ pub fn events(tx: &mut Tx, action_id: &str) -> Result<Vec<InstanceEvent>> {
         .collect()
 }
 
-/// How a step of the work a request asked for went. Noting the same step again changes its outcome only.
+/// A step of the work that a request asked for.
 #[derive(Debug, Clone)]
 pub struct Step<'s> {
     pub server: ServerId,
@@ -118,6 +118,55 @@ pub struct Step<'s> {
     pub now: Timestamp,
 }
 
+/// Notes that a step was begun, and how it went is not known yet. One that was noted already stays as it is.
+pub fn begin(tx: &mut Tx, step: &Step<'_>) -> Result<()> {
+    let Some(request_id) = step.request_id else { return Ok(()) };
+    let Some(action) = of_request(tx, step.server, request_id)? else { return Ok(()) };
+    let known =
+        tx.query_one("SELECT id FROM server_events WHERE action_id = ?1 AND name = ?2", args![&action.id, step.name])?;
+    if known.is_some() {
+        return Ok(());
+    }
+    insert_event(tx, &action.id, step, None)?;
+    let sql = "UPDATE server_actions SET updated_at = ?2 WHERE id = ?1";
+    tx.execute(sql, args![&action.id, step.now])?;
+    Ok(())
+}
+
+/// Steps of one instant are told apart, and ordered, by how many there were before them.
+fn insert_event(tx: &mut Tx, action: &str, step: &Step<'_>, result: Option<&str>) -> Result<()> {
+    let sql = "SELECT CAST(COUNT(*) AS BIGINT) FROM server_events WHERE action_id = ?1";
+    let before: i64 = tx.query_one(sql, args![action])?.map_or(Ok(0), |mut row| row.next())?;
+    tx.execute(
+        "INSERT INTO server_events (id, action_id, name, host, result, details, started_at, finished_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        args![
+            format!("{before:06}-{}", uuid::Uuid::new_v4()),
+            action,
+            step.name,
+            step.host,
+            result,
+            step.failure,
+            step.started_at,
+            result.map(|_| step.now)
+        ],
+    )?;
+    Ok(())
+}
+
+/// Of every action on a server, a step of this name that was begun and is open has ended.
+pub fn end_open(tx: &mut Tx, server: ServerId, name: &str, failure: Option<&str>, now: Timestamp) -> Result<()> {
+    let result = if failure.is_some() { "Error" } else { "Success" };
+    tx.execute(
+        "UPDATE server_events SET result = ?3, details = ?4, finished_at = ?5
+          WHERE name = ?2 AND finished_at IS NULL
+            AND action_id IN (SELECT id FROM server_actions WHERE server_id = ?1)",
+        args![server, name, result, failure, now],
+    )?;
+    Ok(())
+}
+
+/// Notes how a step went. Noting the same step again changes its outcome only.
 pub fn note(tx: &mut Tx, step: &Step<'_>) -> Result<()> {
     let Some(request_id) = step.request_id else { return Ok(()) };
     let Some(action) = of_request(tx, step.server, request_id)? else { return Ok(()) };
@@ -127,20 +176,7 @@ pub fn note(tx: &mut Tx, step: &Step<'_>) -> Result<()> {
         args![&action.id, step.name, result, step.failure, step.now],
     )?;
     if changed == 0 {
-        tx.execute(
-            "INSERT INTO server_events (id, action_id, name, host, result, details, started_at, finished_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            args![
-                uuid::Uuid::new_v4().to_string(),
-                &action.id,
-                step.name,
-                step.host,
-                result,
-                step.failure,
-                step.started_at,
-                step.now
-            ],
-        )?;
+        insert_event(tx, &action.id, step, Some(result))?;
     }
     let message = step.failure.map(|_| "Error");
     let sql = "UPDATE server_actions SET message = COALESCE(?2, message), updated_at = ?3 WHERE id = ?1";

@@ -131,6 +131,12 @@ pub fn set_failed(tx: &mut Tx, id: i64, status: &str, why: &str, now: Timestamp)
     Ok(())
 }
 
+/// Why it failed, beside what it came to.
+pub fn set_reason(tx: &mut Tx, id: i64, why: &str) -> Result<()> {
+    tx.execute("UPDATE server_moves SET failure = ?2 WHERE id = ?1", args![id, why])?;
+    Ok(())
+}
+
 /// Somebody wants it ended, or hastened: whoever carries it out looks here.
 pub fn ask(tx: &mut Tx, id: i64, word: &str, now: Timestamp) -> Result<()> {
     tx.execute("UPDATE server_moves SET asked = ?2, updated_at = ?3 WHERE id = ?1", args![id, word, now])?;

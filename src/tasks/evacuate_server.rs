@@ -12,6 +12,7 @@
 //! before anything else is done there ([`clear_leftovers`](super::clear_leftovers)).
 
 use super::ending::{Ending, now_doing};
+use super::events::Events;
 use super::password::Password;
 use super::placing::{self, Move};
 use super::{Cx, Host, Next, Record, Why, Workflow, machine, rebuild_server};
@@ -32,6 +33,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const EVENT: &str = rebuild_server::EVENT;
+/// What is asked of upstream's conductor.
+pub const PLACE_EVENT: &str = "rebuild_server";
 
 pub struct EvacuateServer {
     /// Where images' bytes are.
@@ -88,7 +91,11 @@ impl Workflow for EvacuateServer {
             Step::Place(order) => {
                 machine::refuse_signed(&server)?;
                 let to = placing::claim_for_move(cx, order.moved(id), "pre-migrating").await?;
-                Ok(Next::step(Step::Fetch { order: order.clone(), to }))
+                let events = Events::of(cx, id);
+                Ok(Next::step(Step::Fetch { order: order.clone(), to }).recording(move |tx| {
+                    events.end(tx, PLACE_EVENT, None)?;
+                    events.begin(tx, EVENT, to)
+                }))
             }
             Step::Fetch { order, to } => {
                 let there = cx.hosts.get(*to)?;
@@ -140,8 +147,8 @@ impl Workflow for EvacuateServer {
             }
         }
         let server = machine::server(cx).await?;
-        let (ending, why) = (Ending::of(cx, &server, EVENT), why.to_string());
-        let status = if matches!(step, Step::Place(_)) { "error" } else { "failed" };
+        let (status, event) = if matches!(step, Step::Place(_)) { ("error", PLACE_EVENT) } else { ("failed", EVENT) };
+        let (ending, why) = (Ending::of(cx, &server, event), why.to_string());
         Ok(Some(Box::new(move |tx| {
             tasks::forget_step(tx, task)?;
             server_moves::set_status(tx, number, status, now)?;

@@ -14,10 +14,12 @@
 //!
 //! While it moves the server holds what it takes of both hosts. One claim and the row's host change in one transaction.
 
+mod noted;
 mod truth;
 mod watch;
 
 use super::ending::Ending;
+use super::events::Events;
 use super::placing::{self, Move};
 use super::power_server::{state_after, word};
 use super::{Cx, Host, Next, Record, Why, Workflow, machine, machine_disks, network_wish};
@@ -32,10 +34,9 @@ use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Change, Server};
 use crate::store::{Tx, claims, hosts, leftovers, server_moves, server_ports};
 use async_trait::async_trait;
+pub use noted::{ABORT as ABORT_EVENT, FORCE as FORCE_EVENT};
 use serde::{Deserialize, Serialize};
 use truth::Truth;
-
-const EVENT: &str = "conductor_live_migrate_instance";
 
 /// How live moves are made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,9 +60,17 @@ pub struct Order {
     pub wish: Wish,
     /// Are disks copied? `None`: if they must be.
     pub block_migration: Option<bool>,
+    /// Did the client wait for what can be refused at once? Upstream knows the work under another name then.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 impl Order {
+    /// What is asked of upstream's conductor.
+    pub const fn event(&self) -> &'static str {
+        if self.waits { noted::ASKED_AND_WAITED } else { noted::ASKED }
+    }
+
     fn moved(&self, server: ServerId) -> Move {
         Move { server, number: self.number, from: self.from, wish: self.wish.clone() }
     }
@@ -112,11 +121,14 @@ impl Workflow for MigrateServer {
             Step::Choose(order) => {
                 stop_if_asked(cx, order.number).await?;
                 let to = placing::claim_for_move(cx, order.moved(id), "preparing").await?;
-                Ok(Next::step(Step::Compare { order: order.clone(), to }))
+                let events = Events::of(cx, id);
+                let next = Next::step(Step::Compare { order: order.clone(), to });
+                Ok(next.recording(move |tx| events.begin(tx, noted::LOOK_AT_TARGET, to)))
             }
             Step::Compare { order, to } => {
                 let way = compare(cx, id, order, *to).await?;
-                Ok(Next::step(Step::Prepare(way)))
+                let (events, order, ends) = (Events::of(cx, id), order.clone(), way.clone());
+                Ok(Next::step(Step::Prepare(way)).recording(move |tx| noted::may_begin(tx, &events, &order, &ends)))
             }
             Step::Prepare(way) => {
                 stop_if_asked(cx, way.number).await?;
@@ -128,7 +140,9 @@ impl Workflow for MigrateServer {
                 let offer = from.hypervisor.offer(id).await?;
                 let there = machine::arrive(cx, from, to, &server, way.carry == Carry::Nothing).await?;
                 to.hypervisor.receive(&there, &offer).await?;
-                Ok(Next::step(Step::Send { way: way.clone(), there: Box::new(there) }))
+                let events = Events::of(cx, id);
+                let next = Next::step(Step::Send { way: way.clone(), there: Box::new(there) });
+                Ok(next.recording(move |tx| events.end(tx, noted::PREPARE, None)))
             }
             Step::Send { way, there } => {
                 stop_if_asked(cx, way.number).await?;
@@ -147,8 +161,11 @@ impl Workflow for MigrateServer {
             Step::Settle(way) => match truth::find(cx, id, way, false).await? {
                 Truth::There(power) => {
                     let counts = truth::last_counts(cx, id, way).await;
-                    let (way, next) = (way.clone(), Step::Clean(way.clone()));
-                    Ok(Next::step(next).recording(move |tx| has_moved(tx, id, &way, power, counts.as_ref(), now)))
+                    let (way, next, events) = (way.clone(), Step::Clean(way.clone()), Events::of(cx, id));
+                    Ok(Next::step(next).recording(move |tx| {
+                        has_moved(tx, id, &way, power, counts.as_ref(), now)?;
+                        noted::is_there(tx, &events, &way)
+                    }))
                 }
                 Truth::Here { why, .. } => Err(Error::bad_request(why)),
             },
@@ -165,7 +182,11 @@ impl Workflow for MigrateServer {
         match step {
             Step::Choose(order) | Step::Compare { order, .. } => {
                 give_up_claim(cx, id, order).await?;
-                stays(cx, order.number, why).await.map(Some)
+                let failed = match step {
+                    Step::Choose(_) => vec![order.event()],
+                    _ => vec![noted::LOOK_AT_TARGET, order.event()],
+                };
+                stays(cx, order.number, why, noted::Failed { events: failed, rolled_back: None }).await.map(Some)
             }
             Step::Clean(way) => ends_there(cx, id, way).await.map(Some),
             Step::Prepare(way) | Step::Send { way, .. } | Step::Watch { way, .. } | Step::Settle(way) => {
@@ -174,13 +195,22 @@ impl Workflow for MigrateServer {
                         forget_target(cx, id, way).await?;
                         goes_on(cx, id, way).await?;
                         let why = if matches!(step, Step::Watch { .. }) { Why::Failed(reason) } else { why.clone() };
-                        stays(cx, way.number, &why).await.map(Some)
+                        let failed = match step {
+                            Step::Prepare(_) => vec![noted::PREPARE, noted::MOVE],
+                            _ => vec![noted::MOVE],
+                        };
+                        let rolled_back = Some(way.to);
+                        stays(cx, way.number, &why, noted::Failed { events: failed, rolled_back }).await.map(Some)
                     }
                     Truth::There(power) => {
                         // It had got there before anybody could end it.
                         let counts = truth::last_counts(cx, id, way).await;
-                        let (there, now) = (way.clone(), cx.clock.now());
-                        cx.db.write(move |tx| has_moved(tx, id, &there, power, counts.as_ref(), now)).await?;
+                        let (there, now, events) = (way.clone(), cx.clock.now(), Events::of(cx, id));
+                        let moved = move |tx: &mut Tx| {
+                            has_moved(tx, id, &there, power, counts.as_ref(), now)?;
+                            noted::is_there(tx, &events, &there)
+                        };
+                        cx.db.write(moved).await?;
                         ends_there(cx, id, way).await.map(Some)
                     }
                 }
@@ -354,9 +384,10 @@ fn has_moved(
 
 /// It is done, and clients see the server as it is there.
 fn completed(cx: &Cx, server: &Server, way: &Way) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
-    let (ending, number, id) = (Ending::of(cx, server, EVENT), way.number, server.id);
+    let (ending, number, id) = (Ending::of(cx, server, noted::ARRIVE), way.number, server.id);
     move |tx| {
         server_moves::complete(tx, number, ending.now)?;
+        noted::orders_came_too_late(tx, id, ending.now)?;
         let server = servers::get(tx, &Reach::Cloud, id)?;
         let power = observed(&server.power);
         ending.record(tx, Change::new().state(state_after(server.state, power)), power, None, None)
@@ -370,22 +401,28 @@ fn observed(stored: &str) -> Power {
 }
 
 /// The server stays where it is, as its host says; the record says why.
-async fn stays(cx: &Cx, number: i64, why: &Why) -> Result<Record> {
+async fn stays(cx: &Cx, number: i64, why: &Why, failed: noted::Failed) -> Result<Record> {
     let server = machine::server(cx).await?;
     let power = machine::power(cx, &server).await;
-    let (ending, id) = (Ending::of(cx, &server, EVENT), server.id);
+    let (ending, events, id) = (Ending::of(cx, &server, failed.last()), Events::of(cx, server.id), server.id);
     let (was_cancelled, why) = (*why == Why::Cancelled, why.to_string());
     Ok(Box::new(move |tx| {
         let was_called_off = server_moves::get(tx, number)?.and_then(|moved| moved.asked).as_deref() == Some("abort");
         let status = if was_cancelled || was_called_off { "cancelled" } else { "error" };
         server_moves::set_failed(tx, number, status, &why, ending.now)?;
+        let failure = (!was_called_off).then_some(why.as_str());
+        failed.note(tx, &events, failure)?;
+        if was_called_off {
+            noted::was_called_off(tx, id, ending.now)?;
+        }
+        noted::orders_came_too_late(tx, id, ending.now)?;
         if was_cancelled {
             // Whoever deletes the server says what it is.
             return Ok(());
         }
         let server = servers::get(tx, &Reach::Cloud, id)?;
         let change = Change::new().state(state_after(server.state, power));
-        ending.record(tx, change, power, None, if was_called_off { None } else { Some(&why) })
+        ending.record(tx, change, power, None, failure)
     }))
 }
 

@@ -39,6 +39,7 @@ mod cx;
 pub mod delete_server;
 mod ending;
 pub mod evacuate_server;
+mod events;
 pub mod fetch;
 mod fleet;
 pub mod image_server;

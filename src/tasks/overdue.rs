@@ -7,9 +7,10 @@ use super::{Runner, resize_server, shelve_server};
 use crate::clock::{Clock, Timestamp};
 use crate::cloud::server::{State, Task};
 use crate::error::Result;
+use crate::ids::HostId;
 use crate::store::servers::{self, Change, Server};
 use crate::store::tasks::NewTask;
-use crate::store::{Db, Tx};
+use crate::store::{Db, Tx, hosts};
 
 /// After how many seconds what happens by itself; `None`: never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,11 @@ fn offload(tx: &mut Tx, seconds: u32, now: Timestamp) -> Result<usize> {
 fn confirm(tx: &mut Tx, seconds: u32, now: Timestamp) -> Result<usize> {
     let since = |server: &Server| server.aside.resized.as_ref().and_then(|from| from.finished_at);
     let due = servers::waiting(tx, State::Resized)?;
-    let due: Vec<_> = due.into_iter().filter(|one| is_over(since(one), seconds, now)).collect();
+    let health = hosts::health(tx)?;
+    // As when somebody asks for it: not while the host that it can go back to is down.
+    let is_up = |host: &HostId| health.get(host).is_none_or(|health| health.is_up(now));
+    let may_confirm = |one: &Server| resize_server::source(one).as_ref().is_none_or(is_up);
+    let due: Vec<_> = due.into_iter().filter(|one| is_over(since(one), seconds, now) && may_confirm(one)).collect();
     for server in &due {
         resize_server::confirm(tx, server, now)?;
     }

@@ -19,6 +19,7 @@
 mod elsewhere;
 
 use super::ending::{Ending, now_doing};
+use super::events::Events;
 use super::placing::demand;
 use super::power_server::{state_after, word};
 use super::{Cx, Next, Record, Why, Workflow, clear_leftovers, machine, machine_disks};
@@ -37,8 +38,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// What is asked of upstream's conductor, and within that of its scheduler.
+pub const ASKED_EVENT: &str = "conductor_migrate_server";
+pub const PLACE_EVENT: &str = "cold_migrate";
+const PREPARE_EVENT: &str = "compute_prep_resize";
 const LEAVE_EVENT: &str = "compute_resize_instance";
 const EVENT: &str = "compute_finish_resize";
+pub const CONFIRM_EVENT: &str = "compute_confirm_resize";
+pub const LEAVE_AGAIN_EVENT: &str = "compute_revert_resize";
 const REVERT_EVENT: &str = "compute_finish_revert_resize";
 
 /// How many layers may lie on a disk. Each is one more file that the guest's host opens, and looks into for every block that
@@ -112,15 +119,24 @@ impl Workflow for ResizeServer {
                 let to = elsewhere::claim(cx, &server, flavor, to.clone()).await?;
                 let flavor = flavor.clone();
                 let next = if to == on { Step::Stop { flavor } } else { Step::Leave { flavor, to } };
+                let events = Events::of(cx, id);
                 Ok(Next::step(next).recording(move |tx| {
+                    events.end(tx, PLACE_EVENT, None)?;
+                    events.end(tx, ASKED_EVENT, None)?;
+                    events.did(tx, PREPARE_EVENT, to)?;
+                    events.begin(tx, LEAVE_EVENT, on)?;
                     server_moves::set_status(tx, moved, "migrating", now)?;
                     now_doing(tx, id, Task::ResizeMigrating, Change::new(), now)
                 }))
             }
             Step::Stop { flavor } => {
                 machine::unless_cancelled(cx, host.hypervisor.stop(id, cx.epoch, Some(self.grace))).await?;
-                let flavor = flavor.clone();
-                Ok(Next::step(Step::Start).recording(move |tx| take_flavor(tx, id, &flavor, None, now)))
+                let (flavor, events, on) = (flavor.clone(), Events::of(cx, id), host.id);
+                Ok(Next::step(Step::Start).recording(move |tx| {
+                    take_flavor(tx, id, &flavor, None, now)?;
+                    events.end(tx, LEAVE_EVENT, None)?;
+                    events.begin(tx, EVENT, on)
+                }))
             }
             Step::Leave { flavor, to } => {
                 machine::unless_cancelled(cx, host.hypervisor.stop(id, cx.epoch, Some(self.grace))).await?;
@@ -133,10 +149,11 @@ impl Workflow for ResizeServer {
                 machine::unless_cancelled(cx, carry).await?;
                 host.hypervisor.remove(id, cx.epoch).await?;
                 let (flavor, to, left) = (flavor.clone(), *to, Left { host: host.id, apart });
-                let (ending, name) = (Ending::of(cx, &server, LEAVE_EVENT), server.host);
+                let events = Events::of(cx, id);
                 Ok(Next::step(Step::Start).recording(move |tx| {
                     take_flavor(tx, id, &flavor, Some((to, left)), now)?;
-                    ending.note(tx, name.as_deref(), None)
+                    events.end(tx, LEAVE_EVENT, None)?;
+                    events.begin(tx, EVENT, to)
                 }))
             }
             Step::Start => {
@@ -152,9 +169,13 @@ impl Workflow for ResizeServer {
                         from.finished_at = Some(ending.now);
                         from.wished = None;
                     }
+                    let is_for_good = aside.resized.as_ref().is_some_and(|from| from.is_for_good);
                     server_moves::set_status(tx, moved, "finished", ending.now)?;
                     let change = Change::new().state(State::Resized).launched_at(ending.now).aside(&aside);
-                    ending.record(tx, change, power, None, None)
+                    ending.record(tx, change, power, None, None)?;
+                    let server = servers::get(tx, &Reach::Cloud, id)?;
+                    // Whoever deletes it meanwhile takes all of it away.
+                    if is_for_good && server.task.is_none() { confirm(tx, &server, ending.now) } else { Ok(()) }
                 }))
             }
             Step::Revert => {
@@ -168,8 +189,11 @@ impl Workflow for ResizeServer {
                     undo_layer(cx, &server, from).await?;
                 }
                 let next = Step::Return { starts: !from.was_stopped, from: from.left.map(|_| host.id) };
+                let (events, back) = (Events::of(cx, id), from.left.map_or(host.id, |left| left.host));
                 Ok(Next::step(next).recording(move |tx| {
                     give_back(tx, id, "reverted", now)?;
+                    events.end(tx, LEAVE_AGAIN_EVENT, None)?;
+                    events.begin(tx, REVERT_EVENT, back)?;
                     now_doing(tx, id, Task::ResizeReverting, Change::new(), now)
                 }))
             }
@@ -201,11 +225,17 @@ impl Workflow for ResizeServer {
         let why = why.to_string();
         if matches!(step, Step::Revert | Step::Return { .. }) {
             let power = machine::power(cx, &server).await;
-            let ending = Ending::of(cx, &server, REVERT_EVENT);
             // Before it went back it can be asked to again; afterwards a hard reboot starts it.
-            let state = if matches!(step, Step::Revert) { State::Resized } else { State::Error };
+            let (state, event) = match step {
+                Step::Revert => (State::Resized, LEAVE_AGAIN_EVENT),
+                _ => (State::Error, REVERT_EVENT),
+            };
+            let ending = Ending::of(cx, &server, event);
             return Ok(Some(Box::new(move |tx| {
                 stays(tx, id, now)?;
+                if let Some(moved) = moved.filter(|_| state == State::Resized) {
+                    server_moves::set_status(tx, moved, "finished", now)?;
+                }
                 let change = Change::new().state(state);
                 // Come back from another host, it may have no machine yet.
                 let has_none = state == State::Error && power == Power::Unknown;
@@ -214,9 +244,20 @@ impl Workflow for ResizeServer {
             })));
         }
         let power = as_before(cx, &server).await?;
-        let ending = Ending::of(cx, &server, EVENT);
+        let event = match step {
+            Step::Claim { .. } => PLACE_EVENT,
+            Step::Stop { .. } | Step::Leave { .. } | Step::Carry { .. } => LEAVE_EVENT,
+            Step::Start | Step::Revert | Step::Return { .. } => EVENT,
+        };
+        let (ending, events, found_place) = (Ending::of(cx, &server, event), Events::of(cx, id), event != PLACE_EVENT);
         Ok(Some(Box::new(move |tx| {
             let server = give_back(tx, id, "error", now)?;
+            if let Some(moved) = moved {
+                server_moves::set_reason(tx, moved, &why)?;
+            }
+            if !found_place {
+                events.end(tx, ASKED_EVENT, Some(&why))?;
+            }
             let state = state_after(server.state, power);
             ending.record(tx, Change::new().state(state), power, None, Some(&why))
         })))
@@ -367,6 +408,12 @@ pub fn forget(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<()> {
     let status = if from.has_layer { "confirmed" } else { "error" };
     server_moves::set_status(tx, from.migration, status, now)?;
     holds_only_itself(tx, server, now).map(drop)
+}
+
+/// The host that a resized server can go back to; it may be the one that it is on.
+pub fn source(server: &Server) -> Option<HostId> {
+    let left = server.aside.resized.as_ref()?.left;
+    left.map(|left| left.host).or(server.host_id)
 }
 
 /// The new flavor and the new host are the only ones: the server is what its host last said of it. Rows alone change; what

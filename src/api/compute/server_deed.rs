@@ -61,6 +61,8 @@ pub struct Asker {
     request_id: String,
     user: crate::ids::UserId,
     project: Option<crate::ids::ProjectId>,
+    /// The machine that answers.
+    machine: String,
 }
 
 impl Asker {
@@ -70,6 +72,7 @@ impl Asker {
             request_id: call.head.request_id.clone(),
             user: call.cx.user_id()?.clone(),
             project: call.cx.project_id().ok().cloned(),
+            machine: call.cx.state.machine.clone(),
         })
     }
 
@@ -85,6 +88,33 @@ impl Asker {
         instance_actions::insert(tx, server.id, action, &asked)
     }
 
+    /// Notes that a step was begun on the machine that answers, which does the work of upstream's conductor.
+    pub fn begins(&self, tx: &mut Tx, server: &Server, event: &str) -> Result<()> {
+        self.begins_on(tx, server, event, Some(&self.machine))
+    }
+
+    /// The same on a host.
+    pub fn begins_on(&self, tx: &mut Tx, server: &Server, event: &str, host: Option<&str>) -> Result<()> {
+        instance_actions::begin(tx, &self.step(server, event, host))
+    }
+
+    fn step<'s>(&'s self, server: &Server, name: &'s str, host: Option<&'s str>) -> instance_actions::Step<'s> {
+        instance_actions::Step {
+            server: server.id,
+            request_id: Some(&self.request_id),
+            name,
+            host,
+            failure: None,
+            started_at: self.now,
+            now: self.now,
+        }
+    }
+
+    /// Notes a step that is done as soon as it is asked for, on this host.
+    pub fn did_on(&self, tx: &mut Tx, server: &Server, event: &str, host: Option<&str>) -> Result<()> {
+        instance_actions::note(tx, &self.step(server, event, host))
+    }
+
     /// Notes a step that is done as soon as it is asked for.
     pub fn did(&self, tx: &mut Tx, server: &Server, event: &str) -> Result<()> {
         self.ended(tx, server, event, None)
@@ -92,15 +122,7 @@ impl Asker {
 
     /// Notes how a step went that was taken while the client waited.
     pub fn ended(&self, tx: &mut Tx, server: &Server, event: &str, failure: Option<&str>) -> Result<()> {
-        let step = instance_actions::Step {
-            server: server.id,
-            request_id: Some(&self.request_id),
-            name: event,
-            host: server.host.as_deref(),
-            failure,
-            started_at: self.now,
-            now: self.now,
-        };
+        let step = instance_actions::Step { failure, ..self.step(server, event, server.host.as_deref()) };
         instance_actions::note(tx, &step)
     }
 

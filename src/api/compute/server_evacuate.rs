@@ -17,7 +17,7 @@ use crate::http::reply::Empty;
 use crate::http::table::action;
 use crate::store::servers::{self, Change};
 use crate::store::{Tx, hosts, server_moves};
-use crate::tasks::evacuate_server::{EvacuateServer, Order, Step};
+use crate::tasks::evacuate_server::{self, EvacuateServer, Order, Step};
 use crate::tasks::password::Password;
 use crate::tasks::resize_server;
 use crate::versioned;
@@ -95,6 +95,7 @@ async fn evacuate(call: Call<Evacuate>) -> Result<Empty> {
         let number = server_moves::insert(tx, "evacuation", "accepted", &asked)?;
         servers::update(tx, id, Change::new().task(Some(Task::Rebuilding)), now)?;
         deed.asker.note(tx, &server, Action::Evacuate.recorded_as())?;
+        deed.asker.begins(tx, &server, evacuate_server::PLACE_EVENT)?;
         // What had failed begins to run, whatever the version.
         let stays_off = match server.state {
             State::Stopped => true,

@@ -123,7 +123,8 @@ async fn migrate_live(call: Call<MigrateLive>) -> Result<Empty> {
         let number = server_moves::insert(tx, "live-migration", "queued", &asked)?;
         servers::update(tx, deed.id, Change::new().task(Some(Task::Migrating)), now)?;
         deed.asker.note(tx, &server, Action::MigrateLive.recorded_as())?;
-        let order = Order { number, from, wish, block_migration };
+        let order = Order { number, from, wish, block_migration, waits };
+        deed.asker.begins(tx, &server, order.event())?;
         deed.asker.start::<MigrateServer>(tx, deed.id, &Step::Choose(order))
     };
     call.cx.state.db.write(write).await?;

@@ -15,6 +15,7 @@ use crate::http::table::{action, delete, get};
 use crate::ids::{ProjectId, ServerId, UserId};
 use crate::store::Tx;
 use crate::store::server_moves::{self, Move};
+use crate::tasks::migrate_server;
 use crate::versioned;
 
 pub fn rows() -> Vec<Row> {
@@ -149,6 +150,7 @@ async fn force_complete(call: Call<ForceComplete>) -> Result<Empty> {
         }
         let server = deed.find(tx)?;
         deed.asker.note(tx, &server, Action::ForceComplete.recorded_as())?;
+        deed.asker.begins_on(tx, &server, migrate_server::FORCE_EVENT, server.host.as_deref())?;
         server_moves::ask(tx, one.id, "hasten", deed.asker.now)
     };
     call.cx.state.db.write(write).await?;
@@ -171,6 +173,7 @@ async fn abort(call: Call) -> Result<Empty> {
         }
         let server = deed.find(tx)?;
         deed.asker.note(tx, &server, Action::AbortMigration.recorded_as())?;
+        deed.asker.begins_on(tx, &server, migrate_server::ABORT_EVENT, server.host.as_deref())?;
         server_moves::ask(tx, one.id, "abort", deed.asker.now)
     };
     call.cx.state.db.write(write).await?;

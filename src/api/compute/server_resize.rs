@@ -14,7 +14,7 @@ use crate::cloud::blank_disks;
 use crate::cloud::boot;
 use crate::cloud::flavor::{Flavor, unfulfilled_spec};
 use crate::cloud::quota::Usage;
-use crate::cloud::server::{Action, State, Task, may};
+use crate::cloud::server::{Action, Task, may};
 use crate::error::{Error, Result};
 use crate::http::json::{Invalid, Maybe, OneOf, Parse, Path};
 use crate::http::microversion::Microversion;
@@ -75,7 +75,7 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
             wished: Some(flavor.clone()),
             blank_disks: (blank != server.blank_disks)
                 .then(|| BlankChange { before: server.blank_disks.clone(), after: blank }),
-            ..begun(&server, server_moves::insert(tx, "resize", "pre-migrating", &asked)?)
+            ..Resized::begun(&server, server_moves::insert(tx, "resize", "pre-migrating", &asked)?)
         }));
         let mut change = Change::new().task(Some(Task::ResizePrep)).aside(&aside);
         if let Some(word) = wish.disk_config.as_ref() {
@@ -83,26 +83,13 @@ async fn resize(call: Call<Resize>) -> Result<Empty> {
         }
         servers::update(tx, id, change, asker.now)?;
         asker.note(tx, &server, Action::Resize.recorded_as())?;
+        asker.begins(tx, &server, resize_server::ASKED_EVENT)?;
+        asker.begins(tx, &server, resize_server::PLACE_EVENT)?;
         asker.start::<ResizeServer>(tx, id, &Step::Claim { flavor, to: None })
     };
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();
     Ok(Empty::accepted())
-}
-
-/// What a server is to go back to, before anything has happened.
-fn begun(server: &Server, migration: i64) -> Resized {
-    Resized {
-        flavor: Flavor::clone(&server.flavor),
-        wished: None,
-        was_stopped: server.state == State::Stopped,
-        migration,
-        finished_at: None,
-        has_layer: false,
-        keeps_flavor: false,
-        left: None,
-        blank_disks: None,
-    }
 }
 
 /// What `migrate` says: nothing, or since a certain version the host to go to. Before that, upstream looks at none of it.
@@ -160,9 +147,11 @@ async fn migrate(call: Call<Migrate>) -> Result<Empty> {
         let asked = server_moves::Asked { server: id, source, project_id, user_id: &user, now };
         let mut aside = server.aside.clone();
         let migration = server_moves::insert(tx, "migration", "pre-migrating", &asked)?;
-        aside.resized = Some(Box::new(Resized { keeps_flavor: true, ..begun(&server, migration) }));
+        aside.resized = Some(Box::new(Resized { keeps_flavor: true, ..Resized::begun(&server, migration) }));
         servers::update(tx, id, Change::new().task(Some(Task::ResizePrep)).aside(&aside), now)?;
         deed.asker.note(tx, &server, Action::Migrate.recorded_as())?;
+        deed.asker.begins(tx, &server, resize_server::ASKED_EVENT)?;
+        deed.asker.begins(tx, &server, resize_server::PLACE_EVENT)?;
         let flavor = Flavor::clone(&server.flavor);
         deed.asker.start::<ResizeServer>(tx, id, &Step::Claim { flavor, to: to.clone() })
     };
@@ -171,13 +160,15 @@ async fn migrate(call: Call<Migrate>) -> Result<Empty> {
     Ok(Empty::accepted())
 }
 
+const UNAVAILABLE: &str = "Service is unavailable at this time.";
+
 /// Upstream asks whether the host is up before it takes such work.
 fn check_host(tx: &mut Tx, server: &Server, now: crate::clock::Timestamp) -> Result<()> {
     let host = server.host_id.ok_or_else(|| Error::conflict(format!("Instance {} is not ready", server.id)))?;
     if hosts::get(tx, host)?.is_up(now) {
         return Ok(());
     }
-    Err(Error::conflict("Service is unavailable at this time."))
+    Err(Error::conflict(UNAVAILABLE))
 }
 
 /// Going back must stay possible, so a resize merges nothing; see [`MOST_LAYERS`].
@@ -237,14 +228,26 @@ async fn confirm(call: Call<ConfirmResize>) -> Result<Empty> {
     let deed = Deed::of(&call)?;
     let write = move |tx: &mut Tx| {
         let server = deed.server(tx, Action::ConfirmResize)?;
+        let source = check_source(tx, &server, deed.asker.now)?;
         resize_server::confirm(tx, &server, deed.asker.now)?;
         deed.asker.note(tx, &server, Action::ConfirmResize.recorded_as())?;
-        deed.asker.did(tx, &server, "compute_confirm_resize")
+        deed.asker.did_on(tx, &server, resize_server::CONFIRM_EVENT, source.as_deref())
     };
     call.cx.state.db.write(write).await?;
     // What the host that it left has of it goes now.
     call.cx.state.runner.wake();
     Ok(Empty::no_content())
+}
+
+/// The host whose files a confirmation takes away must be up, as upstream wants it; one that left the cloud has none. Its name.
+fn check_source(tx: &mut Tx, server: &Server, now: crate::clock::Timestamp) -> Result<Option<String>> {
+    let Some(host) = resize_server::source(server) else { return Ok(None) };
+    match hosts::get(tx, host) {
+        Ok(host) if host.is_up(now) => Ok(Some(host.name)),
+        Ok(_) => Err(Error::conflict(UNAVAILABLE)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Action `revertResize`.
@@ -262,6 +265,7 @@ async fn revert(call: Call<RevertResize>) -> Result<Empty> {
         let change = Change::new().task(Some(Task::ResizeReverting)).aside(&aside);
         servers::update(tx, deed.id, change, deed.asker.now)?;
         deed.asker.note(tx, &server, Action::RevertResize.recorded_as())?;
+        deed.asker.begins_on(tx, &server, resize_server::LEAVE_AGAIN_EVENT, server.host.as_deref())?;
         deed.asker.start::<ResizeServer>(tx, deed.id, &Step::Revert)
     };
     call.cx.state.db.write(write).await?;

@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::cloud::blank_disks::BlankDisk;
 use crate::cloud::boot::Base;
 use crate::cloud::flavor::Flavor;
+use crate::cloud::server::State;
 use crate::ids::{HostId, ImageId};
 use serde::{Deserialize, Serialize};
 
@@ -49,12 +50,33 @@ pub struct Resized {
     /// It goes to another host and stays what it is: no layer is laid.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keeps_flavor: bool,
+    /// Nobody decides on it: once it is there it stays there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_for_good: bool,
     /// The host it left; `None`: it is where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Left>,
     /// How ephemeral disks and swap change with the flavor; `None`: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blank_disks: Option<BlankChange>,
+}
+
+impl Resized {
+    /// What a server is to go back to, before anything has happened.
+    pub fn begun(server: &super::Server, migration: i64) -> Self {
+        Self {
+            flavor: Flavor::clone(&server.flavor),
+            wished: None,
+            was_stopped: server.state == State::Stopped,
+            migration,
+            finished_at: None,
+            has_layer: false,
+            keeps_flavor: false,
+            is_for_good: false,
+            left: None,
+            blank_disks: None,
+        }
+    }
 }
 
 /// A host that a server left, and to which it may go back.

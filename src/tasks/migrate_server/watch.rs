@@ -1,7 +1,7 @@
 //! Looks at a move until it is over: notes what is counted, does what somebody asks of it, and gives the guest more time to
 //! stand still, or the move its end, as time passes.
 
-use super::{Way, measured};
+use super::{Way, measured, noted};
 use crate::cloud::moving::{Measured, OnTimeout, Pace, Point, add_point};
 use crate::error::{Error, Result};
 use crate::hypervisor::{Carry, Hypervisor, Phase, Steer};
@@ -83,7 +83,9 @@ async fn steer(
     }
     if hastens && !asked.hasten {
         asked.hasten = true;
-        return host.steer_migration(id, cx.epoch, Steer::Hasten).await;
+        host.steer_migration(id, cx.epoch, Steer::Hasten).await?;
+        let now = cx.clock.now();
+        return cx.db.write(move |tx| noted::was_forced(tx, id, now)).await;
     }
     if downtime != asked.downtime {
         asked.downtime = downtime;

@@ -305,16 +305,52 @@ async fn nothing_is_given_up_for_a_way_back_to_a_host_that_is_lost() {
     }
     fleet.is("VERIFY_RESIZE", "host-2").await;
     assert_eq!(fleet.host(1).hypervisor.find(fleet.id).await.unwrap().unwrap().power, Power::Running);
+    // Nor is the way back given up while that host is down, as upstream has it.
+    let refused = fleet.act("confirmResize").await;
+    assert_eq!((refused.status, message(&refused)), (409, "Service is unavailable at this time.".to_owned()));
+    fleet.is("VERIFY_RESIZE", "host-2").await;
+    assert_eq!(fleet.record().await["status"], "finished");
+    assert!(fleet.host(0).disks.root(fleet.id).is_some());
+    fleet.host(0).hypervisor.set_away(false);
+    fleet.look().await;
+    assert_eq!(fleet.act("confirmResize").await.status, 204);
+    fleet.is("ACTIVE", "host-2").await;
+    fleet.has_nothing(0);
+}
+
+#[tokio::test]
+async fn a_host_that_is_lost_just_when_its_server_is_confirmed_elsewhere_lets_go_when_it_is_back() {
+    let fleet = Fleet::new().await;
+    fleet.migrate().await;
+    // It counts as up until it has been silent for a while.
+    fleet.host(0).hypervisor.set_away(true);
     assert_eq!(fleet.act("confirmResize").await.status, 204);
     fleet.is("ACTIVE", "host-2").await;
     assert!(fleet.host(0).disks.root(fleet.id).is_some(), "it could not let go yet");
-    for _ in 0..10 {
+    for _ in 0..20 {
         fleet.site.cloud.pass_seconds(20);
         fleet.look().await;
     }
     fleet.host(0).hypervisor.set_away(false);
     fleet.look().await;
     assert!(fleet.host(0).disks.root(fleet.id).is_none());
+}
+
+#[tokio::test]
+async fn a_resize_that_nobody_decides_on_is_not_confirmed_while_its_way_back_is_down() {
+    let waits = Waits { confirm: Some(60), ..Waits::default() };
+    let site = Site::over(Cloud::with_hosts_and_waits(&[LARGE, LARGE], waits).await).await;
+    let (admin, alice) = (site.cloud.admin().await, site.cloud.member("alice").await);
+    let id = site.boot(&alice, "web").await;
+    let fleet = Fleet { site, admin, alice, id };
+    fleet.migrate().await;
+    fleet.host(0).hypervisor.set_away(true);
+    fleet.until_down().await;
+    fleet.is("VERIFY_RESIZE", "host-2").await;
+    fleet.host(0).hypervisor.set_away(false);
+    fleet.look().await;
+    fleet.look().await;
+    fleet.is("ACTIVE", "host-2").await;
 }
 
 #[tokio::test]

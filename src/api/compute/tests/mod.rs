@@ -17,6 +17,8 @@ mod images;
 mod interfaces;
 mod key_pairs;
 mod migrate;
+mod move_events;
+mod moves_refused;
 mod operators;
 mod passed_on;
 mod placement;
