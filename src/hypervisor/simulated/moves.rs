@@ -104,13 +104,19 @@ impl Simulated {
         self.state.lock().running(id)?;
         let facts = self.facts.lock();
         let (hypervisor_type, hypervisor_version) = (facts.hypervisor_type.clone(), facts.hypervisor_version);
-        if fault.is_some() { Err(away()) } else { Ok(Offer { hypervisor_type, hypervisor_version, cpu: None }) }
+        // The guest sees what its host's CPU can do.
+        let cpu = (!facts.cpu.features.is_empty()).then(|| facts.cpu.features.join(" "));
+        if fault.is_some() { Err(away()) } else { Ok(Offer { hypervisor_type, hypervisor_version, cpu }) }
     }
 
     pub(super) fn receive_now(&self, there: &MachineSpec, offer: &Offer) -> Result<Arrival> {
         let fault = self.arrive(Call::Receive, Some(there.id))?;
         let version = self.facts.lock().hypervisor_version;
         offer.check(&self.facts.lock().hypervisor_type, version)?;
+        let lacks = |wanted: &str| !self.facts.lock().cpu.features.iter().any(|feature| feature == wanted);
+        if offer.cpu.as_deref().is_some_and(|cpu| cpu.split(' ').any(lacks)) {
+            return Err(Error::bad_request("Unacceptable CPU info: CPU doesn't have compatibility."));
+        }
         self.state.lock().admit(there.id, there.epoch)?;
         let arrival = Arrival { address: self.address.clone(), hypervisor_version: version };
         if fault.is_some() { Err(away()) } else { Ok(arrival) }
