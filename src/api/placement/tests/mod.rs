@@ -2,6 +2,7 @@
 
 mod allocations;
 mod candidates;
+mod facts;
 mod providers;
 
 use crate::api::compute::tests::{PATH as COMPUTE, Site};
