@@ -11,6 +11,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "main_job")]
 
+import following  # noqa: E402
 import spanning  # noqa: E402
 from journey import Journey  # noqa: E402
 from site_of_two import ADDRESSES, Site  # noqa: E402
@@ -69,17 +70,6 @@ def join(journey, site):
     journey.need("both hosts are up", journey.until(lambda: journey.states() == up, 60), journey.states())
     _, listed = site.gapura("a", "host", "list")
     journey.claim("gapura host list has both", "host-a" in listed and f"{ADDRESSES['b']}:5010" in listed, listed)
-
-
-def operators(journey):
-    names = [row["Hypervisor Hostname"] for row in journey.rows("hypervisor", "list")]
-    journey.claim("the hypervisors are both", names == ["host-a", "host-b"], names)
-    journey.order("aggregate", "create", "--zone", "east", "rack")
-    journey.order("aggregate", "add", "host", "rack", "host-b")
-    zones = {row["Zone Name"] for row in journey.rows("availability", "zone", "list", "--compute")}
-    journey.claim("the host's zone is its aggregate's", {"nova", "east"} <= zones, zones)
-    journey.order("aggregate", "remove", "host", "rack", "host-b")
-    journey.order("aggregate", "delete", "rack")
 
 
 def boot(journey, name, host):
@@ -151,6 +141,7 @@ def leave(journey, site):
     status, said = site.gapura("a", "host", "remove", "host-b")
     journey.claim("without servers it leaves", status == 0, said)
     journey.claim("one host is left", journey.until(lambda: list(journey.states()) == ["host-a"], 30), journey.states())
+    following.gone(journey)
     for host in "ab":
         journey.order("server", "delete", "--wait", f"on-{host}")
     journey.claim("nothing is left in libvirt", not site.machines("a", "--all"), site.machines("a", "--all"))
@@ -170,7 +161,7 @@ def main():
         site.start("a", "serve")
         journey.need("the controller knows its own host", journey.until(lambda: journey.states() == {"host-a": "up"}, 60))
         journey.chapter("a machine joins", join, site)
-        journey.chapter("hosts as operators see them", operators)
+        journey.chapter("what operators have for hosts follows", following.walk, site)
         journey.chapter("a network on both", spanning.walk, site)
         journey.chapter("a network of the operator's", spanning.flat, site)
         journey.chapter("servers on each", servers, site)

@@ -53,9 +53,12 @@ class Guest:
         lines = found[0].splitlines() if found else []
         return "\n".join(line.strip() for line in lines if not line.startswith("HB ")).strip()
 
+    def beats(self):
+        """Of its heart, in seconds of its kernel's own time: as many as are in what is kept of its console."""
+        return [float(time) for time in re.findall(r"^HB \d+ (\d+\.\d+)", self.said(), re.MULTILINE)]
+
     def longest_pause(self):
-        """Between two beats of its heart, in seconds of its kernel's own time."""
-        times = [float(time) for time in re.findall(r"^HB \d+ (\d+\.\d+)", self.said(), re.MULTILINE)]
+        times = self.beats()
         return max((after - before for before, after in zip(times, times[1:])), default=0)
 
 
@@ -183,7 +186,10 @@ def moves(journey, site, guest, neighbour, link, bridge, vni, before, peer):
     journey.claim("one connection, never broken", (seen["connections"], seen["broken"], seen["wrong"]) == (1, False, []) and seen["counted"] > 100, seen)
     after = journey.server("web")
     journey.claim("its address stays", after["addresses"] == before["addresses"], after["addresses"])
-    journey.claim("it booted once", guest.said().count("GUEST: ready") == 1)
+    # A move takes so much of a console along: the clock of a guest that began on a busy machine may run so fast that what it
+    # said first is gone.
+    booted, times = guest.said().count("GUEST: ready"), guest.beats()
+    journey.claim("it booted once", booted <= 1 and times and times == sorted(times), (booted, len(guest.said()), times[:3], times[-3:]))
     seen = lambda: (floods(site, "a", link), links(site, "b", link[3:]))
     alone = journey.until(lambda: seen() == ([], []), 30)
     journey.claim("where no server of the network is, nothing of it is, and nothing is sent there", alone, seen())
