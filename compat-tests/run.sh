@@ -256,6 +256,7 @@ part_tempest() {
     status=0
     "$here/clients/tempest/run.sh" identity image compute keystone simulated || status=$?
     TEMPEST_SETTINGS=$random_bytes "$here/clients/tempest/run.sh" image_lists || status=$?
+    TEMPEST_ACCOUNTS=yes "$here/clients/tempest/run.sh" compute_with_network simulated || status=$?
     exit "$status" )
   stop_cloud tempest $?
 }
