@@ -34,6 +34,7 @@ mod live_migration;
 mod live_migration_bench;
 mod live_migration_faults;
 mod live_migration_program;
+mod live_migration_tls;
 mod nodes;
 mod object_stores;
 mod offline;

@@ -15,6 +15,7 @@ use gapura::cloud::moving::Measured;
 use gapura::disks::local::LocalDisks;
 use gapura::error::Result;
 use gapura::fabric::{Fabric, FabricFacts, NetworkWish};
+use gapura::hosts::hypervisor_tls::{Place, User};
 use gapura::hypervisor::accelerator::AcceleratorChoice;
 use gapura::hypervisor::libvirt::Libvirt;
 use gapura::hypervisor::{Epoch, Hypervisor, Power, Standing};
@@ -76,6 +77,11 @@ impl Pair {
     /// Of a host's libvirt, for us.
     pub fn uri(&self, host: usize) -> &str {
         &self.hosts[host].0
+    }
+
+    /// Where a host's QEMU looks for certificates.
+    pub fn certificates(&self, host: usize) -> Place {
+        Place::for_qemu(&self.folder.path().join(["a", "b"][host]).join("pki/qemu"), User::root())
     }
 
     /// For the other host.
@@ -153,11 +159,11 @@ impl Fleet {
             Storage::Shared => vec![pair.folder.path().join("disks"); 2],
         };
         let name_of = format!("fleet-{}", ServerId::random());
-        let hypervisors: Vec<Arc<Libvirt>> = pair
-            .hosts
-            .iter()
-            .map(|(uri, peer)| Arc::new(Libvirt::connect(uri, &name_of, AcceleratorChoice::Tcg).reached_at(peer)))
-            .collect();
+        let driver = |host: usize| {
+            let driver = Libvirt::connect(pair.uri(host), &name_of, AcceleratorChoice::Tcg).reached_at(pair.peer(host));
+            Arc::new(driver.showing(pair.certificates(host).shown().to_owned()))
+        };
+        let hypervisors: Vec<Arc<Libvirt>> = (0..2).map(driver).collect();
         let hosts = NAMES.iter().zip(&hypervisors).zip(&folders).map(|((name, hypervisor), folder)| Host {
             id: HostId(uuid::Uuid::new_v4()),
             name: (*name).to_owned(),
@@ -431,6 +437,12 @@ impl Guest<'_> {
     pub async fn counts(&self, number: i64) -> Measured {
         let found = self.fleet.state.db.read(move |tx| server_moves::get(tx, number)).await.unwrap().unwrap();
         found.counts.unwrap_or_default()
+    }
+
+    /// Why a move failed, as its record keeps it.
+    pub async fn reason(&self, number: i64) -> String {
+        let found = self.fleet.state.db.read(move |tx| server_moves::get(tx, number)).await.unwrap().unwrap();
+        found.failure.unwrap_or_default()
     }
 
     /// Until a move runs and has sent something.

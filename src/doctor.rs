@@ -1,11 +1,15 @@
 //! `gapura doctor`: looks for what operators get wrong, changes nothing, and says how to mend each.
 
+use crate::clock::Clock;
 use crate::cloud::image::plugins::Plugin;
 use crate::config::Config;
 use crate::disks::try_out_blank_disks;
 use crate::error::with_causes;
 use crate::fabric::linux;
+use crate::hosts::hypervisor_tls::{Keeper, Place, State, places};
+use crate::hosts::membership::Membership;
 use crate::hypervisor::Accelerator;
+use crate::node::certificates::Purpose;
 use crate::store::{Db, StoreSettings};
 use crate::tasks::cage;
 use std::fmt;
@@ -87,6 +91,7 @@ pub async fn examine(config: &Config) -> Report {
     disks(config, &mut report);
     blank_disks(config, &mut report);
     networks(config, &mut report);
+    hypervisor_tls(config, &mut report);
     report
 }
 
@@ -306,4 +311,57 @@ fn networks(config: &Config, report: &mut Report) {
             linux::Severity::Note => report.note(finding.text, "Networks work all the same."),
         }
     }
+}
+
+/// What QEMU and libvirtd show others.
+fn hypervisor_tls(config: &Config, report: &mut Report) {
+    let is_node = Membership::load(config).is_ok_and(|member| member.is_some());
+    for place in places(config) {
+        // A controller says whether moves go over TLS; on another host it is only known that they may.
+        let is_asked_for = match place.purpose {
+            Purpose::Migration => config.migration.with_native_tls,
+            Purpose::Libvirtd => config.compute.live_migration_uri.starts_with("qemu+tls:"),
+        };
+        if is_asked_for || is_node || place.keeper() == Keeper::Gapura {
+            certificates(&place, is_asked_for, report);
+        }
+    }
+}
+
+fn certificates(place: &Place, is_asked_for: bool, report: &mut Report) {
+    let name = place.name();
+    let (reader, again) =
+        (&place.reader.name, "Say gapura node join again, or on a controller start gapura serve again.");
+    let (what, mend) = match place.state(Clock::System.now()) {
+        State::Good(ends) => {
+            let whose = if place.keeper() == Keeper::Operator { "an operator's" } else { "this cloud's" };
+            return report.well(format!("{name} has {whose} certificates until {}", ends.to_seconds_z()));
+        }
+        State::EndsSoon(ends) => {
+            let mend = if place.keeper() == Keeper::Operator { "Renew them." } else { again };
+            return report.note(format!("the certificates of {name} end at {}", ends.to_seconds_z()), mend);
+        }
+        State::Ended(ends) => {
+            (format!("the certificates of {name} ended at {}", ends.to_seconds_z()), again.to_owned())
+        }
+        State::Missing(path) => (
+            format!("{name} has no certificates for TLS: {} is missing", path.display()),
+            if place.keeper() == Keeper::Operator {
+                "Add it: what is there is not Gapura's, which leaves it alone.".to_owned()
+            } else {
+                "They come with gapura node join; a controller's own machine gets them from gapura serve with `nodes.listen`."
+                    .to_owned()
+            },
+        ),
+        State::Unreadable(path) => (
+            format!("{reader} can't read {}, which {name} needs for TLS", path.display()),
+            format!("chown {reader} {}, and let it pass through the folders above.", path.display()),
+        ),
+        State::Open(path) => {
+            let what = format!("others may read {}, a key of {name}", path.display());
+            return report.broken(what, format!("chmod 600 {}", path.display()));
+        }
+        State::Wrong(why) => (format!("the certificates of {name} can't be used: {why}"), again.to_owned()),
+    };
+    if is_asked_for { report.broken(what, mend) } else { report.note(what, mend) }
 }

@@ -14,12 +14,14 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hosts::admission::{self, Admission};
 use crate::hosts::follow::Following;
+use crate::hosts::renewal::Renewal;
 use crate::http::cors::Origins;
 use crate::http::serve;
 use crate::keys::{self, Keys};
 use crate::memory;
 use crate::metrics::Metrics;
-use crate::node::authority::{Authority, Holder};
+use crate::node::authority::Holder;
+use crate::node::certificates::Authorities;
 use crate::node::told_to_stop;
 use crate::store::{self, Db, StoreSettings, image_imports, images};
 use crate::tasks::reconcile::Reconciler;
@@ -49,7 +51,7 @@ pub struct Program {
 
 /// What is needed where machines join, or have joined.
 struct Nodes {
-    authority: Arc<Authority>,
+    authorities: Arc<Authorities>,
     following: Following,
 }
 
@@ -59,10 +61,10 @@ impl Nodes {
         if config.nodes.listen()?.is_none() && db.read(store::nodes::list).await?.is_empty() {
             return Ok(None);
         }
-        let authority = Authority::load_or_create(&admission::authority_folder(config), cloud, now)?;
-        let identity = authority.identity(&Holder::controller(), now)?;
+        let authorities = Authorities::load_or_create(&admission::authority_folder(config), cloud, now)?;
+        let identity = authorities.cloud.identity(&Holder::controller(), now)?;
         let following = Following::begin(db.clone(), own.clone(), identity).await?;
-        Ok(Some(Self { authority: Arc::new(authority), following }))
+        Ok(Some(Self { authorities: Arc::new(authorities), following }))
     }
 }
 
@@ -188,23 +190,33 @@ impl Program {
         Ok(())
     }
 
-    /// Takes machines in where they may join, and connects those that did, until told to stop.
+    /// Takes machines in where they may join, connects those that did, and sees to certificates, until told to stop.
     async fn serve_nodes(&mut self, stopped: watch::Receiver<bool>) -> Result<impl Future<Output = ()> + Send + use<>> {
         let (came, nodes) = (Arc::new(Notify::new()), self.nodes.take());
         let admission = match (&nodes, self.config.nodes.listen()?) {
             (Some(nodes), Some(address)) => {
                 let (db, clock) = (self.state.db.clone(), self.state.clock.clone());
-                let admission = Admission { db, clock, authority: nodes.authority.clone(), came: came.clone() };
+                let admission = Admission { db, clock, authorities: nodes.authorities.clone(), came: came.clone() };
                 let listener = serve::listen(address).await?;
                 tracing::info!(listen = %address, "machines may join");
                 Some(admission.serve(listener, stopped.clone())?)
             }
             _ => None,
         };
+        let renewal = nodes.as_ref().map(|nodes| Renewal {
+            config: self.config.clone(),
+            clock: self.state.clock.clone(),
+            authorities: nodes.authorities.clone(),
+        });
         Ok(async move {
+            let renew = async {
+                if let Some(renewal) = renewal {
+                    renewal.run(told_to_stop(stopped.clone())).await;
+                }
+            };
             let follow = async {
                 if let Some(nodes) = nodes {
-                    nodes.following.run(came, told_to_stop(stopped)).await;
+                    nodes.following.run(came, told_to_stop(stopped.clone())).await;
                 }
             };
             let admit = async {
@@ -212,7 +224,7 @@ impl Program {
                     admission.await;
                 }
             };
-            tokio::join!(follow, admit);
+            tokio::join!(renew, follow, admit);
         })
     }
 

@@ -3,7 +3,7 @@
 # every machine it runs. Needs root. Starting a running one only prints its URI; stopping a stopped one does nothing.
 # `libvirtd.sh kill DIR` kills the daemon alone, as a crash would: it is back in a moment, and its machines go on.
 #
-# It has its own mounts (so its configuration, state, sockets and logs live in DIR and no other libvirtd is touched) and
+# It has its own mounts (so its configuration, certificates, state, sockets and logs live in DIR and no other libvirtd is touched) and
 # its own process ids, but the machine's own network: the taps and bridges that Gapura makes are found by name. Its
 # process number one reaps at once (where the machine's does not, libvirt takes 1.4 s to destroy a domain, not 0.3 s),
 # and when that process goes, the kernel ends everything it started: nothing can be left behind.
@@ -29,7 +29,7 @@ holder() {
 answers() { virsh -q -c "$uri" uri >/dev/null 2>&1; }
 
 configure() {
-  mkdir -p "$dir"/{etc,lib,run,log,cache}
+  mkdir -p "$dir"/{etc,lib,run,log,cache,pki}
   [ -e "$dir/etc/qemu.conf" ] || cp -a /etc/libvirt/. "$dir/etc/"
   rm -rf "$dir/etc/qemu/networks/autostart" "$dir/run"/*
   [ -s "$dir/host_uuid" ] || cat /proc/sys/kernel/random/uuid >"$dir/host_uuid"
@@ -71,7 +71,7 @@ EOF
 inside='
   dir=$1 name=$2
   mount --make-rprivate /
-  for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt; do
+  for pair in etc:/etc/libvirt lib:/var/lib/libvirt run:/run/libvirt log:/var/log/libvirt cache:/var/cache/libvirt pki:/etc/pki; do
     mkdir -p "${pair#*:}"; mount --bind "$dir/${pair%%:*}" "${pair#*:}"
   done
   if [ -n "$name" ]; then

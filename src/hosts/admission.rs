@@ -5,6 +5,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Result, with_causes};
 use crate::node::authority::{Authority, Holder};
+use crate::node::certificates::Authorities;
 use crate::node::joining::{self, Newcomer, PATH, Token, Welcome};
 use crate::node::listener::{self, Body};
 use crate::node::server::{refusal, whole};
@@ -49,7 +50,7 @@ pub async fn make_token(config: &Config, db: &Db, cloud: &str, minutes: u32, now
 pub struct Admission {
     pub db: Db,
     pub clock: Clock,
-    pub authority: Arc<Authority>,
+    pub authorities: Arc<Authorities>,
     /// Told when a machine came.
     pub came: Arc<Notify>,
 }
@@ -64,7 +65,7 @@ impl Admission {
         listener: TcpListener,
         stopped: watch::Receiver<bool>,
     ) -> Result<impl Future<Output = ()> + use<>> {
-        let identity = self.authority.identity(&Holder::controller(), self.clock.now())?;
+        let identity = self.authorities.cloud.identity(&Holder::controller(), self.clock.now())?;
         let tls = joining::of_controller(&identity)?;
         let admission = Arc::new(self);
         let respond = move |request, peer| {
@@ -109,7 +110,7 @@ impl Admission {
         let digest = secret.clone();
         self.db.read(move |tx| nodes::check_token(tx, &digest, now)).await?;
         check_names(newcomer)?;
-        let cloud = self.authority.cloud().to_owned();
+        let cloud = self.authorities.cloud.cloud().to_owned();
         if newcomer.other_cloud.as_ref().is_some_and(|other| *other != cloud) {
             return Err(Error::conflict(
                 "This machine is a host of another cloud: remove it there, and then the folder node in its state directory",
@@ -117,8 +118,10 @@ impl Admission {
         }
         let id = id_of(&cloud, &newcomer.name);
         let key = hex::decode(&newcomer.public_key).map_err(|_| Error::bad_request("That is no public key"))?;
-        let certificate = self.authority.certify(&Holder::host(id), &key, now)?;
+        let certificate = self.authorities.cloud.certify(&Holder::host(id), &key, now)?;
         let address = newcomer.address.unwrap_or_else(|| SocketAddr::new(peer.ip().to_canonical(), newcomer.port));
+        let grant = |wanted| self.authorities.grant(id, wanted, &[address.ip()], now);
+        let granted = newcomer.wanted.iter().map(grant).collect::<Result<Vec<_>>>()?;
         let row = NodeRow {
             id,
             name: newcomer.name.clone(),
@@ -128,11 +131,11 @@ impl Admission {
             version: newcomer.version.clone(),
             joined_at: now,
         };
-        let (name, authority) = (row.name.clone(), hex::encode(self.authority.certificate()));
+        let (name, authority) = (row.name.clone(), hex::encode(self.authorities.cloud.certificate()));
         self.db.write(move |tx: &mut Tx| nodes::admit(tx, &secret, &row)).await?;
         tracing::info!(host = name, %id, %address, "a machine joined as a host");
         self.came.notify_one();
-        Ok(Welcome { id, cloud, address, certificate: hex::encode(&certificate), authority })
+        Ok(Welcome { id, cloud, address, certificate: hex::encode(&certificate), authority, granted })
     }
 }
 
@@ -170,6 +173,7 @@ mod tests {
             port: 5010,
             public_key: String::new(),
             other_cloud: None,
+            wanted: Vec::new(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! `gapura node join`: makes a key, shows the token, and keeps what the controller gives for it.
 
+use super::hypervisor_tls::{self, Keeper, Reached};
 use super::membership::Membership;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,6 +28,8 @@ pub async fn join(config: &Config, url: &str, token: &str) -> Result<String> {
     if facts.uuid.is_empty() {
         return Err(Error::bad_request("The hypervisor doesn't say its host's UUID, by which hosts are told apart"));
     }
+    let (now, places) = (Clock::System.now(), hypervisor_tls::places(config));
+    let (wanted, mut notes) = hypervisor_tls::wanted(&places, &Reached::of(config), true, now);
     let key = OwnKey::generate()?;
     let newcomer = Newcomer {
         secret: token.secret.clone(),
@@ -38,6 +41,7 @@ pub async fn join(config: &Config, url: &str, token: &str) -> Result<String> {
         port: config.node.listen.port(),
         public_key: hex::encode(key.public()),
         other_cloud: earlier.as_ref().map(|earlier| earlier.cloud.clone()),
+        wanted,
     };
     let welcome = ask(controller, token.authority, &newcomer).await?;
     let bytes =
@@ -48,11 +52,16 @@ pub async fn join(config: &Config, url: &str, token: &str) -> Result<String> {
     }
     trust::of_host(&identity)?;
     let member = Membership::new(welcome.cloud, welcome.id, name, facts.uuid, &identity);
-    member.keep(config, Clock::System.now())?;
-    Ok(format!(
+    member.keep(config, now)?;
+    notes.extend(hypervisor_tls::keep(&places, &welcome.granted));
+    if welcome.granted.is_empty() && places.iter().any(|place| place.keeper() == Keeper::Nobody) {
+        notes.push("the controller is too old to certify what QEMU and libvirtd show others: upgrade it".to_owned());
+    }
+    let joined = format!(
         "this machine is the host {} of the cloud now, {}: start gapura node, which its controllers will ask at {}",
         member.name, member.id, welcome.address
-    ))
+    );
+    Ok(std::iter::once(joined).chain(notes).collect::<Vec<_>>().join("\n"))
 }
 
 /// The address that the URL names.

@@ -8,6 +8,7 @@
 //!  gapura node token     a row with the token's digest                                      (controller)
 //!  gapura node join      [`joining`] ──► [`admission`]: a row of `nodes`, a certificate       (new machine)
 //!                             └► [`membership`]: a file in the machine's state directory
+//!                             └► [`hypervisor_tls`]: files that QEMU and libvirtd read
 //!  gapura node           [`node`]: carries out what it is asked, as `crate::node` says        (new machine)
 //!  gapura serve          [`follow`]: rows of `nodes` ─► the fleet                             (controller)
 //! ```
@@ -16,9 +17,11 @@ pub mod admission;
 pub mod command;
 pub mod draining;
 pub mod follow;
+pub mod hypervisor_tls;
 pub mod joining;
 pub mod membership;
 pub mod node;
+pub mod renewal;
 
 use crate::config::Config;
 use crate::disks::Disks;
@@ -116,6 +119,10 @@ pub fn hypervisor(config: &Config, cloud: &str) -> Result<Arc<dyn Hypervisor>> {
         return Ok(Simulated::named(&machine(config), size.vcpus, size.memory_mb));
     }
     let libvirt = Libvirt::connect(&config.hypervisor, cloud, accelerator(&config.compute.accelerator)?);
+    let libvirt = match hypervisor_tls::shown_by_qemu(config) {
+        Some(certificate) => libvirt.showing(certificate),
+        None => libvirt,
+    };
     Ok(Arc::new(match config.compute.live_migration_uri.as_str() {
         "" => libvirt,
         uri => libvirt.reached_at(uri),

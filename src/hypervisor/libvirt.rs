@@ -18,7 +18,7 @@ use crate::ids::ServerId;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,6 +38,8 @@ pub struct Libvirt {
     pub(super) cloud: Arc<str>,
     /// By which other hosts' libvirt reaches this one.
     pub(super) peer_address: String,
+    /// What its QEMU shows others.
+    pub(super) certificate: Option<PathBuf>,
     pub(super) outgoing: libvirt_migration::Outgoing,
     choice: AcceleratorChoice,
     /// Epochs of machines removed since the process started: their domains can't remember them.
@@ -52,6 +54,7 @@ impl Libvirt {
             connection: Connection::new(uri),
             cloud: cloud.into(),
             peer_address: uri.to_owned(),
+            certificate: None,
             outgoing: Arc::default(),
             choice,
             removed: Arc::default(),
@@ -62,6 +65,12 @@ impl Libvirt {
     #[must_use]
     pub fn reached_at(self, peer_address: &str) -> Self {
         Self { peer_address: peer_address.to_owned(), ..self }
+    }
+
+    /// With a certificate in this file, by whose role other hosts know its QEMU.
+    #[must_use]
+    pub fn showing(self, certificate: PathBuf) -> Self {
+        Self { certificate: Some(certificate), ..self }
     }
 
     pub(super) async fn accelerator(&self) -> Result<Accelerator> {

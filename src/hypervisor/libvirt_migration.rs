@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use virt::connect::Connect;
 use virt::domain::{Domain, DomainPausedReason, DomainState, DomainStateReason, MigrateParameters};
@@ -26,6 +27,9 @@ const CONNECTIONS: u64 = 4_000_000;
 const CONNECTIONS_AND_POST_COPY: u64 = 10_001_000;
 /// libvirt's first version that knows zstd, and QEMU's.
 const ZSTD: (u32, u64) = (9_001_000, 5_000_000);
+
+/// How roles end in certificates for this.
+const ROLE: &str = ".migration.gapura";
 
 /// Moves that this process began: `None` while the call goes on, then what it said.
 pub(super) type Outgoing = Arc<Mutex<BTreeMap<ServerId, Option<Result<(), String>>>>>;
@@ -68,7 +72,22 @@ pub(super) async fn receive(host: &Libvirt, there: &MachineSpec, offer: &Offer) 
     }
     // A machine of another cloud, or of another name's, is found out now.
     host.order("looking whether a machine may come in", there.id, there.epoch, |_, _| Ok(())).await?;
-    Ok(Arrival { address: host.peer_address.clone(), hypervisor_version })
+    let tls_name = host.certificate.as_deref().and_then(role);
+    Ok(Arrival { address: host.peer_address.clone(), hypervisor_version, tls_name })
+}
+
+/// Whom a certificate of the cloud's own names, which is this host by its id: an address may become another's. `None` for one
+/// of somebody else.
+fn role(certificate: &Path) -> Option<String> {
+    let bytes = std::fs::read(certificate).ok()?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&bytes).ok()?;
+    let parsed = pem.parse_x509().ok()?;
+    let names = parsed.subject_alternative_name().ok()??.value.general_names.iter();
+    let mut names = names.filter_map(|name| match name {
+        x509_parser::extensions::GeneralName::DNSName(name) => Some((*name).to_owned()),
+        _ => None,
+    });
+    names.find(|name| name.ends_with(ROLE))
 }
 
 pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
@@ -139,6 +158,7 @@ fn prepare(
     let Limits { auto_converge, post_copy, connections, zstd, tls, .. } = wish.limits;
     if tls {
         flags |= sys::VIR_MIGRATE_TLS;
+        parameters.tls_destination = wish.to.tls_name.clone();
     }
     if auto_converge {
         flags |= sys::VIR_MIGRATE_AUTO_CONVERGE;

@@ -50,6 +50,9 @@ pub struct Arrival {
     pub address: String,
     /// Of the host's hypervisor: what both know is used.
     pub hypervisor_version: u64,
+    /// Whom the host's certificate names, for moves over TLS; `None`: the host in `address`.
+    #[serde(default)]
+    pub tls_name: Option<String>,
 }
 
 /// How the machine's disks get there.

@@ -3,7 +3,7 @@
 //! `<folder>/<created>-authority.p8` and the certificate beside it. Nobody else's word counts between hosts of a cloud, so
 //! no outside authority can let anybody in, and a cloud's certificates mean nothing to another cloud. A certificate names a
 //! role, not a machine: `controller.gapura` gives orders, `<host id>.node.gapura` takes those for this one host; the
-//! machine's own names and addresses stand beside it for libvirt, whose migrations use the same certificates.
+//! machine's own names and addresses stand beside it where that is for its hypervisor ([`super::certificates`]).
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -75,6 +75,18 @@ impl OwnKey {
     /// `Internal` when the system has no randomness to give.
     pub fn generate() -> Result<Self> {
         KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(Self).map_err(|error| failed("making a key", error))
+    }
+
+    /// One that was kept as PEM.
+    ///
+    /// # Errors
+    /// `Internal` for what is no key of this kind.
+    pub fn from_pem(pem: &str) -> Result<Self> {
+        KeyPair::from_pem(pem).map(Self).map_err(|error| failed("a key is damaged", error))
+    }
+
+    pub fn to_pem(&self) -> String {
+        self.0.serialize_pem()
     }
 
     /// What the authority is told of it.
@@ -182,7 +194,8 @@ impl Authority {
             params.subject_alt_names.push(text(name)?);
         }
         params.subject_alt_names.extend(holder.addresses.iter().copied().map(SanType::IpAddress));
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        // QEMU before 10.1 takes none that may not encipher keys, though nobody does that any more.
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.serial_number = Some(SerialNumber::from_slice(uuid::Uuid::new_v4().as_bytes()));
         params.use_authority_key_identifier_extension = true;

@@ -10,6 +10,7 @@
 //! key that one doesn't have is of no use: so what is sent of it need not be signed.
 
 use super::authority::{CONTROLLER, Identity};
+use super::certificates::{Granted, Wanted};
 use super::remote::CONNECT;
 use super::trust::{Fingerprint, algorithms, checks_signatures, provider, roots, unusable};
 use super::wire::{Answer, Fault};
@@ -84,6 +85,9 @@ pub struct Newcomer {
     pub public_key: String,
     /// The cloud that it is a host of already.
     pub other_cloud: Option<String>,
+    /// For its hypervisor.
+    #[serde(default)]
+    pub wanted: Vec<Wanted>,
 }
 
 /// What it is told when it may.
@@ -96,6 +100,9 @@ pub struct Welcome {
     /// Hexadecimal, as is the next.
     pub certificate: String,
     pub authority: String,
+    /// For its hypervisor; none from a controller that is a version older.
+    #[serde(default)]
+    pub granted: Vec<Granted>,
 }
 
 /// For a controller: whoever comes need show nothing yet.

@@ -9,7 +9,8 @@
 //! Wishes are whole, serialisable and carry an epoch, so they travel as they are; nothing above the three traits knows
 //! where a host is. A host refuses older orders there as it does here. What a call is, is said once, in [`calls`]: a line
 //! makes the message, its sender and its receiver. [`wire`] says how failures keep their kind, [`server`] and [`remote`]
-//! how the two ends speak, [`authority`] and [`trust`] who believes whom, [`joining`] how that begins.
+//! how the two ends speak, [`authority`] and [`trust`] who believes whom, [`joining`] how that begins, [`certificates`] what
+//! hypervisors show each other.
 //!
 //! The controller calls the host, and keeps asking what changes there. A host behind a gate that only lets it call out
 //! would want it the other way round; but orders begin at the controller, so this way each is one exchange whose failure is
@@ -17,6 +18,7 @@
 
 pub mod authority;
 pub mod calls;
+pub mod certificates;
 pub mod joining;
 pub mod listener;
 pub mod remote;

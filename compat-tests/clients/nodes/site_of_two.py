@@ -63,6 +63,7 @@ class Site:
             "GAPURA_COMPUTE__HOST": f"host-{host}",
             "GAPURA_COMPUTE__ACCELERATOR": "tcg",
             "GAPURA_COMPUTE__LIVE_MIGRATION_URI": f"qemu+tcp://{ADDRESSES[host]}/system",
+            "GAPURA_MIGRATION__WITH_NATIVE_TLS": "true",
             "GAPURA_NETWORK__PRIVATE_RANGE": "10.79.0.0/24",
             "GAPURA_NETWORK__TUNNEL_ADDRESS": ADDRESSES[host],
             "GAPURA_NETWORK__BRIDGES__PHYSNET1": "br0",
@@ -99,6 +100,11 @@ class Site:
     def log(self, host):
         with open(os.path.join(self.folder, f"log-{host}"), encoding="utf-8", errors="replace") as file:
             return file.read()
+
+    def shares_an_authority(self, name):
+        """Do both hosts have the same file there?"""
+        read = [open(os.path.join(self.folder, host, "pki", name), encoding="ascii").read() for host in "ab"]
+        return "BEGIN CERTIFICATE" in read[0] and read[0] == read[1]
 
     def machines(self, host, only="--state-running"):
         """Ids of machines, as the host's libvirt itself lists them."""

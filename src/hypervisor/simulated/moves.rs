@@ -118,7 +118,7 @@ impl Simulated {
             return Err(Error::bad_request("Unacceptable CPU info: CPU doesn't have compatibility."));
         }
         self.state.lock().admit(there.id, there.epoch)?;
-        let arrival = Arrival { address: self.address.clone(), hypervisor_version: version };
+        let arrival = Arrival { address: self.address.clone(), hypervisor_version: version, tls_name: None };
         if fault.is_some() { Err(away()) } else { Ok(arrival) }
     }
 
