@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ProjectId, ServerId};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 
 /// A host as rows keep it, with what is claimed of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -326,6 +327,20 @@ pub fn holders_elsewhere(tx: &mut Tx, host: HostId) -> Result<Vec<Occupant>> {
           WHERE c.host_id = ?1 AND s.host_id <> ?1 AND s.deleted_at IS NULL ORDER BY s.created_at, s.id"
     );
     tx.query(&sql, args![host])?.into_iter().map(|row| occupant(row).map(|(_, occupant)| occupant)).collect()
+}
+
+/// By which others reach each host, as far as that is known: where a machine that joined takes orders, and else where what
+/// is sent between hosts goes.
+pub fn addresses(tx: &mut Tx) -> Result<HashMap<HostId, IpAddr>> {
+    let sql = "SELECT h.id, n.address, h.tunnel_address FROM hosts h LEFT JOIN nodes n ON n.host_id = h.id
+                WHERE n.address IS NOT NULL OR h.tunnel_address IS NOT NULL";
+    let address = |mut row: Row| {
+        let (host, joined, tunnel): (_, Option<String>, Option<String>) = (row.next()?, row.next()?, row.next()?);
+        let text = joined.or(tunnel).unwrap_or_default();
+        let found = text.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| text.parse());
+        Ok((host, found.map_err(|_| Error::internal("a host's address is damaged", text))?))
+    };
+    tx.query(sql, args![])?.into_iter().map(address).collect()
 }
 
 /// Servers on each host that are not deleted, counted.

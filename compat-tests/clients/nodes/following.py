@@ -2,6 +2,8 @@
 aggregates, availability zones, server groups. Each order is looked for where the servers then are.
 """
 
+from site_of_two import ADDRESSES
+
 SHELF = "shelf"
 
 
@@ -53,7 +55,8 @@ def hypervisors(journey, site):
     names = [row["Hypervisor Hostname"] for row in journey.rows("hypervisor", "list")]
     journey.claim("the hypervisors are both", names == ["host-a", "host-b"], names)
     shown = journey.rows("hypervisor", "show", "host-b")
-    wanted = {"hypervisor_hostname": "host-b", "hypervisor_type": "QEMU", "service_host": "host-b", "state": "up", "status": "enabled"}
+    wanted = {"hypervisor_hostname": "host-b", "hypervisor_type": "QEMU", "service_host": "host-b",
+              "host_ip": ADDRESSES["b"], "state": "up", "status": "enabled"}
     journey.claim("the joined one is shown as any other", wanted.items() <= shown.items() and shown["uptime"], shown)
     statistics = journey.rows("hypervisor", "stats", "show")
     facts = dict(line.split(":", 1) for line in site.virsh("b", "nodeinfo").splitlines() if ":" in line)

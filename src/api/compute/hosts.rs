@@ -12,6 +12,7 @@ use crate::store::Tx;
 use crate::store::hosts::{self, HostRow, Occupant};
 use crate::versioned;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 
 /// The one service of a host.
 pub const BINARY: &str = "nova-compute";
@@ -60,12 +61,14 @@ pub struct Seen {
     pub host: HostRow,
     pub on_it: Vec<Occupant>,
     pub is_up: bool,
+    /// By which others reach it; [`all`] does not look.
+    pub address: Option<IpAddr>,
 }
 
 /// Every host, in the order of their numbers, without what is on them.
 pub async fn all<B>(call: &Call<B>) -> Result<Vec<Seen>> {
     let now = call.cx.state.clock.now();
-    let seen = |host: HostRow| Seen { is_up: host.is_up(now), host, on_it: Vec::new() };
+    let seen = |host: HostRow| Seen { is_up: host.is_up(now), host, on_it: Vec::new(), address: None };
     Ok(call.cx.state.db.read(hosts::list).await?.into_iter().map(seen).collect())
 }
 
@@ -73,9 +76,13 @@ pub async fn all<B>(call: &Call<B>) -> Result<Vec<Seen>> {
 pub async fn all_with_servers<B>(call: &Call<B>) -> Result<Vec<Seen>> {
     let now = call.cx.state.clock.now();
     let read = move |tx: &mut Tx| {
-        let mut on = hosts::occupants(tx)?;
-        let seen =
-            |host: HostRow| Seen { is_up: host.is_up(now), on_it: on.remove(&host.id).unwrap_or_default(), host };
+        let (mut on, addresses) = (hosts::occupants(tx)?, hosts::addresses(tx)?);
+        let seen = |host: HostRow| Seen {
+            is_up: host.is_up(now),
+            on_it: on.remove(&host.id).unwrap_or_default(),
+            address: addresses.get(&host.id).copied(),
+            host,
+        };
         Ok(hosts::list(tx)?.into_iter().map(seen).collect())
     };
     call.cx.state.db.read(read).await
@@ -137,7 +144,8 @@ pub async fn look<B>(
     let read = move |tx: &mut Tx| {
         let Some(host) = find(tx)? else { return Ok(None) };
         let on_it = hosts::occupants_of(tx, host.id)?;
-        Ok(Some(Seen { is_up: host.is_up(now), host, on_it }))
+        let address = hosts::addresses(tx)?.remove(&host.id);
+        Ok(Some(Seen { is_up: host.is_up(now), host, on_it, address }))
     };
     call.cx.state.db.read(read).await
 }

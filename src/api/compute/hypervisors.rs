@@ -12,6 +12,7 @@ use crate::http::table::get;
 use crate::versioned;
 use futures::StreamExt;
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 
 const QUERY: &[&str] = &["limit", "marker", "hypervisor_hostname_pattern", "with_servers"];
 const ONE: &str = "/os-hypervisors/{hypervisor_id}";
@@ -153,7 +154,7 @@ impl Seen {
             status: self.status(),
             hypervisor_type: facts["hypervisor_type"].as_str().unwrap_or_default().to_owned(),
             hypervisor_version: number("hypervisor_version"),
-            host_ip: "127.0.0.1".to_owned(),
+            host_ip: self.address.unwrap_or(Ipv4Addr::LOCALHOST.into()).to_string(),
             service: ServiceOfHost {
                 id: self.id(),
                 host: self.host.name.clone(),

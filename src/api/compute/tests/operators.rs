@@ -379,3 +379,35 @@ async fn a_host_that_is_away_is_down_and_the_others_are_not() {
     let next = site.boot(&admin, "next").await;
     assert_eq!(show(&admin, next).await["OS-EXT-SRV-ATTR:host"], "host-2");
 }
+
+#[tokio::test]
+async fn a_hypervisor_is_where_its_machine_takes_orders_or_else_where_hosts_send_what_is_between_them() {
+    let (site, admin, _) = two_hosts().await;
+    let [one, two] = [0, 1].map(|index: usize| site.cloud.hosts[index].id);
+    let ips = || async {
+        let found =
+            at(&admin, "2.53", Method::GET, &format!("{PATH}/os-hypervisors/detail"), &Value::Null).await.json();
+        let shown = at(&admin, "2.53", Method::GET, &format!("{PATH}/os-hypervisors/{two}"), &Value::Null).await.json();
+        let of = |hypervisor: &Value| hypervisor["host_ip"].as_str().unwrap().to_owned();
+        assert_eq!(of(&found["hypervisors"][1]), of(&shown["hypervisor"]), "a list says the same");
+        [of(&found["hypervisors"][0]), of(&found["hypervisors"][1])]
+    };
+    assert_eq!(ips().await, ["127.0.0.1", "127.0.0.1"], "nobody else reaches hosts that say nothing");
+    let tell = move |tx: &mut crate::store::Tx| {
+        for (host, address) in [(one, "192.0.2.1"), (two, "192.0.2.2")] {
+            crate::store::network_hosts::is_at(tx, host, address.parse().ok())?;
+        }
+        Ok(())
+    };
+    site.cloud.state.db.write(tell).await.unwrap();
+    assert_eq!(ips().await, ["192.0.2.1", "192.0.2.2"]);
+    let join = move |tx: &mut crate::store::Tx| {
+        tx.execute(
+            "INSERT INTO nodes (host_id, name, machine, address, certificate, version, joined_at)
+             VALUES (?1, 'host-2', 'm', '[2001:db8::2]:5010', 'c', 'v', 1)",
+            args![two],
+        )
+    };
+    site.cloud.state.db.write(join).await.unwrap();
+    assert_eq!(ips().await, ["192.0.2.1", "2001:db8::2"]);
+}
