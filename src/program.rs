@@ -205,8 +205,11 @@ impl Program {
         };
         let renewal = nodes.as_ref().map(|nodes| Renewal {
             config: self.config.clone(),
+            db: self.state.db.clone(),
             clock: self.state.clock.clone(),
             authorities: nodes.authorities.clone(),
+            channels: nodes.following.channels(),
+            changed: came.clone(),
         });
         Ok(async move {
             let renew = async {

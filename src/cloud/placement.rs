@@ -14,6 +14,7 @@ mod candidate;
 pub mod filters;
 pub mod inventory;
 mod kind;
+pub mod obstacles;
 mod operators;
 mod request;
 pub mod resources;

@@ -2,6 +2,7 @@
 
 use super::id_of;
 use crate::clock::{Clock, Timestamp};
+use crate::cloud::placement::obstacles;
 use crate::config::Config;
 use crate::error::{Error, Result, with_causes};
 use crate::node::authority::{Authority, Holder};
@@ -11,9 +12,9 @@ use crate::node::listener::{self, Body};
 use crate::node::server::{refusal, whole};
 use crate::node::trust::Fingerprint;
 use crate::node::wire::Answer;
-use crate::node::{PROTOCOL, understands};
+use crate::node::{PROTOCOL, VERSION, understands};
 use crate::store::nodes::{self, NodeRow};
-use crate::store::{Db, Tx};
+use crate::store::{Db, Tx, hosts};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -27,6 +28,8 @@ use tokio::time::timeout;
 
 /// What somebody says who wants to join is no longer.
 const LONGEST: usize = 16 << 10;
+/// So many obstacles are told.
+const NOTES: usize = 10;
 const READING: Duration = Duration::from_secs(10);
 
 /// Where the cloud's authority is. Controllers of one cloud have it in common, as they have `keys`.
@@ -73,6 +76,19 @@ impl Admission {
             async move { admission.respond(request, peer).await }
         };
         Ok(listener::serve(listener, tls, stopped, respond))
+    }
+
+    /// What keeps it from standing in for the cloud's other hosts.
+    async fn compare(&self, newcomer: &Newcomer) -> Result<Vec<String>> {
+        let hosts = self.db.read(hosts::list).await?;
+        let others = hosts.iter().map(|host| (host.name.as_str(), &host.facts));
+        let mut notes = obstacles::sentences(&newcomer.name, &newcomer.facts, others);
+        notes.truncate(NOTES);
+        if newcomer.version != VERSION {
+            let (name, version) = (&newcomer.name, &newcomer.version);
+            notes.push(format!("{name} has gapura {version}, and this controller {VERSION}: bring both to the newer"));
+        }
+        Ok(notes)
     }
 
     async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
@@ -129,13 +145,17 @@ impl Admission {
             address: address.to_string(),
             certificate: Fingerprint::of(&certificate).to_string(),
             version: newcomer.version.clone(),
+            protocol: newcomer.protocol.into(),
             joined_at: now,
+            renewed: None,
         };
         let (name, authority) = (row.name.clone(), hex::encode(self.authorities.cloud.certificate()));
         self.db.write(move |tx: &mut Tx| nodes::admit(tx, &secret, &row)).await?;
         tracing::info!(host = name, %id, %address, "a machine joined as a host");
         self.came.notify_one();
-        Ok(Welcome { id, cloud, address, certificate: hex::encode(&certificate), authority, granted })
+        let notes = self.compare(newcomer).await?;
+        notes.iter().for_each(|note| tracing::warn!("{note}"));
+        Ok(Welcome { id, cloud, address, certificate: hex::encode(&certificate), authority, granted, notes })
     }
 }
 
@@ -174,6 +194,7 @@ mod tests {
             public_key: String::new(),
             other_cloud: None,
             wanted: Vec::new(),
+            facts: serde_json::Value::Null,
         })
     }
 

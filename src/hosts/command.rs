@@ -3,14 +3,18 @@
 //! What is changed here is a row; running controllers notice it by themselves.
 
 use crate::clock::Timestamp;
-use crate::cloud::placement::Demand;
+use crate::cloud::placement::{Demand, obstacles};
 use crate::error::{Error, Result};
 use crate::ids::HostId;
+use crate::node::PROTOCOL;
 use crate::store::hosts::{self, HostRow};
 use crate::store::nodes::{self, NodeRow};
 use crate::store::{Db, Tx, aggregates};
 use crate::tasks::network_change;
 use std::collections::{BTreeMap, HashMap};
+
+/// So many pairs of hosts that differ are told.
+const NOTES: usize = 20;
 
 const HEADINGS: [&str; 9] = ["NAME", "STATE", "STATUS", "ZONE", "SERVERS", "CLAIMED", "CPU", "LAST SEEN", "ADDRESS"];
 
@@ -24,7 +28,18 @@ pub async fn list(db: &Db, now: Timestamp) -> Result<String> {
     let nodes: HashMap<HostId, NodeRow> = nodes.into_iter().map(|node| (node.id, node)).collect();
     let heading = HEADINGS.map(str::to_owned);
     let lines = hosts.iter().map(|host| line(host, &servers, nodes.get(&host.id), now));
-    Ok(table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>()))
+    let table = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
+    let mut told = obstacles_between(&hosts);
+    let more = told.len().saturating_sub(NOTES);
+    told.truncate(NOTES);
+    told.extend((more > 0).then(|| format!("and so it is with {more} more pairs of hosts")));
+    Ok(std::iter::once(table).chain(told).collect::<Vec<_>>().join("\n"))
+}
+
+/// Which hosts' running guests can't go to which others, and why.
+fn obstacles_between(hosts: &[HostRow]) -> Vec<String> {
+    let all = || hosts.iter().map(|host| (host.name.as_str(), &host.facts));
+    all().flat_map(|(name, facts)| obstacles::sentences(name, facts, all())).collect()
 }
 
 fn line(host: &HostRow, servers: &BTreeMap<HostId, i64>, node: Option<&NodeRow>, now: Timestamp) -> [String; 9] {
@@ -44,8 +59,19 @@ fn line(host: &HostRow, servers: &BTreeMap<HostId, i64>, node: Option<&NodeRow>,
         format!("{vcpus} CPUs, {memory_mib} MiB, {disk_gib} GiB"),
         format!("{} {}", cpu["vendor"].as_str().unwrap_or("?"), cpu["model"].as_str().unwrap_or("?")),
         host.last_seen_at.map_or_else(|| "never".to_owned(), Timestamp::to_seconds_z),
-        node.map_or_else(|| "the controller's own".to_owned(), |node| format!("{} ({})", node.address, node.version)),
+        node.map_or_else(|| "the controller's own".to_owned(), |node| format!("{} ({})", node.address, program(node))),
     ]
+}
+
+/// Which version runs there, and what that means for this one.
+fn program(node: &NodeRow) -> String {
+    let (version, theirs, ours) = (&node.version, node.protocol, i64::from(PROTOCOL));
+    match theirs - ours {
+        0 => version.clone(),
+        -1 => format!("{version}, a protocol older: upgrade it"),
+        1 => format!("{version}, a protocol newer: upgrade its controllers"),
+        _ => format!("{version}, which speaks protocol {theirs} and no {ours}: bring them closer"),
+    }
 }
 
 /// Columns as wide as what is in them.
@@ -130,7 +156,9 @@ mod tests {
                 address: "192.0.2.7:5010".to_owned(),
                 certificate: "c".to_owned(),
                 version: "0.1.0".to_owned(),
+                protocol: 1,
                 joined_at: NOW,
+                renewed: None,
             };
             nodes::admit(tx, "t", &node)?;
             hosts::ensure(tx, joined, "joined", "nova", NOW)
@@ -156,13 +184,33 @@ mod tests {
                     "own|up|enabled|nova|0|0 CPUs, 0 MiB, 0 GiB|AMD EPYC|{}|the controller's own",
                     NOW.to_seconds_z()
                 ),
-                "joined|down|disabled (new memory)|nova|0|0 CPUs, 0 MiB, 0 GiB|? ?|never|192.0.2.7:5010 (0.1.0)"
+                "joined|down|disabled (new memory)|nova|0|0 CPUs, 0 MiB, 0 GiB|? ?|never|192.0.2.7:5010 (0.1.0, a protocol older: upgrade it)"
                     .to_owned(),
             ]
         );
         enable(&db, "joined", true, None, NOW).await.unwrap();
         assert!(!list(&db, NOW).await.unwrap().contains("new memory"));
         assert!(enable(&db, "nobody", true, None, NOW).await.unwrap_err().is_not_found());
+    }
+
+    #[tokio::test]
+    async fn below_the_list_stands_which_hosts_running_guests_can_go_nowhere_else() {
+        let (db, own, joined) = site().await;
+        let hear = move |tx: &mut Tx| {
+            for (id, features) in [(own, json!(["aes", "avx2"])), (joined, json!(["aes"]))] {
+                let cpu = json!({"vendor": "AMD", "model": "EPYC", "arch": "x86_64", "features": features});
+                let facts =
+                    json!({"hypervisor_type": "QEMU", "hypervisor_version": 1, "accelerator": "kvm", "cpu": cpu});
+                let (total, reserved) = (Demand::default(), Demand::default());
+                let heard = Heard { facts: &facts, hypervisor_version: 1, total, reserved, ratios: Ratios::default() };
+                hosts::heard(tx, id, &heard, NOW)?;
+            }
+            Ok(())
+        };
+        db.write(hear).await.unwrap();
+        let text = list(&db, NOW).await.unwrap();
+        let told: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(told, ["running guests of own can't move to joined: its CPU lacks avx2"]);
     }
 
     #[tokio::test]

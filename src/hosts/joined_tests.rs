@@ -2,15 +2,17 @@
 
 use super::admission::{Admission, authority_folder, make_token};
 use super::follow::Following;
+use super::hypervisor_tls::Certificate;
 use super::membership::Membership;
+use super::renewal::Renewal;
 use super::{joining, node};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::error::Result;
 use crate::node::authority::Holder;
 use crate::node::certificates::Authorities;
-use crate::store::Db;
 use crate::store::nodes::{self, NodeRow};
+use crate::store::{Db, hosts};
 use crate::tasks::{Fleet, Hosts};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,8 +35,12 @@ struct Controller {
 
 impl Controller {
     async fn open() -> Self {
-        let (folder, db, clock) =
-            (tempfile::tempdir().unwrap(), Db::memory().await, Clock::manual(Clock::System.now()));
+        Self::open_at(Clock::System.now()).await
+    }
+
+    /// As if it were that time.
+    async fn open_at(now: Timestamp) -> Self {
+        let (folder, db, clock) = (tempfile::tempdir().unwrap(), Db::memory().await, Clock::manual(now));
         let config = Config { state_dir: folder.path().to_owned(), ..Config::default() };
         let now = clock.now();
         let authorities = Authorities::load_or_create(&authority_folder(&config), CLOUD, now).unwrap();
@@ -43,10 +49,20 @@ impl Controller {
         let (listener, came) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Arc::new(Notify::new()));
         let url = format!("https://{}", listener.local_addr().unwrap());
         let (authorities, admitted) = (Arc::new(authorities), came.clone());
+        let certifying = authorities.clone();
         let door = Admission { db: db.clone(), clock: clock.clone(), authorities, came: admitted };
         tokio::spawn(door.serve(listener, stopped.clone()).unwrap());
         let following = Following::begin(db.clone(), Hosts::default(), identity).await.unwrap();
         let fleet = following.fleet();
+        let renewal = Renewal {
+            config: Config { hypervisor: "simulated".to_owned(), ..config.clone() },
+            db: db.clone(),
+            clock: clock.clone(),
+            authorities: certifying,
+            channels: following.channels(),
+            changed: came.clone(),
+        };
+        tokio::spawn(renewal.run(crate::node::told_to_stop(stopped.clone())));
         tokio::spawn(following.run(came, crate::node::told_to_stop(stopped)));
         Self { db, clock, config, url, fleet, stop, _folder: folder }
     }
@@ -213,4 +229,87 @@ async fn what_is_no_name_no_url_and_no_token_is_refused() {
         let refused = joining::join(&machine.config, url, &controller.token().await).await.unwrap_err().to_string();
         assert_eq!(refused, format!("{url} is not like https://controller:5009"));
     }
+}
+
+#[tokio::test]
+async fn a_host_gets_another_certificate_before_its_own_ends_and_is_known_by_that_from_then_on() {
+    const DAY: i64 = 24 * 3600;
+    let today = Clock::System.now();
+    // It joined four years ago.
+    let controller = Controller::open_at(today.plus_seconds(-4 * 365 * DAY)).await;
+    let machine = Machine::called("other").await;
+    machine.join(&controller, &controller.token().await).await.unwrap();
+    controller.clock.advance_seconds(4 * 365 * DAY);
+    let before = controller.rows().await.remove(0);
+    let key = |member: &Membership| Certificate::parse(&member.identity().unwrap().certificate).unwrap();
+    let first = Membership::load(&machine.config).unwrap().unwrap();
+    let running = machine.start();
+    let after = eventually(async || {
+        let row = controller.rows().await.remove(0);
+        (row.certificate != before.certificate && row.renewed.is_none()).then_some(row)
+    })
+    .await;
+    let second = Membership::load(&machine.config).unwrap().unwrap();
+    assert_eq!(key(&second).public_key, key(&first).public_key);
+    assert!(key(&second).ends > today.plus_seconds(4 * 365 * DAY));
+    let host = eventually(async || {
+        let host = controller.fleet.now().get(after.id).unwrap().clone();
+        host.hypervisor.facts().await.is_ok().then_some(host)
+    })
+    .await;
+    // It is known again after its program starts anew, with what it kept.
+    running.send_replace(true);
+    running.closed().await;
+    let _running = machine.start();
+    eventually(async || host.hypervisor.facts().await.ok()).await;
+    assert_eq!(controller.rows().await, [after]);
+}
+
+#[tokio::test]
+async fn which_version_runs_on_a_host_is_written_down_whenever_it_answers() {
+    let (controller, machine) = (Controller::open().await, Machine::called("other").await);
+    machine.join(&controller, &controller.token().await).await.unwrap();
+    let id = controller.rows().await[0].id;
+    // As an older program would have left it.
+    controller.db.write(move |tx| nodes::speaks(tx, id, "0.0.9", 1)).await.unwrap();
+    let _running = machine.start();
+    controller.until(|hosts| hosts.get(id).is_ok()).await;
+    let now = eventually(async || Some(controller.rows().await.remove(0)).filter(|row| row.version != "0.0.9")).await;
+    assert_eq!((now.version.as_str(), now.protocol), (crate::node::VERSION, i64::from(crate::node::PROTOCOL)));
+}
+
+#[tokio::test]
+async fn a_machine_that_can_t_take_others_guests_is_told_so_when_it_joins() {
+    let (controller, machine) = (Controller::open().await, Machine::called("other").await);
+    let known = |tx: &mut crate::store::Tx| {
+        let own = crate::ids::HostId::random();
+        hosts::ensure(tx, own, "newer", "nova", Timestamp(1))?;
+        let facts = serde_json::json!({"hypervisor_type": "simulated", "hypervisor_version": 99_001_002});
+        let heard = hosts::Heard {
+            facts: &facts,
+            hypervisor_version: 1,
+            total: Default::default(),
+            reserved: Default::default(),
+            ratios: Default::default(),
+        };
+        hosts::heard(tx, own, &heard, Timestamp(1))
+    };
+    controller.db.write(known).await.unwrap();
+    let said = machine.join(&controller, &controller.token().await).await.unwrap();
+    let note = said.lines().nth(1).unwrap_or_default();
+    assert!(note.starts_with("running guests of newer can't move to other: its hypervisor is "), "{said}");
+    assert!(note.ends_with("and not at least 99.1.2"), "{said}");
+}
+
+/// Waits until there is an answer.
+async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let wait = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it happens")
 }

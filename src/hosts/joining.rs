@@ -5,11 +5,11 @@ use super::membership::Membership;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result, with_causes};
-use crate::node::PROTOCOL;
 use crate::node::authority::OwnKey;
 use crate::node::joining::{Newcomer, Token, ask};
 use crate::node::trust;
-use crate::node::trust::Fingerprint;
+use crate::node::trust::{Fingerprint, Shown};
+use crate::node::{PROTOCOL, VERSION};
 use std::net::SocketAddr;
 
 /// Joins the cloud whose controller is at `url`; a sentence about what was done.
@@ -34,7 +34,7 @@ pub async fn join(config: &Config, url: &str, token: &str) -> Result<String> {
     let newcomer = Newcomer {
         secret: token.secret.clone(),
         protocol: PROTOCOL,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: VERSION.to_owned(),
         name: name.clone(),
         machine: facts.uuid.clone(),
         address: config.node.reached_at()?,
@@ -42,6 +42,7 @@ pub async fn join(config: &Config, url: &str, token: &str) -> Result<String> {
         public_key: hex::encode(key.public()),
         other_cloud: earlier.as_ref().map(|earlier| earlier.cloud.clone()),
         wanted,
+        facts: serde_json::to_value(&facts).unwrap_or_default(),
     };
     let welcome = ask(controller, token.authority, &newcomer).await?;
     let bytes =
@@ -50,10 +51,11 @@ pub async fn join(config: &Config, url: &str, token: &str) -> Result<String> {
     if Fingerprint::of(&identity.authority) != token.authority {
         return Err(Error::internal("the controller's answer can't be used", "it names another authority"));
     }
-    trust::of_host(&identity)?;
+    trust::of_host(&identity.authority, Shown::of(&identity)?)?;
     let member = Membership::new(welcome.cloud, welcome.id, name, facts.uuid, &identity);
     member.keep(config, now)?;
     notes.extend(hypervisor_tls::keep(&places, &welcome.granted));
+    notes.extend(welcome.notes);
     if welcome.granted.is_empty() && places.iter().any(|place| place.keeper() == Keeper::Nobody) {
         notes.push("the controller is too old to certify what QEMU and libvirtd show others: upgrade it".to_owned());
     }

@@ -73,6 +73,12 @@ impl Membership {
         earlier.iter().try_for_each(|file| key_files::remove(&file.path))
     }
 
+    /// With another certificate for its key.
+    #[must_use]
+    pub fn renewed(&self, certificate: &[u8]) -> Self {
+        Self { certificate: hex::encode(certificate), ..self.clone() }
+    }
+
     /// # Errors
     /// `Internal` when it is damaged.
     pub fn identity(&self) -> Result<Identity> {

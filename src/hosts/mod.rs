@@ -21,6 +21,7 @@ pub mod hypervisor_tls;
 pub mod joining;
 pub mod membership;
 pub mod node;
+mod papers;
 pub mod renewal;
 
 use crate::config::Config;

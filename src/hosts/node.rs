@@ -4,10 +4,13 @@
 //! is lost, or this process that is, changes nothing for guests.
 
 use super::membership::Membership;
+use super::papers::Kept;
 use crate::config::Config;
 use crate::error::{Error, Result, with_causes};
 use crate::http::serve::listen;
-use crate::node::{server, trust};
+use crate::node::trust::{self, Shown};
+use crate::node::{VERSION, server};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Carries out what its controllers ask, until told to stop.
@@ -41,7 +44,12 @@ pub async fn run(config: &Config, stopped: watch::Receiver<bool>) -> Result<()> 
         }
     }
     let listener = listen(config.node.listen).await?;
-    tracing::info!(host = member.name, id = %member.id, cloud = member.cloud, listen = %config.node.listen, "taking orders");
-    server::serve(listener, trust::of_host(&member.identity()?)?, parts, stopped).await;
+    let (name, id, cloud, listen) = (&member.name, member.id, &member.cloud, config.node.listen);
+    tracing::info!(host = name, %id, cloud, %listen, version = VERSION, "taking orders");
+    let identity = member.identity()?;
+    let shown = Shown::of(&identity)?;
+    let tls = trust::of_host(&identity.authority, shown.clone())?;
+    let papers = Arc::new(Kept::new(config, member, shown));
+    server::serve(listener, tls, parts, papers, stopped).await;
     Ok(())
 }

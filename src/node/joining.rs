@@ -22,6 +22,7 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,9 @@ pub struct Newcomer {
     /// For its hypervisor.
     #[serde(default)]
     pub wanted: Vec<Wanted>,
+    /// What it is and has, to be compared with the cloud's other hosts.
+    #[serde(default)]
+    pub facts: Value,
 }
 
 /// What it is told when it may.
@@ -103,6 +107,9 @@ pub struct Welcome {
     /// For its hypervisor; none from a controller that is a version older.
     #[serde(default)]
     pub granted: Vec<Granted>,
+    /// For its operator.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// For a controller: whoever comes need show nothing yet.

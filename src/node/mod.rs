@@ -9,8 +9,8 @@
 //! Wishes are whole, serialisable and carry an epoch, so they travel as they are; nothing above the three traits knows
 //! where a host is. A host refuses older orders there as it does here. What a call is, is said once, in [`calls`]: a line
 //! makes the message, its sender and its receiver. [`wire`] says how failures keep their kind, [`server`] and [`remote`]
-//! how the two ends speak, [`authority`] and [`trust`] who believes whom, [`joining`] how that begins, [`certificates`] what
-//! hypervisors show each other.
+//! how the two ends speak, [`authority`] and [`trust`] who believes whom, [`joining`] how that begins, [`papers`] how it
+//! goes on, [`certificates`] what hypervisors show each other.
 //!
 //! The controller calls the host, and keeps asking what changes there. A host behind a gate that only lets it call out
 //! would want it the other way round; but orders begin at the controller, so this way each is one exchange whose failure is
@@ -19,8 +19,11 @@
 pub mod authority;
 pub mod calls;
 pub mod certificates;
+#[cfg(test)]
+mod dialect_tests;
 pub mod joining;
 pub mod listener;
+pub mod papers;
 pub mod remote;
 pub mod server;
 pub mod testing;
@@ -38,10 +41,15 @@ use tokio::sync::watch;
 
 /// What is said, in which words. A host that is one behind or one ahead is understood, so that hosts and controller can be
 /// brought to a new version one after the other.
-pub const PROTOCOL: u32 = 1;
+///
+/// 2: `hello` and `certificates`, with which a host says its version and time and gets certificates anew; a machine asks for
+/// its hypervisor's when it joins; a move's target says whom its certificate names.
+pub const PROTOCOL: u32 = 2;
 
 /// Each end says its protocol with every message.
 const PROTOCOL_HEADER: &str = "gapura-protocol";
+/// A host says the version of its program with every answer.
+const VERSION_HEADER: &str = "gapura-version";
 /// Which image the bytes of a request are, as JSON.
 const BASE_HEADER: &str = "gapura-base";
 /// Which disk of which machine they are, as JSON.
@@ -66,6 +74,9 @@ pub async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is a reason to stop too.
     drop(stopped.wait_for(|stop| *stop).await);
 }
+
+/// Of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Do two ends understand each other?
 pub const fn understands(theirs: u32) -> bool {

@@ -6,15 +6,20 @@
 
 use super::authority::{Identity, host_role};
 use super::calls::{Calls, RemoteDisks, RemoteFabric, RemoteHypervisor};
+use super::papers::{Hello, Renewed};
+use super::server::UNKNOWN;
 use super::trust::{Fingerprint, of_controller};
 use super::wire::{Answer, Fault};
-use super::{BASE_HEADER, PART_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SILENCE, SIZE_HEADER};
+use super::{
+    BASE_HEADER, PART_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SILENCE, SIZE_HEADER, VERSION_HEADER,
+};
 use crate::disks::{BaseImage, Copied, Incoming, Part};
 use crate::error::{Error, Result, with_causes};
 use crate::ids::{HostId, ServerId};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -24,6 +29,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+/// What is answered from what a host keeps of itself.
+const HELLO: Duration = Duration::from_secs(30);
 /// An answer that is larger is not believed.
 const LONGEST_ANSWER: usize = 64 << 20;
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
@@ -41,6 +48,15 @@ pub struct Peer {
     pub name: String,
     pub address: SocketAddr,
     pub certificate: Fingerprint,
+    /// The one that it gets in its place, if it does.
+    pub renewed: Option<Fingerprint>,
+}
+
+/// What a host says of itself with every answer. One of protocol 1 doesn't say its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spoken {
+    pub version: Option<String>,
+    pub protocol: u32,
 }
 
 /// What changed on a host, as far as its controller has been told.
@@ -79,6 +95,7 @@ pub struct Channel {
     sender: reqwest::Client,
     changes: watch::Sender<u64>,
     follows: AtomicBool,
+    spoken: Mutex<Option<Spoken>>,
 }
 
 impl Channel {
@@ -88,7 +105,7 @@ impl Channel {
         let role = host_role(peer.id);
         let client = || -> Result<reqwest::ClientBuilder> {
             Ok(reqwest::Client::builder()
-                .tls_backend_preconfigured(of_controller(own, peer.certificate)?)
+                .tls_backend_preconfigured(of_controller(own, [peer.certificate].into_iter().chain(peer.renewed))?)
                 // The name stands for the host, whatever its address is called.
                 .resolve(&role, peer.address)
                 .no_proxy()
@@ -106,6 +123,7 @@ impl Channel {
             sender: client()?.build().map_err(unusable)?,
             changes: watch::Sender::new(0),
             follows: AtomicBool::new(false),
+            spoken: Mutex::new(None),
         }))
     }
 
@@ -146,10 +164,56 @@ impl Channel {
             let sent = self.post(&self.client, path).body(body).send().await;
             self.answer(sent.map_err(|error| self.away(with_causes(&error)))?).await
         };
-        timeout(within, exchange).await.map_err(|_| self.away("it did not answer in time"))?
+        let answer = timeout(within, exchange).await.map_err(|_| self.away("it did not answer in time"))?;
+        answer.map_err(|error| self.explained(path, error))
+    }
+
+    /// What the host said of itself when it last answered; `None`: it has not yet.
+    pub fn spoken(&self) -> Option<Spoken> {
+        self.spoken.lock().clone()
+    }
+
+    fn hear(&self, reply: &reqwest::Response) {
+        let header = |name: &str| reply.headers().get(name).and_then(|value| value.to_str().ok());
+        let is_version = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
+        let version = header(VERSION_HEADER).filter(|text| text.len() <= 100 && text.chars().all(is_version));
+        if let Some(protocol) = header(PROTOCOL_HEADER).and_then(|number| number.parse().ok()) {
+            *self.spoken.lock() = Some(Spoken { version: version.map(str::to_owned), protocol });
+        }
+    }
+
+    /// A call that the host doesn't know is one that came after it.
+    fn explained(&self, what: &str, error: Error) -> Error {
+        match error {
+            Error::NotImplemented(text) if text.starts_with(UNKNOWN) => {
+                let version = self.spoken().and_then(|spoken| spoken.version).unwrap_or_else(|| "older".to_owned());
+                let name = &self.name;
+                Error::NotImplemented(format!(
+                    "The gapura node on {name} ({version}) is too old for {what}: upgrade it"
+                ))
+            }
+            error => error,
+        }
+    }
+
+    /// What the host says of itself.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask); `NotImplemented` by a host that is a version older.
+    pub async fn hello(&self) -> Result<Hello> {
+        self.exchange("hello", &(), HELLO).await
+    }
+
+    /// Gives the host certificates.
+    ///
+    /// # Errors
+    /// As [`hello`](Self::hello).
+    pub async fn renew(&self, renewed: &Renewed) -> Result<()> {
+        self.exchange("certificates", renewed, HELLO).await
     }
 
     async fn answer<A: DeserializeOwned>(&self, mut reply: reqwest::Response) -> Result<A> {
+        self.hear(&reply);
         let mut bytes = Vec::new();
         while let Some(piece) = reply.chunk().await.map_err(|error| self.away(with_causes(&error)))? {
             if bytes.len() + piece.len() > LONGEST_ANSWER {
@@ -191,7 +255,7 @@ impl Channel {
             serde_json::to_string(what).map_err(|error| Error::internal("a call could not be written", error))?;
         let pieces = Arc::new(AtomicU64::new(0));
         let counted = pieces.clone();
-        let broken = Arc::new(parking_lot::Mutex::new(None));
+        let broken = Arc::new(Mutex::new(None));
         let noted = broken.clone();
         let bytes = bytes.inspect_ok(move |_| {
             counted.fetch_add(1, Ordering::Relaxed);
@@ -204,7 +268,8 @@ impl Channel {
         let request = self.post(&self.sender, path).header(header, what);
         let sent = async {
             let reply = request.body(reqwest::Body::wrap_stream(bytes)).send().await;
-            self.answer(reply.map_err(|error| self.away(with_causes(&error)))?).await
+            let answer = self.answer(reply.map_err(|error| self.away(with_causes(&error)))?).await;
+            answer.map_err(|error| self.explained(path, error))
         };
         let outcome = tokio::select! {
             outcome = sent => outcome,
@@ -241,9 +306,11 @@ impl Channel {
         let reply = self.post(&self.client, path).body(body).send().await;
         let reply = reply.map_err(|error| self.away(with_causes(&error)))?;
         if reply.status().is_success() {
+            self.hear(&reply);
             return Ok(reply);
         }
-        Err(self.answer::<()>(reply).await.err().unwrap_or_else(|| self.makes_no_sense()))
+        let why = self.answer::<()>(reply).await.err().unwrap_or_else(|| self.makes_no_sense());
+        Err(self.explained(path, why))
     }
 
     fn bytes_of(&self, reply: reqwest::Response) -> BoxStream<'static, Result<Bytes>> {

@@ -6,21 +6,25 @@
 //! POST /v1/disks/copy                          a copy's bytes
 //! POST /v1/disks/part, /v1/disks/incoming      a machine's disk, as it leaves this host or comes to it
 //! POST /v1/events                              waits until something changes
+//! POST /v1/hello, /v1/certificates             what runs there, and certificates before they end
 //! ```
 //! Each call runs as a task of its own: it goes on when the controller is lost in the middle, as dropping a call to libvirt
 //! leaves it running. Until it is done the answer consists of spaces, which JSON ignores, as a sign of life.
 
 use super::calls::{Calls, DisksCall, FabricCall, HypervisorCall, written};
 use super::listener::{self, Body};
+use super::papers::{Papers, Renewed};
 use super::remote::{LONG_POLL, OpenCopy, OpenPart, Seen, Since};
-use super::{BASE_HEADER, PART_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SIZE_HEADER};
+use super::{
+    BASE_HEADER, PART_HEADER, PROTOCOL, PROTOCOL_HEADER, Parts, SIGN_OF_LIFE, SIZE_HEADER, VERSION, VERSION_HEADER,
+};
 use super::{told_to_stop, understands};
 use crate::disks::{self, BaseImage};
 use crate::error::{BoxError, Error, Result};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use serde::de::DeserializeOwned;
@@ -70,14 +74,21 @@ fn bytes_of(request: Request<Incoming>) -> (BoxStream<'static, Result<Bytes>>, R
 
 struct Node {
     parts: Parts,
+    papers: Arc<dyn Papers>,
     /// Tells this run of the program from others.
     run: u64,
     stopped: watch::Receiver<bool>,
 }
 
 /// Takes calls until told to stop, then lets those under way finish.
-pub async fn serve(listener: TcpListener, tls: rustls::ServerConfig, parts: Parts, stopped: watch::Receiver<bool>) {
-    let node = Arc::new(Node { parts, run: rand::random(), stopped: stopped.clone() });
+pub async fn serve(
+    listener: TcpListener,
+    tls: rustls::ServerConfig,
+    parts: Parts,
+    papers: Arc<dyn Papers>,
+    stopped: watch::Receiver<bool>,
+) {
+    let node = Arc::new(Node { parts, papers, run: rand::random(), stopped: stopped.clone() });
     let respond = move |request, _| {
         let node = node.clone();
         async move { node.respond(request).await }
@@ -89,6 +100,7 @@ impl Node {
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         let mut response = self.route(request).await.unwrap_or_else(refusal);
         response.headers_mut().insert(PROTOCOL_HEADER, PROTOCOL.into());
+        response.headers_mut().insert(VERSION_HEADER, HeaderValue::from_static(VERSION));
         response
     }
 
@@ -98,8 +110,10 @@ impl Node {
         }
         let theirs = request.headers().get(PROTOCOL_HEADER).and_then(|number| number.to_str().ok()?.parse().ok());
         if !theirs.is_some_and(understands) {
-            let text = format!("This host speaks protocol {PROTOCOL}, and its controller {theirs:?}");
-            return Err(Error::NotAcceptable(text));
+            let theirs = theirs.map_or_else(|| "none".to_owned(), |theirs: u32| theirs.to_string());
+            return Err(Error::NotAcceptable(format!(
+                "This host's gapura speaks protocol {PROTOCOL}, and its controller's {theirs}: bring them closer"
+            )));
         }
         let Some(path) = request.uri().path().strip_prefix("/v1/").map(str::to_owned) else {
             return Err(unknown(request.uri().path()));
@@ -114,6 +128,8 @@ impl Node {
             "disks/part" => self.give_part(request).await,
             "disks/incoming" => self.take_part(request).await,
             "events" => self.wait_for_change(request).await,
+            "hello" => self.say_hello(request).await,
+            "certificates" => self.take_certificates(request).await,
             other => Err(unknown(other)),
         }
     }
@@ -158,6 +174,16 @@ impl Node {
         Ok(response)
     }
 
+    async fn say_hello(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        read(request).await?;
+        Ok(whole(StatusCode::OK, written(self.papers.hello())))
+    }
+
+    async fn take_certificates(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        let renewed: Renewed = parsed(&read(request).await?)?;
+        Ok(whole(StatusCode::OK, written(self.papers.take(&renewed))))
+    }
+
     async fn wait_for_change(&self, request: Request<Incoming>) -> Result<Response<Body>> {
         let Since { seen } = parsed(&read(request).await?)?;
         let (run, changes, stopped) = (self.run, self.parts.hypervisor.events(), self.stopped.clone());
@@ -185,8 +211,11 @@ impl Node {
     }
 }
 
+/// How a host says that it doesn't know a call; what it can't do for other reasons is said otherwise. Older hosts say it so.
+pub(super) const UNKNOWN: &str = "This host does not know ";
+
 fn unknown(what: &str) -> Error {
-    Error::NotImplemented(format!("This host does not know {what}: it is older or newer than its controller"))
+    Error::NotImplemented(format!("{UNKNOWN}{what}: it is older or newer than its controller"))
 }
 
 async fn carry_out<C: Calls>(request: Request<Incoming>, host: Arc<C::Host>) -> Result<Response<Body>> {

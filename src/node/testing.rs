@@ -1,13 +1,15 @@
 //! Another host on loopback, for tests that want to know whether something is the same there.
 
 use super::authority::{Authority, Holder, Identity};
+use super::papers::{self, Papers};
 use super::remote::{Channel, Peer};
-use super::trust::{Fingerprint, of_host};
+use super::trust::{Fingerprint, Shown, of_host};
 use super::{Parts, server};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::ids::HostId;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -32,7 +34,7 @@ impl OtherHost {
         let identity = authority.identity(&Holder::host(id), now)?;
         let certificate = Fingerprint::of(&identity.certificate);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let peer = Peer { id, name: "other".to_owned(), address, certificate };
+        let peer = Peer { id, name: "other".to_owned(), address, certificate, renewed: None };
         let mut host = Self { authority, controller, peer, identity, stop: watch::Sender::new(false) };
         host.start(parts).await?;
         Ok(host)
@@ -48,7 +50,9 @@ impl OtherHost {
         self.peer.address = listener.local_addr().map_err(|error| Error::internal("an address", error))?;
         let (stop, stopped) = watch::channel(false);
         self.stop = stop;
-        tokio::spawn(server::serve(listener, of_host(&self.identity)?, parts, stopped));
+        let tls = of_host(&self.identity.authority, Shown::of(&self.identity)?)?;
+        let papers: Arc<dyn Papers> = Arc::new(papers::None);
+        tokio::spawn(server::serve(listener, tls, parts, papers, stopped));
         Ok(())
     }
 

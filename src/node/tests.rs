@@ -266,7 +266,7 @@ fn an_authority_is_made_once_and_its_certificates_stay_good() {
     let again = Authority::load_or_create(folder.path(), "c", now.plus_seconds(9)).unwrap();
     assert_eq!(first.certificate(), again.certificate());
     let identity = again.identity(&Holder::controller(), now).unwrap();
-    let verifier = trust::of_controller(&identity, Fingerprint([0; 32]));
+    let verifier = trust::of_controller(&identity, [Fingerprint([0; 32])]);
     assert!(verifier.is_ok() && identity.authority == *first.certificate());
 }
 

@@ -2,16 +2,18 @@
 //!
 //! A host takes orders only from whoever shows a certificate of its cloud's authority that names a controller: another
 //! host's is of the same authority and does not do. A controller gives them only to whoever shows the certificate that was
-//! made for this host when it joined, to the byte, so that a host that was removed, or joined again, is not mistaken.
+//! made for this host when it joined, or since, to the byte, so that a host that was removed, or joined again, is not mistaken.
 
 use super::authority::{CONTROLLER, Identity};
 use crate::error::{Error, Result};
+use parking_lot::RwLock;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{self, CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use std::sync::{Arc, LazyLock};
 
@@ -85,25 +87,54 @@ pub(super) fn algorithms() -> &'static WebPkiSupportedAlgorithms {
     &provider().signature_verification_algorithms
 }
 
+/// What a host shows. It may become another while connections go on.
+#[derive(Debug)]
+pub struct Shown(RwLock<Arc<CertifiedKey>>);
+
+impl Shown {
+    /// # Errors
+    /// `Internal` for a damaged certificate, and one that is not for the key.
+    pub fn of(identity: &Identity) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self(RwLock::new(certified(identity)?))))
+    }
+
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn becomes(&self, identity: &Identity) -> Result<()> {
+        *self.0.write() = certified(identity)?;
+        Ok(())
+    }
+}
+
+fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>> {
+    let chain = vec![identity.certificate.clone()];
+    CertifiedKey::from_der(chain, identity.key.clone_key(), provider()).map(Arc::new).map_err(unusable)
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().clone())
+    }
+}
+
 /// For a host: whoever connects must be a controller of its cloud.
 ///
 /// # Errors
 /// `Internal` for a damaged certificate.
-pub fn of_host(identity: &Identity) -> Result<ServerConfig> {
-    let known = WebPkiClientVerifier::builder(roots(&identity.authority)?).build().map_err(unusable)?;
-    let mut config = ServerConfig::builder()
-        .with_client_cert_verifier(Arc::new(ControllersAlone(known)))
-        .with_single_cert(vec![identity.certificate.clone()], identity.key.clone_key())
-        .map_err(unusable)?;
+pub fn of_host(authority: &CertificateDer<'static>, shown: Arc<Shown>) -> Result<ServerConfig> {
+    let known = WebPkiClientVerifier::builder(roots(authority)?).build().map_err(unusable)?;
+    let mut config =
+        ServerConfig::builder().with_client_cert_verifier(Arc::new(ControllersAlone(known))).with_cert_resolver(shown);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-/// For a controller that calls the host with this certificate.
+/// For a controller that calls the host with this certificate; while it gets another, with one of the two.
 ///
 /// # Errors
 /// `Internal` for a damaged certificate.
-pub fn of_controller(identity: &Identity, host: Fingerprint) -> Result<ClientConfig> {
+pub fn of_controller(identity: &Identity, host: impl IntoIterator<Item = Fingerprint>) -> Result<ClientConfig> {
+    let host = host.into_iter().collect();
     let known = WebPkiServerVerifier::builder(roots(&identity.authority)?).build().map_err(unusable)?;
     let mut config = ClientConfig::builder()
         .dangerous()
@@ -142,7 +173,7 @@ impl ClientCertVerifier for ControllersAlone {
 #[derive(Debug)]
 struct ThisHostAlone {
     known: Arc<WebPkiServerVerifier>,
-    host: Fingerprint,
+    host: Vec<Fingerprint>,
 }
 
 impl ServerCertVerifier for ThisHostAlone {
@@ -155,7 +186,7 @@ impl ServerCertVerifier for ThisHostAlone {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = self.known.verify_server_cert(certificate, between, name, ocsp, now)?;
-        if Fingerprint::of(certificate) != self.host {
+        if !self.host.contains(&Fingerprint::of(certificate)) {
             return Err(rustls::Error::General("the host shows another certificate than it was given".to_owned()));
         }
         Ok(verified)

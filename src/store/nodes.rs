@@ -17,9 +17,12 @@ pub struct NodeRow {
     pub address: String,
     /// SHA-256 of the certificate that it was given, hexadecimal.
     pub certificate: String,
-    /// Of the program that joined.
+    /// Of its program, and what that speaks, as it last said.
     pub version: String,
+    pub protocol: i64,
     pub joined_at: Timestamp,
+    /// The certificate that it gets in place of its own, hexadecimal.
+    pub renewed: Option<String>,
 }
 
 /// Tokens that are no longer good are remembered so long, to tell whoever comes with one why.
@@ -33,11 +36,13 @@ fn from_row(mut row: Row) -> Result<NodeRow> {
         address: row.next()?,
         certificate: row.next()?,
         version: row.next()?,
+        protocol: row.next()?,
         joined_at: row.next()?,
+        renewed: row.next()?,
     })
 }
 
-const COLUMNS: &str = "host_id, name, machine, address, certificate, version, joined_at FROM nodes";
+const COLUMNS: &str = "host_id, name, machine, address, certificate, version, protocol, joined_at, renewed FROM nodes";
 
 /// All of them, by name.
 pub fn list(tx: &mut Tx) -> Result<Vec<NodeRow>> {
@@ -86,9 +91,10 @@ pub fn admit(tx: &mut Tx, digest: &str, node: &NodeRow) -> Result<()> {
     refuse_controllers(tx, node)?;
     tx.execute("UPDATE node_tokens SET used_by = ?2 WHERE digest = ?1", args![digest, node.name.as_str()])?;
     tx.execute(
-        "INSERT INTO nodes (host_id, name, machine, address, certificate, version, joined_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (host_id) DO UPDATE SET address = ?4, certificate = ?5, version = ?6, joined_at = ?7",
+        "INSERT INTO nodes (host_id, name, machine, address, certificate, version, joined_at, protocol)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (host_id) DO UPDATE SET address = ?4, certificate = ?5, version = ?6, joined_at = ?7, protocol = ?8,
+                                             renewed = NULL",
         args![
             node.id,
             node.name.as_str(),
@@ -96,7 +102,8 @@ pub fn admit(tx: &mut Tx, digest: &str, node: &NodeRow) -> Result<()> {
             node.address.as_str(),
             node.certificate.as_str(),
             node.version.as_str(),
-            node.joined_at
+            node.joined_at,
+            node.protocol
         ],
     )?;
     Ok(())
@@ -145,6 +152,28 @@ fn refuse_controllers(tx: &mut Tx, node: &NodeRow) -> Result<()> {
     Ok(())
 }
 
+/// Notes what the machine's program is and speaks, as it said itself.
+pub fn speaks(tx: &mut Tx, id: HostId, version: &str, protocol: i64) -> Result<()> {
+    let sql = "UPDATE nodes SET version = ?2, protocol = ?3 WHERE host_id = ?1";
+    tx.execute(sql, args![id, version, protocol])?;
+    Ok(())
+}
+
+/// Notes the certificate that the machine is about to get in place of this one, of which the fingerprint is kept. The one
+/// that it gets: another controller may have been faster. `None`: it has joined again, or left.
+pub fn renews(tx: &mut Tx, id: HostId, from: &str, to: &str) -> Result<Option<String>> {
+    let sql =
+        "UPDATE nodes SET renewed = COALESCE(renewed, ?3) WHERE host_id = ?1 AND certificate = ?2 RETURNING renewed";
+    tx.query_one(sql, args![id, from, to])?.map(|mut row| row.next()).transpose()
+}
+
+/// The machine has it.
+pub fn has_renewed(tx: &mut Tx, id: HostId, renewed: &str, fingerprint: &str) -> Result<()> {
+    let sql = "UPDATE nodes SET certificate = ?3, renewed = NULL WHERE host_id = ?1 AND renewed = ?2";
+    tx.execute(sql, args![id, renewed, fingerprint])?;
+    Ok(())
+}
+
 /// The machine is no host any more, whatever it shows. Nothing to remove is done.
 pub fn remove(tx: &mut Tx, id: HostId) -> Result<()> {
     tx.execute("DELETE FROM nodes WHERE host_id = ?1", args![id])?;
@@ -170,7 +199,9 @@ mod tests {
             address: "192.0.2.7:5010".to_owned(),
             certificate: "aa".to_owned(),
             version: "1".to_owned(),
+            protocol: 1,
             joined_at: NOW,
+            renewed: None,
         }
     }
 
@@ -235,6 +266,23 @@ mod tests {
             assert!(join(&db, node("own", "m2")).await.unwrap_err().starts_with("A controller has a host called own"));
             assert!(join(&db, node("b", "m")).await.unwrap_err().contains("is that of own, a host that a controller"));
             join(&db, node("b", "m2")).await.unwrap();
+        }
+    }
+
+    store_test! {
+        async fn a_certificate_is_renewed_once_however_many_controllers_see_to_it(db: Db) {
+            join(&db, node("a", "m")).await.unwrap();
+            let id = node("a", "m").id;
+            let renews = |from: &'static str, to: &'static str| db.write(move |tx| renews(tx, id, from, to));
+            assert_eq!(renews("aa", "c1").await.unwrap().as_deref(), Some("c1"));
+            assert_eq!(renews("aa", "c2").await.unwrap().as_deref(), Some("c1"), "the first is what it gets");
+            assert_eq!(renews("zz", "c3").await.unwrap(), None, "it joined again in between");
+            db.write(move |tx| has_renewed(tx, id, "c2", "bb")).await.unwrap();
+            assert_eq!(db.read(list).await.unwrap()[0].certificate, "aa");
+            db.write(move |tx| has_renewed(tx, id, "c1", "bb")).await.unwrap();
+            db.write(move |tx| speaks(tx, id, "2", 2)).await.unwrap();
+            let after = NodeRow { certificate: "bb".to_owned(), version: "2".to_owned(), protocol: 2, ..node("a", "m") };
+            assert_eq!(db.read(list).await.unwrap(), [after]);
         }
     }
 }

@@ -16,9 +16,11 @@ APART = 'mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec "$@"'
 
 
 class Site:
-    def __init__(self, folder, program, image, **settings):
+    def __init__(self, folder, program, image, node_program=None, **settings):
         self.folder = folder
-        self.program = program
+        self.programs = {"a": program, "b": node_program or program}
+        # What is a version older joins without certificates, and a move that shall go over TLS goes in no other way.
+        self.has_tls = node_program is None
         self.image = image
         self.settings = settings
         self.processes = {}
@@ -63,7 +65,7 @@ class Site:
             "GAPURA_COMPUTE__HOST": f"host-{host}",
             "GAPURA_COMPUTE__ACCELERATOR": "tcg",
             "GAPURA_COMPUTE__LIVE_MIGRATION_URI": f"qemu+tcp://{ADDRESSES[host]}/system",
-            "GAPURA_MIGRATION__WITH_NATIVE_TLS": "true",
+            "GAPURA_MIGRATION__WITH_NATIVE_TLS": str(self.has_tls).lower(),
             "GAPURA_NETWORK__PRIVATE_RANGE": "10.79.0.0/24",
             "GAPURA_NETWORK__TUNNEL_ADDRESS": ADDRESSES[host],
             "GAPURA_NETWORK__BRIDGES__PHYSNET1": "br0",
@@ -75,14 +77,14 @@ class Site:
 
     def gapura(self, host, *arguments):
         """Runs one of the program's commands on a host. Its exit code, and what it said."""
-        line = self.on(host, self.program, *arguments)
+        line = self.on(host, self.programs[host], *arguments)
         done = subprocess.run(line, env=self.environment(host), capture_output=True, text=True, timeout=300)
         return done.returncode, (done.stdout + done.stderr).strip()
 
     def start(self, host, *arguments):
         """Starts the program on a host, to go on."""
         log = open(os.path.join(self.folder, f"log-{host}"), "ab")
-        line = self.on(host, "unshare", "--mount", "bash", "-c", APART, "bash", self.program, *arguments)
+        line = self.on(host, "unshare", "--mount", "bash", "-c", APART, "bash", self.programs[host], *arguments)
         self.processes[host] = subprocess.Popen(line, env=self.environment(host), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
 

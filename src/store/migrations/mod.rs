@@ -55,6 +55,7 @@ pub(super) const ALL: &[Migration] = &[
     ("0108_generations", include_str!("../schema/0108_generations.sql")),
     ("0111_images_of_a_kind", include_str!("../schema/0111_images_of_a_kind.sql")),
     ("0112_kinds_of_hosts", include_str!("../schema/0112_kinds_of_hosts.sql")),
+    ("0114_node_versions", include_str!("../schema/0114_node_versions.sql")),
 ];
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL)";

@@ -279,6 +279,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "UPDATE hosts SET kind = 'k', claims = 1, claimed_vcpus = 1, claimed_memory_mib = 64, claimed_disk_gib = 1",
         ],
     ),
+    ("0114_node_versions", &["UPDATE nodes SET protocol = 2, renewed = 'c'"]),
 ];
 
 fn rows_of(migration: &str) -> &'static [&'static str] {
