@@ -140,6 +140,39 @@ fn a_machine_joins_with_a_token_and_runs_servers_and_whoever_has_none_does_not()
     assert!(log.contains("taking orders") && !log.contains("ERROR"), "{log}");
 }
 
+#[test]
+fn a_controller_without_a_host_of_its_own_runs_servers_on_those_that_joined() {
+    if Command::new("qemu-img").arg("--version").output().is_err() {
+        return eprintln!("SKIPPED: no qemu-img, so there is no image to boot on another host");
+    }
+    let (cloud, door) = controller(|cloud| {
+        cloud.set("HYPERVISOR", "none");
+    });
+    let admin = cloud.admin();
+    assert!(hosts(&cloud, &admin).is_empty());
+    let too_early = ask_for(&cloud, &admin, "there").json()["server"]["id"].as_str().unwrap_or_default().to_owned();
+    assert!(too_early.is_empty() || settled(&cloud, &admin, &too_early)["status"] == "ERROR");
+    let mut machine = Machine::called("there");
+    said(&machine.join(&door, &said(&cloud.run(&["node", "token"]))));
+    machine.start();
+    let only = [("there".to_owned(), "up".to_owned())];
+    eventually("the host is up", || (hosts(&cloud, &admin) == only).then_some(()));
+    let id = ask_for(&cloud, &admin, "there").json()["server"]["id"].as_str().unwrap().to_owned();
+    let shown = settled(&cloud, &admin, &id);
+    assert_eq!((&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]), (&json!("ACTIVE"), &json!("there")), "{shown}");
+    let path = format!("/compute/v2.1/servers/{id}");
+    assert_eq!(cloud.ask("DELETE", &path, &admin, &Value::Null).status, 204);
+    eventually("the server is gone", || (cloud.get(&path, &admin).status == 404).then_some(()));
+    let doctor = cloud.run(&["doctor"]);
+    let found = String::from_utf8(doctor.stdout).unwrap();
+    assert!(found.contains("this controller has no host of its own") && found.contains("there answers"), "{found}");
+    let there = String::from_utf8(machine.cloud.run(&["doctor"]).stdout).unwrap();
+    assert!(there.contains("this machine is the host there of a cloud") && !there.contains("database"), "{there}");
+    // What is no host joins nothing.
+    let refusal = refused(&cloud.run(&["node", "join", &door, &said(&cloud.run(&["node", "token"]))]));
+    assert_eq!(refusal, "gapura: hypervisor = \"none\": this machine is no host\n");
+}
+
 /// The host that joined leaves, once nothing is on it.
 fn leave(cloud: &Cloud, admin: &str, servers: &[String]) {
     let listed = said(&cloud.run(&["host", "list"]));

@@ -41,7 +41,7 @@ pub struct Config {
     pub database_url: String,
     /// Connections to PostgreSQL.
     pub database_connections: usize,
-    /// A libvirt URI (`qemu:///system`, `test:///default`), or `simulated`.
+    /// A libvirt URI (`qemu:///system`, `test:///default`), `simulated`, or `none`.
     pub hypervisor: String,
     pub region: String,
     /// Rules that take the place of defaults; empty: none.
@@ -285,6 +285,11 @@ impl Config {
         let config: Self =
             given.try_into().map_err(|error: toml::de::Error| Error::bad_request(error.message().to_owned()))?;
         config.complete()
+    }
+
+    /// Is this a controller whose hosts are all other machines?
+    pub fn has_no_host(&self) -> bool {
+        self.hypervisor == "none"
     }
 
     /// Fills what follows from other settings, and refuses what contradicts itself.

@@ -20,6 +20,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+mod site;
+
 /// Below so many bytes free, uploads and boots will soon fail.
 const SCARCE: u64 = 5 << 30;
 
@@ -83,16 +85,34 @@ impl fmt::Display for Report {
 pub async fn examine(config: &Config) -> Report {
     let mut report = Report::default();
     permissions(config, &mut report);
+    if let Some(member) = site::membership_alone(config) {
+        report.well(format!("this machine is the host {} of a cloud", member.name));
+        host(config, &member.cloud, &mut report).await;
+        return report;
+    }
     port(config, &mut report);
     let cloud = database(config, &mut report).await;
     image_store(config, &mut report);
     conversion(config, &mut report);
-    hypervisor(config, cloud.as_deref().unwrap_or("doctor"), &mut report).await;
-    disks(config, &mut report);
-    blank_disks(config, &mut report);
-    networks(config, &mut report);
-    hypervisor_tls(config, &mut report);
+    if config.has_no_host() {
+        report.well("this controller has no host of its own");
+    } else {
+        host(config, cloud.as_deref().unwrap_or("doctor"), &mut report).await;
+    }
+    if let Some(cloud) = cloud {
+        site::others(config, &cloud, &mut report).await;
+    }
     report
+}
+
+/// This machine as a host.
+async fn host(config: &Config, cloud: &str, report: &mut Report) {
+    hypervisor(config, cloud, report).await;
+    disks(config, report);
+    blank_disks(config, report);
+    networks(config, report);
+    hypervisor_tls(config, report);
+    site::as_a_host(config, report);
 }
 
 /// Who may read what only Gapura should.
@@ -245,6 +265,7 @@ async fn hypervisor(config: &Config, cloud: &str, report: &mut Report) {
                 "the hypervisor on {} answers: {} CPUs, {} MiB, {} {}",
                 facts.hostname, facts.vcpus, facts.memory_mib, facts.hypervisor_type, facts.hypervisor_version
             ));
+            site::versions(config, &facts, report);
             match facts.accelerator {
                 Accelerator::Kvm => report.well("KVM is real: a trial machine ran on it"),
                 Accelerator::Tcg if Path::new("/dev/kvm").exists() => report.note(

@@ -1,6 +1,7 @@
 //! The hosts this process gives orders to: its own, connected as the settings say, and those that joined.
 //!
-//! Its own is the machine whose libvirt `hypervisor` names, or as many simulated ones as somebody wants to try things with.
+//! Its own is the machine whose libvirt `hypervisor` names, or as many simulated ones as somebody wants to try things with,
+//! or none: then every host is one that joined.
 //! A host's id follows from the cloud and its name, so that a restart, or a second process, speaks of the same host without
 //! asking anybody.
 //!
@@ -48,6 +49,9 @@ use std::sync::Arc;
 pub fn connect(config: &Config, cloud: &str) -> Result<Hosts> {
     if config.hypervisor == "simulated" {
         return simulated(config, cloud);
+    }
+    if config.has_no_host() {
+        return Ok(Hosts::default());
     }
     let name = machine(config);
     Ok(Hosts::new([host(id_of(cloud, &name), name, parts(config, cloud)?)]))
@@ -118,6 +122,9 @@ pub fn hypervisor(config: &Config, cloud: &str) -> Result<Arc<dyn Hypervisor>> {
     if config.hypervisor == "simulated" {
         let size = &config.simulated;
         return Ok(Simulated::named(&machine(config), size.vcpus, size.memory_mb));
+    }
+    if config.has_no_host() {
+        return Err(Error::bad_request("hypervisor = \"none\": this machine is no host"));
     }
     let libvirt = Libvirt::connect(&config.hypervisor, cloud, accelerator(&config.compute.accelerator)?);
     let libvirt = match hypervisor_tls::shown_by_qemu(config) {
