@@ -147,8 +147,8 @@ async fn a_guest_goes_on_at_the_other_host_before_its_memory_is_there() {
     let Some(fleet) = Fleet::start(Storage::Apart, with(Limits { post_copy: true, ..NARROW })).await else { return };
     let guest = fleet.boot().await;
     guest.toils(64).await;
-    let (number, before) = on_its_way(&guest).await;
-    forced(&guest, number).await;
+    let before = guest.lives().await;
+    in_two_parts(&guest).await;
     it_moved(&guest, before).await;
     guest.rests().await;
     guest.delete().await;
@@ -166,5 +166,85 @@ async fn a_move_that_takes_too_long_is_forced_and_several_connections_carry_pack
     it_moved(&guest, before).await;
     assert_eq!(guest.standing(1).await, Standing::Runs(Power::Running));
     guest.rests().await;
+    guest.delete().await;
+}
+
+/// So slowly that most of its memory is not there when something happens.
+const CRAWLING: Limits = Limits { post_copy: true, ..SLOW };
+const WRITE: &str = "dd if=/dev/urandom of=/dev/vda bs=1M seek=100 count=1 conv=fsync 2>/dev/null";
+const READ: &str =
+    "echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vda bs=1M skip=100 count=1 2>/dev/null | busybox md5sum";
+
+/// Its guest goes on at the other host, and its memory is not there. The number of its move.
+async fn in_two_parts(guest: &Guest<'_>) -> i64 {
+    let (number, _) = on_its_way(guest).await;
+    forced(guest, number).await;
+    crate::two_hosts::eventually("its guest goes on at the other host", async || {
+        let parts = (guest.standing(0).await, guest.standing(1).await);
+        (parts == (Standing::HandedOver, Standing::Fetching)).then_some(())
+    })
+    .await;
+    number
+}
+
+/// Nothing of it runs anywhere, and the API says so; started again, it has the disk that it wrote on.
+async fn it_is_lost(guest: &Guest<'_>, number: i64, disk: &str) {
+    let shown = guest.is_settled("ERROR").await;
+    assert!(shown["fault"]["message"].as_str().unwrap().contains("The guest's memory is lost"), "{shown}");
+    let record = guest.record().await;
+    assert_eq!((record["id"].as_i64(), record["status"].as_str()), (Some(number), Some("error")), "{record}");
+    assert_eq!(guest.place().await, 1);
+    assert_eq!((guest.standing(0).await, guest.standing(1).await), (Standing::Absent, Standing::Absent));
+    assert_eq!(guest.processes(), 0);
+    guest.fleet.pair.control("mend", &[]);
+    let path = format!("/servers/{}/action", guest.id);
+    let reboot = json!({"reboot": {"type": "HARD"}});
+    assert_eq!(guest.fleet.ask(Method::POST, &path, &reboot).await.status, 202);
+    guest.is_settled("ACTIVE").await;
+    guest.runs_only_on(1).await;
+    guest.says("GUEST: ready", 2).await;
+    assert_eq!(guest.told(READ).await, disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_torn_after_the_switch_runs_nowhere_and_its_server_says_so() {
+    let pace = Pace { recovery_timeout: 5, ..Pace::default() };
+    let Some(fleet) = Fleet::start(Storage::Apart, Moving { limits: CRAWLING, pace }).await else { return };
+    for breaks in ["unplug", "cut"] {
+        let guest = fleet.boot().await;
+        guest.told(WRITE).await;
+        let disk = guest.told(READ).await;
+        let number = in_two_parts(&guest).await;
+        let name = format!("instance-{}", &guest.id.to_string()[..8]);
+        let words: &[&str] = if breaks == "unplug" { &["a", &name] } else { &[] };
+        fleet.pair.control(breaks, words);
+        it_is_lost(&guest, number, &disk).await;
+        guest.delete().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_takes_too_long_is_called_off_and_the_guest_has_not_noticed() {
+    let pace = Pace { completion_timeout: 1, on_timeout: OnTimeout::Abort, ..Pace::default() };
+    let Some(fleet) = Fleet::start(Storage::Apart, Moving { limits: SLOW, pace }).await else { return };
+    let guest = fleet.boot().await;
+    let (number, before) = on_its_way(&guest).await;
+    it_stayed(&guest, number, before, "cancelled").await;
+    guest.delete().await;
+}
+
+/// The wire between the guests' bridges and that between the libvirtds are cut one without the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_needs_the_hosts_wire_alone_and_a_guest_its_own() {
+    let Some(fleet) = Fleet::start(Storage::Apart, with(SLOW)).await else { return };
+    let guest = fleet.boot().await;
+    let (number, before) = on_its_way(&guest).await;
+    fleet.pair.control("cut", &["wire0"]);
+    it_stayed(&guest, number, before, "error").await;
+    fleet.pair.control("mend", &[]);
+    let (_, before) = on_its_way(&guest).await;
+    fleet.pair.control("cut", &["wire1"]);
+    it_moved(&guest, before).await;
+    fleet.pair.control("mend", &[]);
     guest.delete().await;
 }

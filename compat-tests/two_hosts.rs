@@ -316,11 +316,16 @@ impl Guest<'_> {
         assert_eq!(self.standing(1 - host).await, Standing::Absent);
         let listed = |host| self.fleet.pair.virsh(host, &["list", "--all", "--uuid"]).contains(&self.id.to_string());
         assert_eq!((listed(host), listed(1 - host)), (true, false));
-        let name = format!("guest=instance-{}", &self.id.to_string()[..8]);
-        let processes = Command::new("pgrep").args(["-fc", "--", &name]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&processes.stdout).trim(), "1", "QEMUs of {name}");
+        assert_eq!(self.processes(), 1, "QEMUs of {}", self.id);
         let other = self.fleet.folders[1 - host].join("instances").join(self.id.to_string());
         assert!(self.fleet.folders[0] == self.fleet.folders[1] || !other.exists(), "its files left {other:?}");
+    }
+
+    /// How many QEMUs there are of it, on any host.
+    pub fn processes(&self) -> usize {
+        let name = format!("guest=instance-{}", &self.id.to_string()[..8]);
+        let found = Command::new("pgrep").args(["-fc", "--", &name]).output().unwrap();
+        String::from_utf8_lossy(&found.stdout).trim().parse().unwrap()
     }
 
     fn log(&self, host: usize) -> String {

@@ -9,7 +9,7 @@
 #
 #   two_hosts.sh kill DIR a      kills host a's libvirtd alone, as a crash would; it is back in a moment
 #   two_hosts.sh unplug DIR a N  kills the QEMU of a machine of this name on host a
-#   two_hosts.sh cut DIR         cuts both wires, `mend` joins them again
+#   two_hosts.sh cut DIR [WIRE]  cuts both wires, or one (wire0: the libvirtds', wire1: the guests'); `mend` joins them again
 #   two_hosts.sh slow DIR RATE   lets so much through the libvirtds' wire (tc's words: 80mbit); `full` all again
 #   two_hosts.sh in DIR a CMD…   runs a command in host a's network
 set -euo pipefail
@@ -52,7 +52,7 @@ case $verb in
   unplug)
     init=$(pgrep -P "$(cat "$dir/$1/holder.pid")")
     pkill -KILL --ns "$init" --nslist pid -f -- "guest=$2," ;;
-  cut) wires down ;;
+  cut) if [ -n "${1:-}" ]; then inside a ip link set "$1" down; else wires down; fi ;;
   mend) wires up ;;
   slow) inside a tc qdisc replace dev wire0 root tbf rate "$1" burst 256k latency 100ms ;;
   full) inside a tc qdisc del dev wire0 root ;;

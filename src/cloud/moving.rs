@@ -111,6 +111,9 @@ pub struct Pace {
     /// Seconds for each GiB that is moved; 0: as long as it likes.
     pub completion_timeout: u64,
     pub on_timeout: OnTimeout,
+    /// How many seconds it is tried to put together a guest that is in two parts, because its hosts lost each other after the
+    /// switch to post-copy. Upstream leaves that to somebody at a shell.
+    pub recovery_timeout: u64,
 }
 
 impl Default for Pace {
@@ -121,6 +124,7 @@ impl Default for Pace {
             downtime_delay: 75,
             completion_timeout: 800,
             on_timeout: OnTimeout::Abort,
+            recovery_timeout: 600,
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Migration {
     pub completion_timeout: u64,
     /// What then becomes of it: `abort` or `force_complete`.
     pub timeout_action: String,
+    /// Seconds for which it is tried to put a guest together whose hosts lost each other after the switch to post-copy.
+    pub recovery_timeout: u64,
     /// May a guest go on at the other host before all its memory is there?
     pub permit_post_copy: bool,
     /// Is a guest slowed down that changes its memory faster than it can be sent?
@@ -43,6 +45,7 @@ impl Default for Migration {
             downtime_delay: pace.downtime_delay,
             completion_timeout: pace.completion_timeout,
             timeout_action: "abort".to_owned(),
+            recovery_timeout: pace.recovery_timeout,
             permit_post_copy: false,
             permit_auto_converge: false,
             parallel_connections: 1,
@@ -88,6 +91,7 @@ impl Migration {
                 downtime_delay: at_least("downtime_delay", self.downtime_delay, 3)?,
                 completion_timeout: self.completion_timeout,
                 on_timeout,
+                recovery_timeout: self.recovery_timeout,
             },
         })
     }
@@ -118,6 +122,7 @@ mod tests {
             downtime_delay: 10,
             completion_timeout: 0,
             timeout_action: "force_complete".to_owned(),
+            recovery_timeout: 30,
             permit_post_copy: true,
             permit_auto_converge: true,
             parallel_connections: 4,
@@ -138,6 +143,7 @@ mod tests {
             downtime_delay: 10,
             completion_timeout: 0,
             on_timeout: OnTimeout::ForceComplete,
+            recovery_timeout: 30,
         };
         assert_eq!(set.moving().unwrap(), Moving { limits, pace });
     }

@@ -161,14 +161,16 @@ fn claim(connect: &Connect, cloud: &str, id: ServerId, epoch: Epoch) -> Result<O
         )
         .into());
     }
-    if libvirt_migration::is_coming_in(&domain) {
+    if libvirt_migration::is_coming_in(&domain) || libvirt_migration::is_fetching(&domain) {
         return Err(Error::unavailable("hypervisor", format!("machine {id} is on its way in from another host")).into());
     }
-    let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(None) };
+    let is_torn = libvirt_migration::is_torn(&domain);
+    let told = if is_torn { metadata(&domain) } else { domain.xml_desc(0) };
+    let Some(xml) = unless_absent(told)? else { return Ok(None) };
     match domain_xml::owner(&xml) {
         Some(owner) if owner.cloud == cloud => {
             epoch.admit(owner.epoch)?;
-            if owner.epoch < epoch {
+            if owner.epoch < epoch && !is_torn && !libvirt_migration::is_handed_over(&domain) {
                 note_epoch(&domain, Owner { epoch, ..owner })?;
             }
             Ok(Some(domain))
@@ -185,6 +187,13 @@ fn is_starting(domain: &Domain) -> bool {
     domain
         .state()
         .is_ok_and(|(_, reason)| matches!(reason, Enum::Known(DomainStateReason::Paused(why)) if why == starting))
+}
+
+/// Our element of a domain's XML alone, as it stands in the whole: libvirt takes its namespace away.
+fn metadata(domain: &Domain) -> Result<String, virt::error::Error> {
+    let kind = i32::try_from(sys::VIR_DOMAIN_METADATA_ELEMENT).expect("a small number");
+    let element = domain.metadata(kind, Some(domain_xml::NAMESPACE), sys::VIR_DOMAIN_AFFECT_CURRENT)?;
+    Ok(format!("<domain xmlns='{}'>{element}</domain>", domain_xml::NAMESPACE))
 }
 
 fn note_epoch(domain: &Domain, owner: Owner) -> Result<(), Failure> {
@@ -292,9 +301,13 @@ pub(super) fn power(domain: &Domain) -> Result<Power, virt::error::Error> {
     })
 }
 
-/// The machine behind a domain, if it is one of this cloud, and not just being started, or on its way in.
+/// The machine behind a domain, if it is one of this cloud, and not just being started, or on its way in, whole or in part.
 fn machine(domain: &Domain, cloud: &str) -> Result<Option<Machine>, virt::error::Error> {
-    if is_starting(domain) || libvirt_migration::is_coming_in(domain) {
+    if is_starting(domain)
+        || libvirt_migration::is_coming_in(domain)
+        || libvirt_migration::is_fetching(domain)
+        || libvirt_migration::is_torn(domain)
+    {
         return Ok(None);
     }
     let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(None) };

@@ -18,7 +18,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use virt::connect::Connect;
-use virt::domain::{Domain, DomainPausedReason, DomainState, DomainStateReason, MigrateParameters};
+use virt::domain::{
+    Domain, DomainPausedReason, DomainRunningReason, DomainState, DomainStateReason, MigrateParameters,
+};
 use virt::enumutil::Enum;
 use virt_sys as sys;
 
@@ -30,6 +32,10 @@ const ZSTD: (u32, u64) = (9_001_000, 5_000_000);
 
 /// How roles end in certificates for this.
 const ROLE: &str = ".migration.gapura";
+/// libvirt's first version that takes up a torn move, and those whose daemon dies of it on the target ("Fix virtqemud crash when
+/// resuming failed post-copy migration", release notes of 11.4).
+const MENDS: u64 = 8_005_000;
+const DIES_OF_IT: std::ops::Range<u64> = 11_002_000..11_004_000;
 
 /// Moves that this process began: `None` while the call goes on, then what it said.
 pub(super) type Outgoing = Arc<Mutex<BTreeMap<ServerId, Option<Result<(), String>>>>>;
@@ -72,8 +78,9 @@ pub(super) async fn receive(host: &Libvirt, there: &MachineSpec, offer: &Offer) 
     }
     // A machine of another cloud, or of another name's, is found out now.
     host.order("looking whether a machine may come in", there.id, there.epoch, |_, _| Ok(())).await?;
+    let driver_version = driver(host).await?;
     let tls_name = host.certificate.as_deref().and_then(role);
-    Ok(Arrival { address: host.peer_address.clone(), hypervisor_version, tls_name })
+    Ok(Arrival { address: host.peer_address.clone(), hypervisor_version, driver_version, tls_name })
 }
 
 /// Whom a certificate of the cloud's own names, which is this host by its id: an address may become another's. `None` for one
@@ -90,9 +97,29 @@ fn role(certificate: &Path) -> Option<String> {
     names.find(|name| name.ends_with(ROLE))
 }
 
+async fn driver(host: &Libvirt) -> Result<u64> {
+    host.connection.call("asking for libvirt's version", |connect| Ok(u64::from(connect.lib_version()?))).await
+}
+
+/// Can a torn move between these two be taken up again?
+fn check_mending(own: u64, other: u64) -> Result<()> {
+    if own < MENDS || other < MENDS || DIES_OF_IT.contains(&other) {
+        let text = format!("a torn move can't be taken up again between libvirt {own} and, at the target, {other}");
+        return Err(Error::NotImplemented(text));
+    }
+    Ok(())
+}
+
 pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
     let id = wish.id;
-    if progress(host, id).await?.is_some_and(|now| !now.phase.is_over()) {
+    let phase = progress(host, id).await?.map(|now| now.phase);
+    let is_torn = matches!(phase, Some(Phase::Torn(_)));
+    if is_torn {
+        if matches!(host.outgoing.lock().get(&id), Some(None)) {
+            return Ok(());
+        }
+        check_mending(driver(host).await?, wish.to.driver_version)?;
+    } else if phase.is_some_and(|phase| !phase.is_over()) {
         return Ok(());
     }
     let (order, own_version) = (wish.clone(), kind(host).await?.1);
@@ -105,6 +132,7 @@ pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
             prepare(connect, &domain, &order, own_version)
         })
         .await?;
+    let flags = if is_torn { flags | sys::VIR_MIGRATE_POSTCOPY_RESUME } else { flags };
     let (outgoing, address) = (host.outgoing.clone(), wish.to.address.clone());
     outgoing.lock().insert(id, None);
     let heard = outgoing.clone();
@@ -194,10 +222,13 @@ pub(super) async fn progress(host: &Libvirt, id: ServerId) -> Result<Option<Prog
             _ => Ok((None, None)),
         })
         .await?;
-    if running.is_some() {
-        return Ok(running);
-    }
     let told = host.outgoing.lock().get(&id).cloned();
+    if let Some(mut running) = running {
+        if let (Phase::Torn(why), Some(Some(Err(reason)))) = (&mut running.phase, told) {
+            *why = reason;
+        }
+        return Ok(Some(running));
+    }
     let counts = remembered.as_ref().map(|last| last.counts).unwrap_or_default();
     Ok(match told {
         None => remembered,
@@ -214,8 +245,11 @@ fn under_way(domain: &Domain) -> Result<Option<Progress>, Failure> {
     if !leaves || !goes_on {
         return Ok(None);
     }
-    let is_there = matches!(reason(domain), Some(DomainPausedReason::PostCopy | DomainPausedReason::PostCopyFailed));
-    let phase = if is_there { Phase::PostCopy } else { Phase::Copying };
+    let phase = match reason(domain) {
+        Some(DomainPausedReason::PostCopy) => Phase::PostCopy,
+        Some(DomainPausedReason::PostCopyFailed) => Phase::Torn("the hosts lost each other".to_owned()),
+        _ => Phase::Copying,
+    };
     Ok(Some(Progress { phase, counts: counts(&job) }))
 }
 
@@ -304,6 +338,12 @@ pub(super) async fn standing(host: &Libvirt, id: ServerId) -> Result<Standing> {
                 Some(PostCopy | PostCopyFailed) => return Ok(Standing::HandedOver),
                 _ => {}
             }
+            if is_torn(&domain) {
+                return Ok(Standing::Torn);
+            }
+            if is_fetching(&domain) {
+                return Ok(Standing::Fetching);
+            }
             let Some(xml) = unless_absent(domain.xml_desc(0))? else { return Ok(Standing::Absent) };
             if domain_xml::owner(&xml).is_none_or(|owner| *owner.cloud != *cloud) {
                 return Ok(Standing::Absent);
@@ -320,7 +360,36 @@ pub(super) async fn standing(host: &Libvirt, id: ServerId) -> Result<Standing> {
 /// end.
 pub(super) fn is_coming_in(domain: &Domain) -> bool {
     let is_held = matches!(reason(domain), Some(DomainPausedReason::Migration | DomainPausedReason::StartingUp));
-    is_held && libvirt_ffi::job(domain, 0).is_err_and(|error| error.code().to_raw() == sys::VIR_ERR_OPERATION_INVALID)
+    is_held && has_incoming_job(domain)
+}
+
+/// Libvirt tells nothing of a job by which a machine comes in: versions differ in how they say so.
+fn has_incoming_job(domain: &Domain) -> bool {
+    let refusals = [sys::VIR_ERR_OPERATION_INVALID, sys::VIR_ERR_OPERATION_UNSUPPORTED];
+    libvirt_ffi::job(domain, 0).is_err_and(|error| refusals.contains(&error.code().to_raw()))
+}
+
+/// Does its guest go on here, and fetch what it lacks from the host where it was?
+pub(super) fn is_fetching(domain: &Domain) -> bool {
+    running_because(domain) == Some(DomainRunningReason::PostCopy) && has_incoming_job(domain)
+}
+
+/// The same, and what it lacks does not come. Nothing of such a domain can be changed, and its XML would be waited for in vain;
+/// it can be asked who it is, and ended.
+pub(super) fn is_torn(domain: &Domain) -> bool {
+    running_because(domain) == Some(DomainRunningReason::PostCopyFailed)
+}
+
+/// Is it the part that stayed at the source? Nothing of it can be changed either.
+pub(super) fn is_handed_over(domain: &Domain) -> bool {
+    matches!(reason(domain), Some(DomainPausedReason::PostCopy | DomainPausedReason::PostCopyFailed))
+}
+
+fn running_because(domain: &Domain) -> Option<DomainRunningReason> {
+    match domain.state() {
+        Ok((_, Enum::Known(DomainStateReason::Running(Enum::Known(why))))) => Some(why),
+        _ => None,
+    }
 }
 
 /// Why a domain's CPUs stand still, if they do.
@@ -334,6 +403,22 @@ fn reason(domain: &Domain) -> Option<DomainPausedReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_torn_move_is_taken_up_again_only_where_nobody_dies_of_it() {
+        for (own, other, can) in [
+            (11_004_000, 11_004_000, true),
+            (11_003_000, 11_004_000, true),
+            (9_000_000, 9_000_000, true),
+            (11_004_000, 11_003_000, false),
+            (11_004_000, 11_002_000, false),
+            (11_004_000, 8_004_000, false),
+            (8_004_000, 11_004_000, false),
+            (11_004_000, 0, false),
+        ] {
+            assert_eq!(check_mending(own, other).is_ok(), can, "{own} {other}");
+        }
+    }
 
     #[test]
     fn memory_goes_to_the_address_that_libvirt_is_reached_at() {

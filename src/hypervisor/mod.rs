@@ -302,7 +302,11 @@ pub trait Hypervisor: Send + Sync {
     /// `BadRequest` in Nova's words for a host that it can't run on.
     async fn receive(&self, there: &MachineSpec, offer: &Offer) -> Result<Arrival>;
 
-    /// Begins to move a running machine to another host. Under way already is done.
+    /// Begins to move a running machine to another host. Under way already is done. A move that was torn after the switch is
+    /// taken up again where it was.
+    ///
+    /// # Errors
+    /// `NotImplemented` for a torn move where one of the two hosts can't do that.
     async fn migrate(&self, wish: &Departure) -> Result<()>;
 
     /// How far the machine's move is; of one that is over, how it went, as far as this host remembers. `None`: it knows of

@@ -10,6 +10,9 @@
 //! The move itself is a job of the source's hypervisor, which is begun and then looked at: whoever began it may die, and
 //! come back, and look again. What a job says of its own end is a hint for the record; what is true is what the two hosts
 //! say of the machine when no job goes on ([`Standing`]).
+//!
+//! After the switch to post-copy neither host has the whole guest: if they then lose each other, it can only be put together
+//! again, which is asked for as the move itself was, or it is lost.
 
 use super::{Epoch, MachineSpec, Power};
 use crate::error::{Error, Result};
@@ -53,6 +56,9 @@ pub struct Arrival {
     /// Whom the host's certificate names, for moves over TLS; `None`: the host in `address`.
     #[serde(default)]
     pub tls_name: Option<String>,
+    /// Of what drives the hypervisor there; 0: it did not say.
+    #[serde(default)]
+    pub driver_version: u64,
 }
 
 /// How the machine's disks get there.
@@ -117,6 +123,8 @@ pub enum Phase {
     Copying,
     /// It runs at the target, and fetches what it lacks.
     PostCopy,
+    /// It is at the target, and what it lacks does not come: why.
+    Torn(String),
     Completed,
     Failed(String),
 }
@@ -176,6 +184,10 @@ pub enum Standing {
     Held,
     /// There is a process whose guest went on elsewhere before its memory was there: it must never go on.
     HandedOver,
+    /// There is a process whose guest went on here before its memory was there, and fetches that.
+    Fetching,
+    /// The same, and the rest of its memory does not come.
+    Torn,
     /// The host is who runs it, or keeps it frozen for its owner.
     Runs(Power),
 }

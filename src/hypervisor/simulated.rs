@@ -65,6 +65,8 @@ pub struct Simulated {
     state: Mutex<State>,
     /// Machines that come in from other hosts, and are not here yet.
     incoming: Mutex<BTreeSet<ServerId>>,
+    /// Machines whose guests came before their memory, which does not come.
+    torn: Mutex<BTreeSet<ServerId>>,
     /// Orders take a permit each before they act; `None`: they act at once.
     steps: Option<Semaphore>,
     changes: watch::Sender<u64>,
@@ -145,6 +147,7 @@ impl Simulated {
             facts,
             state: Mutex::default(),
             incoming: Mutex::default(),
+            torn: Mutex::default(),
             steps,
             changes: watch::Sender::new(0),
         }
@@ -537,6 +540,7 @@ impl Hypervisor for Simulated {
 
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()> {
         self.order(Call::Remove, id, epoch, |state| {
+            self.torn.lock().remove(&id);
             state.machines.remove(&id);
             state.moves.forget(id);
             state.removed.insert(id, epoch);

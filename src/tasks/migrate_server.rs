@@ -8,6 +8,9 @@
 //!                                                                  the guest runs is where the server is, and the other
 //!                                                                  host lets go of it
 //! ```
+//! After the switch to post-copy a guest may come to be on neither host whole ([`torn`]); if it can't be put together it is lost,
+//! and its server in Error at the target.
+//!
 //! What a hypervisor's call answered is never the truth about a move: the call may be lost with its process, and with it the
 //! program that waits. So [`Step::Settle`], and every way back, ends the move if it still goes on, and asks both hosts who
 //! runs the guest ([`truth`]). Until the two have answered, the server is shown as moving.
@@ -15,6 +18,7 @@
 //! While it moves the server holds what it takes of both hosts. One claim and the row's host change in one transaction.
 
 mod noted;
+mod torn;
 mod truth;
 mod watch;
 
@@ -102,6 +106,9 @@ pub enum Step {
         way: Way,
         /// Microseconds of the clock.
         since: i64,
+        /// As it was begun, if that is known.
+        #[serde(default)]
+        sent: Option<Box<Departure>>,
     },
     Settle(Way),
     Clean(Way),
@@ -146,16 +153,16 @@ impl Workflow for MigrateServer {
             }
             Step::Send { way, there } => {
                 stop_if_asked(cx, way.number).await?;
-                self.send(cx, way, there).await?;
+                let sent = self.send(cx, way, there).await?.map(Box::new);
                 let number = way.number;
                 let limits = serde_json::to_value(self.moving.limits).unwrap_or_default();
-                Ok(Next::step(Step::Watch { way: way.clone(), since: now.0 }).recording(move |tx| {
+                Ok(Next::step(Step::Watch { way: way.clone(), since: now.0, sent }).recording(move |tx| {
                     server_moves::set_limits(tx, number, &limits)?;
                     server_moves::set_status(tx, number, "running", now)
                 }))
             }
-            Step::Watch { way, since } => {
-                watch::watch(cx, id, way, *since, self.moving.pace).await?;
+            Step::Watch { way, since, sent } => {
+                watch::watch(cx, id, way, *since, self.moving.pace, sent.as_deref()).await?;
                 Ok(Next::step(Step::Settle(way.clone())))
             }
             Step::Settle(way) => match truth::find(cx, id, way, false).await? {
@@ -167,7 +174,7 @@ impl Workflow for MigrateServer {
                         noted::is_there(tx, &events, &way)
                     }))
                 }
-                Truth::Here { why, .. } => Err(Error::bad_request(why)),
+                Truth::Here { why } | Truth::Lost { why } => Err(Error::bad_request(why)),
             },
             Step::Clean(way) => {
                 let_go(cx, id, way).await?;
@@ -202,6 +209,7 @@ impl Workflow for MigrateServer {
                         let rolled_back = Some(way.to);
                         stays(cx, way.number, &why, noted::Failed { events: failed, rolled_back }).await.map(Some)
                     }
+                    Truth::Lost { why: reason } => torn::is_lost(cx, id, way, &reason, why).await.map(Some),
                     Truth::There(power) => {
                         // It had got there before anybody could end it.
                         let counts = truth::last_counts(cx, id, way).await;
@@ -220,19 +228,21 @@ impl Workflow for MigrateServer {
 }
 
 impl MigrateServer {
-    async fn send(&self, cx: &Cx, way: &Way, there: &MachineSpec) -> Result<()> {
+    /// Begins the move. How; `None`: somebody did who died before that was saved.
+    async fn send(&self, cx: &Cx, way: &Way, there: &MachineSpec) -> Result<Option<Departure>> {
         let (from, to) = (cx.hosts.get(way.from)?, cx.hosts.get(way.to)?);
-        // Sent already, by somebody who died before that was saved.
         if from.hypervisor.migration(there.id).await?.is_some_and(|now| !now.phase.is_over())
             || truth::has_left(cx, there.id, way).await?
         {
-            return Ok(());
+            return Ok(None);
         }
         let there = MachineSpec { epoch: cx.epoch, ..there.clone() };
         let offer = from.hypervisor.offer(there.id).await?;
         let arrival = to.hypervisor.receive(&there, &offer).await?;
         let (id, epoch, carry, limits) = (there.id, cx.epoch, way.carry, self.moving.limits);
-        from.hypervisor.migrate(&Departure { id, epoch, to: arrival, there, carry, limits }).await
+        let departure = Departure { id, epoch, to: arrival, there, carry, limits };
+        from.hypervisor.migrate(&departure).await?;
+        Ok(Some(departure))
     }
 }
 

@@ -31,8 +31,12 @@ class Site:
             self.kill(host)
         self._harness("stop")
 
-    def _harness(self, verb):
-        subprocess.run([os.path.join(HARNESS, "two_hosts.sh"), verb, self.folder], check=True, stdout=subprocess.DEVNULL)
+    def _harness(self, verb, *more):
+        subprocess.run([os.path.join(HARNESS, "two_hosts.sh"), verb, self.folder, *more], check=True, stdout=subprocess.DEVNULL)
+
+    def wire(self, verb, *more):
+        """`slow RATE` or `full`: how much goes through the wire between the hosts."""
+        self._harness(verb, *more)
 
     def _first_process(self, host):
         with open(os.path.join(self.folder, host, "holder.pid"), encoding="ascii") as file:

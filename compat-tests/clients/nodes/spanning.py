@@ -157,6 +157,7 @@ def walk(journey, site):
     try:
         journey.need("the neighbour reaches the guest", neighbour.pings(address_of(before)))
         moves(journey, site, guest, neighbour, link, bridge, vni, before, port["address"])
+        wires(journey, site, guest, neighbour, before)
         restart(journey, site, guest, neighbour, link, vni, before)
     finally:
         neighbour.unplug()
@@ -193,6 +194,63 @@ def moves(journey, site, guest, neighbour, link, bridge, vni, before, peer):
     seen = lambda: (floods(site, "a", link), links(site, "b", link[3:]))
     alone = journey.until(lambda: seen() == ([], []), 30)
     journey.claim("where no server of the network is, nothing of it is, and nothing is sent there", alone, seen())
+
+
+# The tunnel's way between the hosts, and the migration's: libvirt's port and those that QEMU listens at.
+TUNNEL = "udp dport 4789"
+MIGRATION = "tcp dport { 16509, 49152-49215 }"
+
+
+def dropped(site, what):
+    """On host a, what goes to the other host or comes from it is lost; nothing, if `what` is empty."""
+    rules = "table inet broken {}\ndelete table inet broken\n"
+    if what:
+        chains = "".join(f"chain {hook} {{ type filter hook {hook} priority -300; {what} drop; }}\n" for hook in ("input", "output"))
+        rules += f"table inet broken {{\n{chains}}}\n"
+    subprocess.run([*site.network("a"), "nft", "-f", "-"], input=rules, text=True, check=True)
+
+
+def under_way(journey, name, host):
+    """Begins a move that takes a while, and waits until it runs."""
+    journey.order("--os-compute-api-version", "2.90", "server", "migrate", "--live-migration", "--host", f"host-{host}", name)
+    listed = lambda: journey.rows("--os-compute-api-version", "2.80", "server", "migration", "list", "--server", name)
+    running = journey.until(lambda: listed() and listed()[0]["Status"] == "running", 60)
+    journey.need("the move is under way", running, listed())
+    return lambda: listed()[0]["Status"]
+
+
+def wires(journey, site, guest, neighbour, before):
+    """The tunnel breaks in the middle of a move while the hosts reach each other, and the other way round."""
+    address, here = address_of(before), guest.host()
+    there = "b" if here == "a" else "a"
+    begun = journey.until(lambda: neighbour.pings(address), 30)
+    journey.need("the neighbour reaches the guest", begun)
+    site.wire("slow", "30mbit")
+    try:
+        status = under_way(journey, "web", there)
+        dropped(site, MIGRATION)
+        ended = journey.until(lambda: status() in ("error", "completed") and status(), 180, pause=2)
+        journey.claim("without the migration's way a move fails", ended == "error", ended)
+        shown = journey.server("web")
+        journey.claim("the guest stays", (shown["OS-EXT-SRV-ATTR:host"], shown["status"]) == (f"host-{here}", "ACTIVE"), shown)
+        journey.claim("and one host runs it", (before["id"] in site.machines(here), before["id"] in site.machines(there, "--all")) == (True, False))
+        journey.claim("its neighbour reaches it through the tunnel all the same", journey.until(lambda: neighbour.pings(address), 30))
+        dropped(site, "")
+        status = under_way(journey, "web", there)
+        dropped(site, TUNNEL)
+        ended = journey.until(lambda: status() in ("error", "completed") and status(), 180, pause=2)
+        journey.claim("without the tunnel a move succeeds", ended == "completed", ended)
+        shown = journey.server("web")
+        journey.claim("the guest is there", (shown["OS-EXT-SRV-ATTR:host"], shown["status"]) == (f"host-{there}", "ACTIVE"), shown)
+        if there == "b":
+            journey.claim("its neighbour does not reach it", not neighbour.pings(address))
+        dropped(site, "")
+        journey.claim("once the tunnel is whole its neighbour does", journey.until(lambda: neighbour.pings(address), 60))
+        journey.claim("it booted once", guest.said().count("GUEST: ready") == 1)
+    finally:
+        dropped(site, "")
+        site.wire("full")
+    journey.order(*MIGRATE, f"host-{here}", "web")
 
 
 def restart(journey, site, guest, neighbour, link, vni, before):

@@ -3,7 +3,7 @@
 //! A move goes on only when it is looked at: each look copies a part, the last one hands the machine over. So a test can
 //! stand still in the middle ([`Simulated::hold_moves`]) and look around.
 
-use super::{Call, Simulated, State, away, is_on};
+use super::{Call, Simulated, Simulation, State, away, is_on};
 use crate::error::{Error, Result};
 use crate::hypervisor::{
     Amount, Arrival, Counts, Departure, Epoch, MachineSpec, Offer, Phase, Power, Progress, Standing, Steer,
@@ -44,6 +44,9 @@ pub(super) struct Moves {
     looks: u64,
     held: bool,
     steered: Vec<(ServerId, Steer)>,
+    /// Machines whose guests are elsewhere in part, and that can't be put together before a test lets them.
+    torn: BTreeMap<ServerId, Out>,
+    mends: bool,
 }
 
 struct Out {
@@ -55,6 +58,7 @@ struct Out {
 impl Moves {
     pub(super) fn forget(&mut self, id: ServerId) {
         self.out.remove(&id);
+        self.torn.remove(&id);
     }
 }
 
@@ -62,6 +66,7 @@ impl State {
     pub(super) fn standing(&self, id: ServerId) -> Standing {
         match self.machines.get(&id).map(|machine| machine.power) {
             None => Standing::Absent,
+            Some(power) if is_on(power) && self.moves.torn.contains_key(&id) => Standing::HandedOver,
             Some(power) if is_on(power) => Standing::Runs(power),
             Some(_) => Standing::Off,
         }
@@ -92,11 +97,35 @@ impl Simulated {
 
     /// The guest's process at the source dies in the middle of a move.
     pub fn crash_in_move(&self, id: ServerId) {
-        let out = self.state.lock().moves.out.remove(&id);
+        let out = {
+            let mut state = self.state.lock();
+            let torn = state.moves.torn.remove(&id);
+            if torn.is_some() { None } else { state.moves.out.remove(&id) }
+        };
         if let Some(other) = out.and_then(|out| at(&out.wish.to.address)) {
             other.incoming.lock().remove(&id);
         }
         self.set_power(id, Power::Crashed);
+    }
+
+    /// A move under way is past the switch to post-copy, and the hosts have lost each other: the guest is on neither whole.
+    pub fn tear(&self, id: ServerId) {
+        let mut state = self.state.lock();
+        let Some(out) = state.moves.out.remove(&id) else { return };
+        let target = at(&out.wish.to.address).expect("it is under way to somebody");
+        let machine = Simulation::new(&out.wish.there, Power::Running, 1);
+        state.moves.torn.insert(id, out);
+        drop(state);
+        target.incoming.lock().remove(&id);
+        target.torn.lock().insert(id);
+        target.state.lock().machines.insert(id, machine);
+        self.signal();
+    }
+
+    /// From now on moves that were torn can be taken up again.
+    pub fn mend(&self) {
+        self.state.lock().moves.mends = true;
+        self.signal();
     }
 
     pub(super) fn offer_now(&self, id: ServerId) -> Result<Offer> {
@@ -118,7 +147,8 @@ impl Simulated {
             return Err(Error::bad_request("Unacceptable CPU info: CPU doesn't have compatibility."));
         }
         self.state.lock().admit(there.id, there.epoch)?;
-        let arrival = Arrival { address: self.address.clone(), hypervisor_version: version, tls_name: None };
+        let (address, hypervisor_version) = (self.address.clone(), version);
+        let arrival = Arrival { address, hypervisor_version, driver_version: version, tls_name: None };
         if fault.is_some() { Err(away()) } else { Ok(arrival) }
     }
 
@@ -126,6 +156,15 @@ impl Simulated {
         let id = wish.id;
         self.order(Call::Migrate, id, wish.epoch, |state| {
             if state.moves.out.contains_key(&id) {
+                return Ok(());
+            }
+            if state.moves.torn.contains_key(&id) {
+                if !state.moves.mends {
+                    return Err(away());
+                }
+                let out = state.moves.torn.remove(&id);
+                state.moves.out.extend(out.map(|out| (id, out)));
+                state.moves.held = false;
                 return Ok(());
             }
             if wish.to.address == self.address {
@@ -147,7 +186,14 @@ impl Simulated {
     pub(super) fn standing_now(&self, id: ServerId) -> Result<Standing> {
         let stands = self.ask(Call::Standing, Some(id), |state| state.standing(id))?;
         let comes_in = stands == Standing::Absent && self.incoming.lock().contains(&id);
-        Ok(if comes_in { Standing::Held } else { stands })
+        let is_torn = matches!(stands, Standing::Runs(_)) && self.torn.lock().contains(&id);
+        Ok(if comes_in {
+            Standing::Held
+        } else if is_torn {
+            Standing::Torn
+        } else {
+            stands
+        })
     }
 
     pub(super) fn look_at_move(&self, id: ServerId) -> Result<Option<Progress>> {
@@ -159,6 +205,10 @@ impl Simulated {
     /// Another part of the machine's memory goes over; the last one with the machine.
     fn advance(&self, id: ServerId, at_once: bool) -> Option<Progress> {
         let mut state = self.state.lock();
+        if let Some(out) = state.moves.torn.get(&id) {
+            let phase = Phase::Torn("the hosts lost each other".to_owned());
+            return Some(Progress { phase, counts: out.counts });
+        }
         let (held, looks) = (state.moves.held, state.moves.looks);
         let Some(out) = state.moves.out.get_mut(&id) else { return state.moves.ended.get(&id).cloned() };
         out.looks += 1;
@@ -193,6 +243,7 @@ impl Simulated {
             there.moves.ended.insert(id, progress.clone());
             drop(there);
             target.incoming.lock().remove(&id);
+            target.torn.lock().remove(&id);
             target.signal();
         }
         self.signal();

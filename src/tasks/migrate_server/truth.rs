@@ -2,6 +2,9 @@
 //!
 //! Either host may be away; then nothing is known, and who asks comes again. A machine that both hosts run is the source's:
 //! a hypervisor lets a guest go on at the source only when it has decided that the move failed.
+//!
+//! After the switch to post-copy a guest may be on neither host whole. If the part on one of them is gone, or nobody waits any
+//! longer until the two can be put together, it is lost; its disk is the target's, which wrote on it last.
 
 use super::{Way, measured};
 use crate::cloud::moving::Measured;
@@ -19,6 +22,10 @@ pub enum Truth {
         why: String,
     },
     There(Power),
+    /// On neither.
+    Lost {
+        why: String,
+    },
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -39,18 +46,22 @@ pub async fn find(cx: &Cx, id: ServerId, way: &Way, ends: bool) -> Result<Truth>
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             Some(Phase::Failed(reason)) => break format!("Live migration failed: {reason}"),
+            Some(Phase::Torn(reason)) => {
+                break format!("Live migration failed after the switch to post-copy: {reason}");
+            }
             Some(Phase::Completed) | None => break "Live migration did not come to its end.".to_owned(),
         }
     };
     let (here, there) = (from.hypervisor.standing(id).await?, to.hypervisor.standing(id).await?);
     tracing::info!(server = %id, source = ?here, target = ?there, "who runs the server");
-    match decide(here, there) {
+    match decide(here, there, ends) {
         Verdict::Both => {
             to.hypervisor.remove(id, cx.epoch).await?;
             Ok(Truth::Here { why })
         }
         Verdict::Here => Ok(Truth::Here { why }),
         Verdict::There(power) => Ok(Truth::There(power)),
+        Verdict::Lost => Ok(Truth::Lost { why }),
         Verdict::Open => Err(Error::unavailable("who runs the server", "its hosts have not decided yet")),
     }
 }
@@ -61,11 +72,12 @@ enum Verdict {
     Here,
     There(Power),
     Both,
+    Lost,
     Open,
 }
 
-/// Of a machine that no move holds any more.
-const fn decide(here: Standing, there: Standing) -> Verdict {
+/// Of a machine that no move holds any more. With `gives_up`, nobody puts together what is in two parts.
+const fn decide(here: Standing, there: Standing, gives_up: bool) -> Verdict {
     match (here, there) {
         (Standing::Runs(_), Standing::Runs(_)) => Verdict::Both,
         (Standing::Runs(_), _)
@@ -76,7 +88,14 @@ const fn decide(here: Standing, there: Standing) -> Verdict {
         (_, Standing::Runs(power)) => Verdict::There(power),
         // It got there, and its guest has switched itself off since.
         (Standing::Absent, Standing::Off) => Verdict::There(Power::Shutdown),
-        (Standing::Held | Standing::HandedOver, _) | (_, Standing::HandedOver) => Verdict::Open,
+        // One part of it is gone.
+        (Standing::HandedOver, Standing::Absent | Standing::Off)
+        | (Standing::Off | Standing::Absent, Standing::Torn) => Verdict::Lost,
+        (Standing::HandedOver, Standing::Torn) => if gives_up { Verdict::Lost } else { Verdict::Open },
+        (Standing::Held | Standing::HandedOver, _)
+        | (_, Standing::HandedOver | Standing::Fetching | Standing::Torn)
+        // This host is asked as the source: what it says makes no sense.
+        | (Standing::Fetching | Standing::Torn, _) => Verdict::Open,
     }
 }
 
@@ -97,25 +116,44 @@ pub async fn last_counts(cx: &Cx, id: ServerId, way: &Way) -> Option<Measured> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Standing::{Absent, HandedOver, Held, Off, Runs};
+    use Standing::{Absent, Fetching, HandedOver, Held, Off, Runs, Torn};
+
+    const RUNS: Standing = Runs(Power::Running);
 
     #[test]
     fn whoever_runs_the_guest_has_it_and_of_two_the_source() {
-        assert_eq!(decide(Runs(Power::Paused), Held), Verdict::Here);
-        assert_eq!(decide(Runs(Power::Running), Runs(Power::Running)), Verdict::Both);
-        for here in [Absent, Off, Held, HandedOver] {
-            assert_eq!(decide(here, Runs(Power::Running)), Verdict::There(Power::Running), "{here:?}");
+        for gives_up in [false, true] {
+            assert_eq!(decide(Runs(Power::Paused), Held, gives_up), Verdict::Here);
+            assert_eq!(decide(RUNS, RUNS, gives_up), Verdict::Both);
+            for here in [Absent, Off, Held, HandedOver] {
+                assert_eq!(decide(here, RUNS, gives_up), Verdict::There(Power::Running), "{here:?}");
+            }
+            assert_eq!(decide(Absent, Off, gives_up), Verdict::There(Power::Shutdown));
+            assert_eq!(decide(Off, Off, gives_up), Verdict::Here);
         }
-        assert_eq!(decide(Absent, Off), Verdict::There(Power::Shutdown));
-        assert_eq!(decide(Off, Off), Verdict::Here);
     }
 
     #[test]
     fn a_guest_that_was_about_to_leave_goes_on_only_where_nobody_else_can_have_it() {
-        assert_eq!(decide(Held, Absent), Verdict::Here);
-        assert_eq!(decide(Held, Held), Verdict::Open);
-        for there in [Absent, Off, Held, HandedOver] {
-            assert_eq!(decide(HandedOver, there), Verdict::Open, "its memory is elsewhere: {there:?}");
+        assert_eq!(decide(Held, Absent, true), Verdict::Here);
+        assert_eq!(decide(Held, Held, true), Verdict::Open);
+        for there in [Absent, Off, Held, HandedOver, Fetching, Torn] {
+            let verdict = decide(HandedOver, there, true);
+            assert!(matches!(verdict, Verdict::Open | Verdict::Lost), "its memory is elsewhere: {there:?}");
         }
+    }
+
+    #[test]
+    fn a_guest_in_two_parts_is_lost_with_one_of_them_and_else_only_when_somebody_gives_up() {
+        for gives_up in [false, true] {
+            for gone in [Absent, Off] {
+                assert_eq!(decide(HandedOver, gone, gives_up), Verdict::Lost, "{gone:?} there");
+                assert_eq!(decide(gone, Torn, gives_up), Verdict::Lost, "{gone:?} here");
+                assert_eq!(decide(gone, Fetching, gives_up), Verdict::Open, "it may have all by now");
+            }
+            assert_eq!(decide(HandedOver, Fetching, gives_up), Verdict::Open);
+        }
+        assert_eq!(decide(HandedOver, Torn, false), Verdict::Open);
+        assert_eq!(decide(HandedOver, Torn, true), Verdict::Lost);
     }
 }

@@ -22,6 +22,7 @@ mod moves_refused;
 mod operators;
 mod passed_on;
 mod placement;
+mod post_copy;
 mod power;
 mod rebuild;
 mod rescue;
