@@ -104,7 +104,7 @@ async fn a_host_that_is_a_version_older_is_asked_and_understood() {
     let offer = Offer { hypervisor_type: "QEMU".to_owned(), hypervisor_version: 10_000_002, cpu: None };
     let arrival = there.hypervisor.receive(&spec(), &offer).await.unwrap();
     let address = "qemu+tcp://192.0.2.7/system".to_owned();
-    assert_eq!(arrival, Arrival { address, hypervisor_version: 10_000_002, tls_name: None });
+    assert_eq!(arrival, Arrival { address, hypervisor_version: 10_000_002, tls_name: None, driver_version: 0 });
     let nobody = ServerId::parse("6d8b2f1e-0000-4000-8000-000000000002").unwrap();
     assert_eq!(there.hypervisor.find(nobody).await.unwrap(), None);
     assert_eq!(there.disks.space().await.unwrap().free, 10);
