@@ -103,6 +103,47 @@ words! {
     }
 }
 
+impl Task {
+    /// Is this work on the host that the server is on and on no other, so that giving up the host ends it? A move has two
+    /// hosts, of which either may have the guest or the only good disk; a deletion needs no help.
+    pub const fn ends_with_its_host(self) -> bool {
+        match self {
+            Self::PoweringOff
+            | Self::PoweringOn
+            | Self::Rebooting
+            | Self::RebootingHard
+            | Self::Pausing
+            | Self::Unpausing
+            | Self::Suspending
+            | Self::Resuming
+            | Self::Rebuilding
+            | Self::RebuildSpawning
+            | Self::Rescuing
+            | Self::Unrescuing
+            | Self::SnapshotPending
+            | Self::SnapshotUploading
+            | Self::BackingUp
+            | Self::Shelving
+            | Self::ShelvingPending
+            | Self::ShelvingUploading => true,
+            Self::Scheduling
+            | Self::Networking
+            | Self::BlockDeviceMapping
+            | Self::Spawning
+            | Self::ResizePrep
+            | Self::ResizeMigrating
+            | Self::ResizeFinish
+            | Self::ResizeReverting
+            | Self::Migrating
+            | Self::ShelvingOffloading
+            | Self::Unshelving
+            | Self::SoftDeleting
+            | Self::Restoring
+            | Self::Deleting => false,
+        }
+    }
+}
+
 /// Nova's `status` out of state and task: the one table of it.
 pub const fn status(state: State, task: Option<Task>) -> &'static str {
     use Task::{Rebooting, RebootingHard, RebuildSpawning, Rebuilding, ResizeFinish, ResizeMigrating, ResizePrep};

@@ -202,10 +202,22 @@ pub fn forget_step(tx: &mut Tx, id: TaskId) -> Result<()> {
     Ok(())
 }
 
-/// Wishes that whatever is under way for a subject be stopped and undone. How many tasks heard it.
+/// Wishes that whatever is under way for a subject be stopped and undone, and what waits for a retry at once. How many tasks
+/// heard it.
 pub fn cancel_all(tx: &mut Tx, subject: &str, now: Timestamp) -> Result<u64> {
-    let sql = "UPDATE tasks SET cancel = 1, updated_at = ?2 WHERE subject_id = ?1 AND state IN ('ready', 'undoing')";
+    let sql =
+        "UPDATE tasks SET cancel = 1, run_after = CASE WHEN run_after > ?2 THEN ?2 ELSE run_after END, updated_at = ?2
+                WHERE subject_id = ?1 AND state IN ('ready', 'undoing')";
     tx.execute(sql, args![subject, now])
+}
+
+/// Is there work on a subject, and does all of it wait, for a host or for its turn?
+pub fn only_waits(tx: &mut Tx, subject: &str, now: Timestamp) -> Result<bool> {
+    let sql = "SELECT COUNT(*), COUNT(CASE WHEN owner IS NOT NULL AND lease_until >= ?2 THEN 1 END) FROM tasks
+                WHERE subject_id = ?1 AND state IN ('ready', 'undoing')";
+    let Some(mut row) = tx.query_one(sql, args![subject, now])? else { return Ok(false) };
+    let (all, worked_on): (i64, i64) = (row.next()?, row.next()?);
+    Ok(all > 0 && worked_on == 0)
 }
 
 /// Is anything under way for a subject?

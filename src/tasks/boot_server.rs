@@ -7,6 +7,7 @@
 //! ```
 //! Asked to stop (somebody deletes the server meanwhile), it undoes the same, and leaves the row to the delete.
 
+use super::making_way::unless_deleted;
 use super::password::Password;
 use super::placing::{Asked, Found};
 use super::{Cx, Next, Record, Why, Workflow, machine, network_wish, placing};
@@ -121,16 +122,14 @@ impl Workflow for BootServer {
             }
         };
         if let Some(host) = claimed {
-            clear_host(cx, id, host).await?;
+            unless_deleted(cx, id, host, why, clear_host(cx, id, host).await).await?;
         }
         // While it still has the ports that bind it to places.
         let details = explain(cx, id, step, why).await?;
         let now = cx.clock.now();
         cx.db.write(move |tx| server_ports::delete_of_server(tx, id, now)).await?;
         if let Some(host) = claimed {
-            for network in networks {
-                network_wish::settle(cx, cx.hosts.get(host)?, network).await?;
-            }
+            unless_deleted(cx, id, host, why, leave_networks(cx, host, &networks).await).await?;
         }
         let (task, failed) = (cx.task_id, failed(cx, id, claimed, why.clone(), details));
         Ok(Some(Box::new(move |tx| {
@@ -145,6 +144,14 @@ pub async fn clear_host(cx: &Cx, id: ServerId, host: HostId) -> Result<()> {
     let on = cx.hosts.get(host)?;
     on.hypervisor.remove(id, cx.epoch).await?;
     on.disks.remove(id, cx.epoch).await
+}
+
+/// Networks that only this server was in leave its host.
+pub(super) async fn leave_networks(cx: &Cx, host: HostId, networks: &[NetworkId]) -> Result<()> {
+    for network in networks {
+        network_wish::settle(cx, cx.hosts.get(host)?, *network).await?;
+    }
+    Ok(())
 }
 
 /// Picks a host and claims what the server takes of it; a claim made before a crash stays.

@@ -8,15 +8,16 @@
 //! a host that is down nobody waits: the server is gone at once, as upstream has it, and what the host has of it goes when it
 //! is back ([`clear_leftovers`](super::clear_leftovers)).
 
-use super::boot_server::clear_host;
-use super::{Cx, Next, Record, Why, Workflow, crash_point, machine, network_wish};
+use super::boot_server::{clear_host, leave_networks};
+use super::making_way::unless_lost;
+use super::{Cx, Next, Record, Why, Workflow, crash_point, machine};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::State;
 use crate::error::Result;
 use crate::ids::{HostId, NetworkId, ServerId};
 use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault};
-use crate::store::{claims, hosts, leftovers, server_images, server_ports};
+use crate::store::{claims, leftovers, server_images, server_ports};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -76,25 +77,6 @@ impl Workflow for DeleteServer {
             servers::update(tx, id, Change::new().state(State::Error).task(None).fault(Some(&fault)), now)
         })))
     }
-}
-
-async fn leave_networks(cx: &Cx, host: HostId, networks: &[NetworkId]) -> Result<()> {
-    for network in networks {
-        network_wish::settle(cx, cx.hosts.get(host)?, *network).await?;
-    }
-    Ok(())
-}
-
-/// Whether a host did what was asked of it. One that is down and does not answer is not waited for: it is written down that
-/// it has something of the server.
-async fn unless_lost(cx: &Cx, id: ServerId, host: HostId, outcome: Result<()>) -> Result<bool> {
-    let Err(error) = outcome else { return Ok(true) };
-    let now = cx.clock.now();
-    if !error.is_transient() || cx.db.read(move |tx| hosts::get(tx, host)).await?.is_up(now) {
-        return Err(error);
-    }
-    cx.db.write(move |tx| leftovers::note(tx, id, host, now)).await?;
-    Ok(false)
 }
 
 fn is_gone(

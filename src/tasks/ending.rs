@@ -1,7 +1,7 @@
 //! What becomes visible when work on a server is over: its row, its ports, its instance action.
 
-use super::Cx;
 use super::power_server::word;
+use super::{Cx, Record};
 use crate::clock::Timestamp;
 use crate::cloud::policy::Reach;
 use crate::cloud::server::Task;
@@ -58,6 +58,12 @@ impl Ending {
             (_, host) => server_ports::set_down(tx, self.server, host, self.now)?,
         }
         self.note(tx, server.host.as_deref(), failure)
+    }
+
+    /// Somebody wants something else of the server, and says from now on what it is: this work alone is over.
+    pub fn made_way(self, host: Option<String>) -> Record {
+        const WHY: &str = "The request was called off by a newer one.";
+        Box::new(move |tx| self.note(tx, host.as_deref(), Some(WHY)))
     }
 
     /// Notes the step alone.

@@ -90,7 +90,9 @@ impl Workflow for ImageServer {
         cx.db.write(move |tx| server_images::discard(tx, image, now)).await?;
         self.stores.say_given_up();
         if *why == Why::Cancelled {
-            return Ok(None);
+            let server = machine::server(cx).await?;
+            let host = server.host.clone();
+            return Ok(Some(Ending::of(cx, &server, order.event()).made_way(host)));
         }
         let (server, power) = drop_copy(cx).await?;
         let (ending, why) = (Ending::of(cx, &server, order.event()), why.to_string());

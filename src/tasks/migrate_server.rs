@@ -24,6 +24,7 @@ mod watch;
 
 use super::ending::Ending;
 use super::events::Events;
+use super::making_way::need_not_know;
 use super::placing::{self, Move};
 use super::power_server::{state_after, word};
 use super::{Cx, Host, Next, Record, Why, Workflow, machine, machine_disks, network_wish};
@@ -197,17 +198,25 @@ impl Workflow for MigrateServer {
             }
             Step::Clean(way) => ends_there(cx, id, way).await.map(Some),
             Step::Prepare(way) | Step::Send { way, .. } | Step::Watch { way, .. } | Step::Settle(way) => {
-                match truth::find(cx, id, way, true).await? {
+                let failed = |rolled_back| {
+                    let events = match step {
+                        Step::Prepare(_) => vec![noted::PREPARE, noted::MOVE],
+                        _ => vec![noted::MOVE],
+                    };
+                    noted::Failed { events, rolled_back }
+                };
+                let found = match truth::find(cx, id, way, true).await {
+                    Err(error) if need_not_know(cx, id, [way.from, way.to], why, &error).await? => {
+                        return stays(cx, way.number, why, failed(None)).await.map(Some);
+                    }
+                    found => found?,
+                };
+                match found {
                     Truth::Here { why: reason, .. } => {
                         forget_target(cx, id, way).await?;
                         goes_on(cx, id, way).await?;
                         let why = if matches!(step, Step::Watch { .. }) { Why::Failed(reason) } else { why.clone() };
-                        let failed = match step {
-                            Step::Prepare(_) => vec![noted::PREPARE, noted::MOVE],
-                            _ => vec![noted::MOVE],
-                        };
-                        let rolled_back = Some(way.to);
-                        stays(cx, way.number, &why, noted::Failed { events: failed, rolled_back }).await.map(Some)
+                        stays(cx, way.number, &why, failed(Some(way.to))).await.map(Some)
                     }
                     Truth::Lost { why: reason } => torn::is_lost(cx, id, way, &reason, why).await.map(Some),
                     Truth::There(power) => {

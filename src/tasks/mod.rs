@@ -19,7 +19,7 @@
 //! 5. A claim has a lease that its process renews, and an epoch that grows with every claim of any task. A process that
 //!    was away too long can save nothing more, and hosts refuse its orders.
 //! 6. Tasks about the same subject run one after another, in the order in which they were asked for: a delete waits until
-//!    the boot it cancels has backed out.
+//!    the boot it cancels has backed out, but for no host that is lost ([`making_way`]).
 //!
 //! The runner is woken by [`Runner::wake`] and by a timer; the wake-up carries nothing, so a lost one costs a second.
 //! To add work: a file here with an enum of steps and a [`Workflow`], a line in [`workflows`], and a case in
@@ -47,6 +47,7 @@ pub mod import_image;
 mod import_plugins;
 mod machine;
 mod machine_disks;
+mod making_way;
 pub mod migrate_server;
 pub mod network_change;
 pub mod network_wish;

@@ -3,6 +3,7 @@
 //! One step: order it, ask the host what became of it, record that. A host that refuses leaves the server as the host
 //! says it is, with the failure in its instance actions; a host that is away is waited for.
 
+use super::ending::Ending;
 use super::{Cx, Next, Record, Why, Workflow, machine, resize_server};
 use crate::clock::Timestamp;
 use crate::cloud::policy::Reach;
@@ -106,9 +107,12 @@ impl Workflow for PowerServer {
 
     async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
         let server = machine::server(cx).await?;
-        // A newer wish has taken over: the server is its to describe.
-        if *why == Why::Cancelled || step.wish == Power::Refresh {
+        if step.wish == Power::Refresh {
             return Ok(None);
+        }
+        if *why == Why::Cancelled {
+            let host = server.host.clone();
+            return Ok(Some(Ending::of(cx, &server, step.wish.event()).made_way(host)));
         }
         let power = machine::power(cx, &server).await;
         Ok(Some(Box::new(settled(cx, &server, step.wish, power, Some(why.to_string())))))

@@ -105,11 +105,14 @@ impl Workflow for RebuildServer {
     }
 
     async fn back_out(&self, cx: &Cx, _: &Step, why: &Why) -> Result<Option<Record>> {
-        let task = cx.task_id;
+        let (task, server) = (cx.task_id, machine::server(cx).await?);
         if *why == Why::Cancelled {
-            return Ok(Some(Box::new(move |tx| tasks::forget_step(tx, task))));
+            let made_way = Ending::of(cx, &server, EVENT).made_way(server.host.clone());
+            return Ok(Some(Box::new(move |tx| {
+                tasks::forget_step(tx, task)?;
+                made_way(tx)
+            })));
         }
-        let server = machine::server(cx).await?;
         let power = machine::power(cx, &server).await;
         let (ending, why) = (Ending::of(cx, &server, EVENT), why.to_string());
         Ok(Some(Box::new(move |tx| {

@@ -102,12 +102,20 @@ impl Workflow for RescueServer {
     }
 
     async fn back_out(&self, cx: &Cx, step: &Step, why: &Why) -> Result<Option<Record>> {
-        let task = cx.task_id;
-        if *why == Why::Cancelled {
-            return Ok(Some(Box::new(move |tx| tasks::forget_step(tx, task))));
-        }
-        let server = machine::server(cx).await?;
+        let (task, server) = (cx.task_id, machine::server(cx).await?);
         let id = server.id;
+        let is_coming = matches!(step, Step::Fetch { .. } | Step::Stop { .. } | Step::Boot { .. });
+        if *why == Why::Cancelled {
+            let (event, now) = (if is_coming { EVENT } else { RETURN_EVENT }, cx.clock.now());
+            let made_way = Ending::of(cx, &server, event).made_way(server.host.clone());
+            return Ok(Some(Box::new(move |tx| {
+                tasks::forget_step(tx, task)?;
+                if is_coming {
+                    without_rescue(tx, id, now)?;
+                }
+                made_way(tx)
+            })));
+        }
         let why = why.to_string();
         match step {
             Step::Fetch { .. } | Step::Stop { .. } | Step::Boot { .. } => {

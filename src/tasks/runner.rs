@@ -210,7 +210,8 @@ impl Runner {
         };
         let cx = self.cx(&claimed);
         loop {
-            if claimed.undoing.is_none() && cx.is_cancelled().await? {
+            // Also what was being undone for another reason: from now on somebody else says what becomes of the subject.
+            if claimed.undoing != Some(Why::Cancelled) && cx.is_cancelled().await? {
                 self.turn_back(&mut claimed, Why::Cancelled).await?;
             }
             if let Some(why) = &claimed.undoing {

@@ -115,7 +115,9 @@ impl Workflow for ShelveServer {
         cx.db.write(move |tx| server_images::remove(tx, image, now)).await?;
         self.images.stores.say_given_up();
         if *why == Why::Cancelled {
-            return Ok(None);
+            let server = machine::server(cx).await?;
+            let host = server.host.clone();
+            return Ok(Some(Ending::of(cx, &server, EVENT).made_way(host)));
         }
         let (server, power) = image_server::drop_copy(cx).await?;
         let (ending, why) = (Ending::of(cx, &server, EVENT), why.to_string());

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Builds a wall of three bricks in a set that stands for the world.
 #[derive(Clone, Default)]
@@ -16,6 +16,8 @@ struct Wall {
     sulk: Arc<AtomicU32>,
     epochs: Arc<Mutex<Vec<u64>>>,
     refusal: Arc<Mutex<Option<&'static str>>>,
+    /// What was laid can't be taken away, unless nobody wants it any more.
+    sticks: Arc<AtomicBool>,
     /// What happens during the next step.
     meanwhile: Arc<Mutex<Option<BoxFuture<'static, ()>>>>,
 }
@@ -47,7 +49,10 @@ impl Workflow for Wall {
         Ok(if *n == 2 { Next::done() } else { Next::step(Brick::Lay(n + 1)) })
     }
 
-    async fn back_out(&self, _: &Cx, Brick::Lay(n): &Brick, _: &Why) -> Result<Option<Record>> {
+    async fn back_out(&self, _: &Cx, Brick::Lay(n): &Brick, why: &Why) -> Result<Option<Record>> {
+        if self.sticks.load(Ordering::SeqCst) && *why != Why::Cancelled {
+            return Err(Error::unavailable("the mason", "sulking"));
+        }
         self.world.lock().retain(|brick| brick > n);
         Ok(None)
     }
@@ -155,6 +160,29 @@ async fn a_cancelled_task_is_undone_and_tasks_of_one_subject_run_in_order() {
     let runner = site.runner(Box::new(wall.clone()));
     runner.drain().await.unwrap();
     assert_eq!((bricks(&wall), site.states().await), (vec![0, 1, 2], vec!["cancelled".to_owned(), "done".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_retry_is_called_off_at_once_also_while_it_is_undone() {
+    for sticks in [false, true] {
+        let (site, wall) = (Site::new().await, Wall::default());
+        site.order().await;
+        let runner = site.runner(Box::new(wall.clone()));
+        if sticks {
+            wall.sticks.store(true, Ordering::SeqCst);
+            *wall.refusal.lock() = Some("no");
+        } else {
+            wall.sulk.store(1, Ordering::SeqCst);
+        }
+        runner.drain().await.unwrap();
+        assert_eq!(site.states().await, [if sticks { "undoing" } else { "ready" }]);
+        *wall.refusal.lock() = None;
+        let now = site.clock.now();
+        site.db.write(move |tx| crate::store::tasks::cancel_all(tx, "w", now)).await.unwrap();
+        site.order().await;
+        runner.drain().await.unwrap();
+        assert_eq!(site.states().await, ["cancelled", "done"], "what comes after it does not wait");
+    }
 }
 
 #[tokio::test]

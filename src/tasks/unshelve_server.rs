@@ -10,9 +10,11 @@
 //! Only with its running does the row change what its disk begins with, and is the image gone that nobody needs any more. A
 //! server whose image somebody deleted has nothing to come back from: it ends in Error.
 
+use super::boot_server::leave_networks;
 use super::ending::{Ending, now_doing};
+use super::making_way::unless_deleted;
 use super::shelve_server::nowhere;
-use super::{Cx, Next, Record, Why, Workflow, boot_server, machine, network_wish};
+use super::{Cx, Next, Record, Why, Workflow, boot_server, machine};
 use crate::blobs::Stores;
 use crate::clock::Timestamp;
 use crate::cloud::boot::{self, Base};
@@ -94,7 +96,7 @@ impl Workflow for UnshelveServer {
         if matches!(step, Step::Wake) {
             return if *why == Why::Cancelled { Ok(None) } else { sleep(cx, &server, why).await.map(Some) };
         }
-        leave_host(cx, server.id).await?;
+        leave_host(cx, server.id, why).await?;
         let (id, image) = (server.id, server.aside.shelved.map(|shelved| shelved.image));
         let ending = Ending::of(cx, &server, EVENT);
         let failure = (*why != Why::Cancelled).then(|| why.to_string());
@@ -141,16 +143,13 @@ async fn sleep(cx: &Cx, server: &Server, why: &Why) -> Result<Record> {
 }
 
 /// Whatever came to the host that was claimed goes again; the claim itself goes with what clients see.
-async fn leave_host(cx: &Cx, id: ServerId) -> Result<()> {
+async fn leave_host(cx: &Cx, id: ServerId, why: &Why) -> Result<()> {
     let now = cx.clock.now();
     let Some(on) = cx.db.read(move |tx| claims::claimed_by(tx, id)).await? else { return Ok(()) };
-    boot_server::clear_host(cx, id, on).await?;
+    unless_deleted(cx, id, on, why, boot_server::clear_host(cx, id, on).await).await?;
     cx.db.write(move |tx| is_leaving(tx, id, now)).await?;
-    let host = cx.hosts.get(on)?;
-    for network in machine::networks_of(cx, id).await? {
-        network_wish::settle(cx, host, network).await?;
-    }
-    Ok(())
+    let networks = machine::networks_of(cx, id).await?;
+    unless_deleted(cx, id, on, why, leave_networks(cx, on, &networks).await).await
 }
 
 /// From now on nobody takes its interfaces for some that are on their way to a host.

@@ -1,7 +1,9 @@
 //! Action `evacuate`: a server whose host is lost begins again on another;
 //! [`evacuate_server`](crate::tasks::evacuate_server) does the work.
 //!
-//! A host that is named is checked like any other, also where a client of old forces it.
+//! A host that is named is checked like any other, also where a client of old forces it. Upstream asks for no state of work: so
+//! that nobody has to wait for what waits for the lost host, that is called off here
+//! ([`making_way`](crate::tasks) says what and why).
 
 use super::server_actions::PATH;
 use super::server_deed::Deed;
@@ -15,8 +17,8 @@ use crate::http::json::{FlexibleBool, Invalid, Maybe, Parse, Path};
 use crate::http::microversion::Microversion;
 use crate::http::reply::Empty;
 use crate::http::table::action;
-use crate::store::servers::{self, Change};
-use crate::store::{Tx, hosts, server_moves};
+use crate::store::servers::{self, Change, Server};
+use crate::store::{Tx, hosts, server_moves, tasks};
 use crate::tasks::evacuate_server::{self, EvacuateServer, Order, Step};
 use crate::tasks::password::Password;
 use crate::tasks::resize_server;
@@ -82,11 +84,17 @@ async fn evacuate(call: Call<Evacuate>) -> Result<Empty> {
                 return Err(Error::bad_request("The target host can't be the same one."));
             }
         }
-        deed.check(&server, Action::Evacuate)?;
+        let subject = id.to_string();
+        let makes_way = server.task.is_some_and(Task::ends_with_its_host) && tasks::only_waits(tx, &subject, now)?;
+        let judged = Server { task: server.task.filter(|_| !makes_way), ..server.clone() };
+        deed.check(&judged, Action::Evacuate)?;
         let from = server.host_id.ok_or_else(|| Error::conflict(format!("Instance {id} is not ready")))?;
         let source = hosts::get(tx, from)?;
         if source.is_up(now) {
             return Err(Error::bad_request(format!("Compute service of {} is still in use.", source.name)));
+        }
+        if makes_way {
+            tasks::cancel_all(tx, &subject, now)?;
         }
         // Its state may have been set by hand since it was last resized.
         resize_server::forget(tx, &server, now)?;

@@ -386,3 +386,52 @@ async fn a_server_on_a_lost_host_is_deleted_at_once_and_its_machine_goes_when_th
     down.site.cloud.work().await;
     assert_eq!(down.alice.get(&format!("{PATH}/servers/{}", down.id)).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_server_that_was_to_be_built_on_a_lost_host_is_deleted_at_once() {
+    let site = Site::over(Cloud::with_hosts(&[LARGE]).await).await;
+    let alice = site.cloud.member("alice").await;
+    let host = &site.cloud.hosts[0];
+    // The machine is made, and then nobody hears of the host again.
+    host.hypervisor.fail_at(Call::Start, 1, Fault::AnswerLost);
+    let made = alice.post(&format!("{PATH}/servers"), site.wish("web")).await.json();
+    let id = ServerId::parse(made["server"]["id"].as_str().unwrap()).unwrap();
+    site.cloud.work().await;
+    assert_eq!(show(&alice, id).await["status"], "BUILD");
+    host.hypervisor.set_away(true);
+    site.cloud.pass_seconds(200);
+    let path = format!("{PATH}/servers/{id}");
+    assert_eq!(alice.delete(&path).await.status, 204);
+    site.cloud.work().await;
+    assert_eq!(alice.get(&path).await.status, 404, "for a host that is down nobody waits");
+    host.hypervisor.set_away(false);
+    site.cloud.reconcile().await;
+    site.cloud.work().await;
+    assert_nothing_left(&site, id).await;
+}
+
+#[tokio::test]
+async fn what_is_being_undone_on_a_lost_host_makes_way_for_a_deletion() {
+    let fleet = Fleet::new().await;
+    fleet.host(1).hypervisor.fail_at(Call::Start, 1000, Fault::Refused);
+    fleet.host(1).hypervisor.fail_at(Call::Stop, 1000, Fault::Unavailable);
+    assert_eq!(act(&fleet.admin, fleet.id, json!({"migrate": null})).await.status, 202);
+    fleet.site.cloud.work().await;
+    let shown = show(&fleet.alice, fleet.id).await;
+    assert!(!shown["OS-EXT-STS:task_state"].is_null(), "it can't go back: {shown}");
+    for index in 0..2 {
+        fleet.host(index).hypervisor.set_away(true);
+    }
+    fleet.site.cloud.pass_seconds(200);
+    let path = format!("{PATH}/servers/{}", fleet.id);
+    assert_eq!(fleet.alice.delete(&path).await.status, 204);
+    fleet.site.cloud.work().await;
+    assert_eq!(fleet.alice.get(&path).await.status, 404);
+    for index in 0..2 {
+        fleet.host(index).hypervisor.set_away(false);
+    }
+    // One host is cleared after the other.
+    fleet.look().await;
+    fleet.look().await;
+    assert_nothing_left(&fleet.site, fleet.id).await;
+}

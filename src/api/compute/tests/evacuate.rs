@@ -226,3 +226,52 @@ async fn a_server_that_no_host_can_build_anew_stays_in_error_where_it_was_and_is
     fleet.look().await;
     assert_nothing_left(&fleet.site, fleet.id).await;
 }
+
+/// How steps of this name went, and why.
+async fn events(fleet: &Fleet, name: &'static str) -> Vec<(String, Option<String>)> {
+    let ask = move |tx: &mut crate::store::Tx| {
+        let rows = tx.query("SELECT result, details FROM server_events WHERE name = ?1", args![name])?;
+        rows.into_iter().map(|mut row| Ok((row.next()?, row.next()?))).collect()
+    };
+    fleet.site.cloud.state.db.read(ask).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_waits_for_a_lost_host_makes_way_for_an_evacuation_and_its_action_says_so() {
+    for (wish, event) in [
+        (json!({"reboot": {"type": "HARD"}}), "compute_reboot_instance"),
+        (json!({"os-stop": null}), "compute_stop_instance"),
+        (json!({"rescue": {}}), "compute_rescue_instance"),
+        (json!({"createImage": {"name": "copy"}}), "compute_snapshot_instance"),
+    ] {
+        let fleet = Fleet::lost().await;
+        let asked = act(&fleet.admin, fleet.id, wish.clone()).await;
+        assert!(asked.status < 300, "{wish}: {}", asked.text());
+        fleet.site.cloud.work().await;
+        assert!(
+            !show(&fleet.admin, fleet.id).await["OS-EXT-STS:task_state"].is_null(),
+            "{wish}: it waits for its host"
+        );
+        let reply = fleet.ask("2.94", json!({})).await;
+        assert_eq!(reply.status, 200, "{wish}: {}", reply.text());
+        fleet.is("ACTIVE", "host-2").await;
+        let why = Some("The request was called off by a newer one.".to_owned());
+        assert_eq!(events(&fleet, event).await, [("Error".to_owned(), why)], "{wish}");
+        fleet.host(0).hypervisor.set_away(false);
+        fleet.look().await;
+        assert!(fleet.host(0).hypervisor.spec(fleet.id).is_none(), "{wish}");
+        assert_eq!(fleet.power(1).await, Some(Power::Running), "{wish}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_between_two_hosts_is_not_evacuated_before_that_is_settled() {
+    let fleet = Fleet::well().await;
+    fleet.host(0).hypervisor.set_away(true);
+    assert_eq!(act(&fleet.admin, fleet.id, json!({"migrate": null})).await.status, 202);
+    fleet.site.cloud.pass_seconds(200);
+    fleet.look().await;
+    let reply = fleet.ask("2.95", json!({})).await;
+    assert_eq!(reply.status, 409, "{}", reply.text());
+    assert!(message(&reply).contains("while it is in task_state resize_"), "{}", reply.text());
+}

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::api::testing::SimulatedHost;
+use crate::hypervisor::simulated::{Call as HypervisorCall, Fault};
 use crate::hypervisor::{Hypervisor, Power, Steer};
 use http::Method;
 use std::sync::Arc;
@@ -332,4 +333,30 @@ async fn bodies_are_as_each_version_says_and_only_operators_may_ask() {
     let foreign =
         at(&stranger, "2.80", Method::GET, &format!("{PATH}/servers/{}/migrations", fleet.id), &Value::Null).await;
     assert!([403, 404].contains(&foreign.status), "{}", foreign.json());
+}
+
+#[tokio::test]
+async fn a_server_whose_move_a_lost_host_leaves_open_is_deleted_without_it() {
+    let fleet = Fleet::new().await;
+    let (from, to) = fleet.places();
+    let (from, to) = (from.clone(), to.clone());
+    // It sends the guest, and is not heard of again.
+    from.hypervisor.fail_at(HypervisorCall::Migration, 1000, Fault::Unavailable);
+    assert_eq!(fleet.migrate().await.status, 202);
+    fleet.site.cloud.work().await;
+    from.hypervisor.set_away(true);
+    fleet.site.cloud.pass_seconds(200);
+    fleet.site.cloud.reconcile().await;
+    fleet.site.cloud.work().await;
+    assert_eq!(show(&fleet.alice, fleet.id).await["status"], "MIGRATING", "nobody knows where the guest is");
+    let path = format!("{PATH}/servers/{}", fleet.id);
+    assert_eq!(fleet.alice.delete(&path).await.status, 204);
+    fleet.site.cloud.work().await;
+    assert_eq!(fleet.alice.get(&path).await.status, 404);
+    assert!(to.hypervisor.spec(fleet.id).is_none(), "the host that answers lets go of it at once");
+    assert_eq!(fleet.record().await["status"], "cancelled");
+    from.hypervisor.set_away(false);
+    fleet.site.cloud.reconcile().await;
+    fleet.site.cloud.work().await;
+    assert_nothing_left(&fleet.site, fleet.id).await;
 }
