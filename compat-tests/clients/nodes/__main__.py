@@ -3,6 +3,7 @@ newest `openstack` client, each claim also looked for in the libvirtd of the hos
 """
 
 import argparse
+import datetime
 import os
 import shutil
 import sys
@@ -119,8 +120,14 @@ def lost(journey, site):
 
 
 def back(journey, site):
-    site.start("b", "node")
+    # Its clock is a day ahead from now on, of which nothing that the controller says may be seen.
+    site.start("b", "node", clock="+1d")
     journey.claim("it is up", journey.until(lambda: journey.states()["host-b"] == "up", 60), journey.states())
+    seen = {row["Host"]: row["Updated At"] for row in journey.rows("compute", "service", "list", "--service", "nova-compute")}
+    off = abs(datetime.datetime.fromisoformat(seen["host-b"]) - datetime.datetime.fromisoformat(seen["host-a"]))
+    journey.claim("when it was seen is told by the controller's clock", off < datetime.timedelta(minutes=10), seen)
+    _, said = site.gapura("a", "doctor")
+    journey.claim("gapura doctor finds it", "the clock of host-b is 86" in said and "seconds ahead" in said, said)
     empty = lambda: not site.machines("b", "--all")
     journey.claim("what it kept of the deleted server goes", journey.until(empty, 120, pause=2), site.machines("b", "--all"))
     boot(journey, "on-b", "host-b")

@@ -13,6 +13,8 @@ HARNESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "
 ADDRESSES = {"a": "10.77.0.1", "b": "10.77.0.2"}
 # Names of networks' namespaces are a host's own, as on a machine of its own.
 APART = 'mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec "$@"'
+# What tells a program another time than the machine's, from Debian's package faketime.
+OTHER_TIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 class Site:
@@ -85,10 +87,11 @@ class Site:
         done = subprocess.run(line, env=self.environment(host), capture_output=True, text=True, timeout=300)
         return done.returncode, (done.stdout + done.stderr).strip()
 
-    def start(self, host, *arguments):
-        """Starts the program on a host, to go on."""
+    def start(self, host, *arguments, clock=None):
+        """Starts the program on a host, to go on; with a clock that is off by so much, as in `+1d`."""
         log = open(os.path.join(self.folder, f"log-{host}"), "ab")
-        line = self.on(host, "unshare", "--mount", "bash", "-c", APART, "bash", self.programs[host], *arguments)
+        lying = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", f"FAKETIME={clock}", f"LD_PRELOAD={OTHER_TIME}"] if clock else []
+        line = self.on(host, "unshare", "--mount", "bash", "-c", APART, "bash", *lying, self.programs[host], *arguments)
         self.processes[host] = subprocess.Popen(line, env=self.environment(host), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
 
