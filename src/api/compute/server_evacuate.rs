@@ -85,7 +85,9 @@ async fn evacuate(call: Call<Evacuate>) -> Result<Empty> {
             }
         }
         let subject = id.to_string();
-        let makes_way = server.task.is_some_and(Task::ends_with_its_host) && tasks::only_waits(tx, &subject, now)?;
+        let is_lost = server.host_id.map(|host| hosts::get(tx, host)).transpose()?.is_some_and(|host| !host.is_up(now));
+        let makes_way =
+            is_lost && server.task.is_some_and(Task::ends_with_its_host) && tasks::only_waits(tx, &subject, now)?;
         let judged = Server { task: server.task.filter(|_| !makes_way), ..server.clone() };
         deed.check(&judged, Action::Evacuate)?;
         let from = server.host_id.ok_or_else(|| Error::conflict(format!("Instance {id} is not ready")))?;
