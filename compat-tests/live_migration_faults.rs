@@ -121,6 +121,7 @@ async fn a_guest_that_changes_its_memory_too_fast_moves_when_somebody_forces_it_
     let counts = guest.counts(number).await;
     let speed = counts.memory.processed * 1000 / counts.elapsed_ms.max(1);
     assert!(speed < 20 << 20, "{speed} bytes a second where 16 MiB are allowed: {counts:?}");
+    assert!(counts.dirty_rate > 0 && counts.memory_speed > 0, "{counts:?}");
     forced(&guest, number).await;
     it_moved(&guest, before).await;
     guest.rests().await;
@@ -163,6 +164,8 @@ async fn a_move_that_takes_too_long_is_forced_and_several_connections_carry_pack
     let guest = fleet.boot().await;
     guest.toils(64).await;
     let (_, before) = on_its_way(&guest).await;
+    let told = guest.move_parameters(0).await;
+    assert_eq!((&told["multifd-channels"], &told["multifd-compression"]), (&json!(2), &json!("zstd")), "{told}");
     it_moved(&guest, before).await;
     assert_eq!(guest.standing(1).await, Standing::Runs(Power::Running));
     guest.rests().await;

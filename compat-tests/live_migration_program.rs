@@ -144,6 +144,44 @@ fn a_controller_killed_after_any_step_of_a_move_ends_it_with_the_guest_on_one_ho
     let shown = said(&site.cloud.run(&["migration", "show", "1", "--plot"]));
     assert!(shown.contains("total time") && shown.contains("downtime"), "{shown}");
     by_the_real_client(&site);
+    a_program_on_a_host_is_killed_in_the_middle(&mut site);
+}
+
+/// So little goes from a host to the other that a move takes long enough to do something about it.
+fn narrow(site: &Site, host: usize) {
+    let rate =
+        ["tc", "qdisc", "replace", "dev", "wire0", "root", "tbf", "rate", "64kbit", "burst", "16k", "latency", "4s"];
+    site.pair.control("in", &[&[["a", "b"][host]], &rate[..]].concat());
+}
+
+fn wide(site: &Site, host: usize) {
+    site.pair.control("in", &[["a", "b"][host], "tc", "qdisc", "del", "dev", "wire0", "root"]);
+}
+
+/// The number of the move that goes on.
+fn under_way(site: &Site) -> i64 {
+    eventually("the move runs", || {
+        let moves = site.get(&format!("/os-migrations?instance_uuid={}", site.server));
+        let running = moves["migrations"].as_array()?.iter().find(|one| one["status"] == "running")?;
+        running["id"].as_i64()
+    })
+}
+
+/// `gapura node` dies on the target, then on the source, in the middle of a move: libvirt goes on, and it is found out how far.
+fn a_program_on_a_host_is_killed_in_the_middle(site: &mut Site) {
+    if site.runs_once() == 1 {
+        site.asks_for_its_move();
+    }
+    for from in [0, 1] {
+        assert_eq!(site.runs_once(), from);
+        narrow(site, from);
+        site.asks_for_its_move();
+        under_way(site);
+        site.machine.kill();
+        site.machine.start();
+        wide(site, from);
+        assert_eq!(site.runs_once(), 1 - from, "the move from {} went on without the program", NAMES[from]);
+    }
 }
 
 /// `openstack server migrate --live-migration`, and what it tells of a move that is over.
@@ -169,4 +207,22 @@ fn by_the_real_client(site: &Site) {
     ];
     let places = steps.map(|step| told.find(&format!("\"{step}\"")).or_else(|| told.find(&format!("'{step}'"))));
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "newest first: {places:?} {told}");
+    if site.runs_once() == 1 {
+        site.asks_for_its_move();
+    }
+    for (order, status, there) in [(&["abort"][..], "cancelled", 0), (&["force", "complete"], "completed", 1)] {
+        assert_eq!(site.runs_once(), 0);
+        narrow(site, 0);
+        said(&["server", "migrate", "--live-migration", "--host", NAMES[1], server]);
+        let number = under_way(site).to_string();
+        let listed =
+            said(&["server", "migration", "list", "-f", "value", "-c", "Id", "-c", "Status", "--server", server]);
+        assert!(listed.lines().any(|line| line == format!("{number} running")), "{listed}");
+        said(&[&["server", "migration"], order, &[server, &number]].concat());
+        wide(site, 0);
+        assert_eq!(site.runs_once(), there, "{order:?}");
+        let listed =
+            said(&["server", "migration", "list", "-f", "value", "-c", "Id", "-c", "Status", "--server", server]);
+        assert!(listed.lines().any(|line| line == format!("{number} {status}")), "{listed}");
+    }
 }

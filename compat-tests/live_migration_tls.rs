@@ -7,7 +7,7 @@ use gapura::hypervisor::Limits;
 use gapura::ids::HostId;
 use gapura::node::certificates::{Authorities, Purpose};
 use gapura::tasks::migrate_server::Moving;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Slow enough to look at it in the middle.
 const OVER_TLS: Limits =
@@ -31,18 +31,11 @@ fn joins(fleet: &Fleet, host: usize, by: &Authorities) -> String {
     Purpose::Migration.role(id)
 }
 
-/// What QEMU itself says of a move that goes on.
-async fn parameters(guest: &Guest<'_>, host: usize) -> Value {
-    let question = r#"{"execute":"query-migrate-parameters"}"#;
-    let said = guest.fleet.pair.virsh(host, &["qemu-monitor-command", &guest.id.to_string(), question]);
-    serde_json::from_str::<Value>(&said).unwrap_or_else(|error| panic!("{error}: {said}"))["return"].take()
-}
-
 async fn moves_over_tls(guest: &Guest<'_>, role: &str) {
     let before = guest.lives().await;
     let number = guest.send(Some(1), json!("auto")).await;
     let parameters = eventually("QEMU is told how to move", async || {
-        let said = parameters(guest, 0).await;
+        let said = guest.move_parameters(0).await;
         (said["tls-creds"] != "").then_some(said)
     })
     .await;

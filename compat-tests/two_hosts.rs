@@ -321,6 +321,13 @@ impl Guest<'_> {
         assert!(self.fleet.folders[0] == self.fleet.folders[1] || !other.exists(), "its files left {other:?}");
     }
 
+    /// What its QEMU on a host says of how it moves.
+    pub async fn move_parameters(&self, host: usize) -> Value {
+        let question = r#"{"execute":"query-migrate-parameters"}"#;
+        let said = self.fleet.pair.virsh(host, &["qemu-monitor-command", &self.id.to_string(), question]);
+        serde_json::from_str::<Value>(&said).unwrap_or_else(|error| panic!("{error}: {said}"))["return"].take()
+    }
+
     /// How many QEMUs there are of it, on any host.
     pub fn processes(&self) -> usize {
         let name = format!("guest=instance-{}", &self.id.to_string()[..8]);
