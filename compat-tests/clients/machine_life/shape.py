@@ -37,12 +37,14 @@ def resize(journey, tenant: Tenant, names):
 def rebuild(journey, tenant: Tenant, names):
     server, machine = tenant.boot(names["rebuild"])
     tenant.is_up(server)
-    old = os.stat(machine.root_disk()).st_ino
+    # Held open, so that its number can't become another file's.
+    old = open(machine.root_disk(), "rb")
     address = tenant.shown(server)["addresses"]
     tenant.order("server", "rebuild", "--image", names["image"], "--name", names["renamed"], "--hostname", names["renamed"], "--wait", server)
     tenant.becomes(server, "ACTIVE")
     shown = tenant.shown(server)
-    journey.claim("it has another disk", os.stat(machine.root_disk()).st_ino != old)
+    journey.claim("it has another disk", not os.path.samestat(os.stat(machine.root_disk()), os.fstat(old.fileno())))
+    old.close()
     journey.claim("it names the other image", names["image"] in str(shown["image"]), shown["image"])
     journey.claim("it keeps its address", shown["addresses"] == address, shown["addresses"])
     heard = tenant.hears(server, rf"GUEST: config-drive .*hostname={names['renamed']}")
