@@ -46,3 +46,22 @@ async fn a_guest_moves_between_hosts_that_share_their_disks_and_no_disk_is_copie
     it_takes_everything_along(&guest, 2, false).await;
     guest.delete().await;
 }
+
+/// A disk that began empty lies over no image that the other host has too, so both go whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_with_a_disk_that_began_empty_takes_both_along_whole() {
+    const OTHER: &str = "dd if=/dev/urandom of=/dev/vdb bs=1M seek=10 count=5 conv=fsync 2>/dev/null";
+    const READ_OTHER: &str =
+        "echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vdb bs=1M skip=10 count=5 2>/dev/null | busybox md5sum";
+    let Some(fleet) = Fleet::start(Storage::Apart, Moving::default()).await else { return };
+    let flavor = json!({"name": "roomy", "vcpus": 1, "ram": 256, "disk": 1, "OS-FLV-EXT-DATA:ephemeral": 1});
+    assert_eq!(fleet.ask(http::Method::POST, "/flavors", &json!({"flavor": flavor})).await.status, 200);
+    let guest = fleet.boot_of("roomy").await;
+    guest.told(WRITE).await;
+    guest.told(OTHER).await;
+    let written = (guest.told(READ).await, guest.told(READ_OTHER).await);
+    assert!(written.0.len() > 32 && written.1.len() > 32 && written.0 != written.1, "{written:?}");
+    guest.move_over().await;
+    assert_eq!((guest.told(READ).await, guest.told(READ_OTHER).await), written);
+    guest.delete().await;
+}

@@ -210,12 +210,17 @@ impl Fleet {
 
     /// A guest on host a whose heart beats ten times a second.
     pub async fn boot(&self) -> Guest<'_> {
+        self.boot_of("small").await
+    }
+
+    /// The same, of another flavor.
+    pub async fn boot_of(&self, flavor: &str) -> Guest<'_> {
         let image = self.admin.get("/image/v2/images?name=guest").await.json()["images"][0]["id"].clone();
         let flavors = self.get("/flavors").await;
-        let small = flavors["flavors"].as_array().unwrap().iter().find(|flavor| flavor["name"] == "small").unwrap();
+        let flavor = flavors["flavors"].as_array().unwrap().iter().find(|one| one["name"] == flavor).unwrap();
         let network = self.admin.get("/network/v2.0/networks?name=private").await.json()["networks"][0]["id"].clone();
         let server = json!({
-            "name": "web", "imageRef": image, "flavorRef": small["id"], "host": NAMES[0], "config_drive": true,
+            "name": "web", "imageRef": image, "flavorRef": flavor["id"], "host": NAMES[0], "config_drive": true,
             "networks": [{"uuid": network}], "metadata": {"heartbeat_ms": "100"},
         });
         let made = self.ask(Method::POST, "/servers", &json!({"server": server})).await;

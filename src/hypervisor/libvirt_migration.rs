@@ -183,7 +183,7 @@ fn prepare(
     if wish.carry != Carry::Nothing {
         parameters.migrate_disks = moved_xml::carried(&wish.there);
     }
-    let Limits { auto_converge, post_copy, connections, zstd, tls, .. } = wish.limits;
+    let Limits { auto_converge, post_copy, tls, .. } = wish.limits;
     if tls {
         flags |= sys::VIR_MIGRATE_TLS;
         parameters.tls_destination = wish.to.tls_name.clone();
@@ -195,16 +195,34 @@ fn prepare(
         flags |= sys::VIR_MIGRATE_POSTCOPY;
         parameters.bandwidth_postcopy = wish.limits.bandwidth_mib;
     }
-    let several = if post_copy { CONNECTIONS_AND_POST_COPY } else { CONNECTIONS };
-    if (connections > 1 || zstd) && both >= several {
+    let streams = streams(&wish.limits, both, connect.lib_version()?);
+    if streams.connections > 1 {
         flags |= sys::VIR_MIGRATE_PARALLEL;
-        parameters.parallel_connections = i32::try_from(connections.max(2)).ok();
-        if zstd && both >= ZSTD.1 && connect.lib_version()? >= ZSTD.0 {
-            flags |= sys::VIR_MIGRATE_COMPRESSED;
-            parameters.compression = Some("zstd".to_owned());
-        }
+        parameters.parallel_connections = i32::try_from(streams.connections).ok();
+    }
+    if streams.is_packed {
+        flags |= sys::VIR_MIGRATE_COMPRESSED;
+        parameters.compression = Some("zstd".to_owned());
     }
     Ok((parameters, flags))
+}
+
+/// How memory goes.
+#[derive(Debug, PartialEq, Eq)]
+struct Streams {
+    connections: u32,
+    /// By zstd, which goes with several connections alone.
+    is_packed: bool,
+}
+
+/// As much of what is wished as the older of both QEMUs, and the own libvirt, can do.
+fn streams(limits: &Limits, both: u64, libvirt: u32) -> Streams {
+    let Limits { post_copy, connections, zstd, .. } = *limits;
+    let several = if post_copy { CONNECTIONS_AND_POST_COPY } else { CONNECTIONS };
+    if both < several || (connections <= 1 && !zstd) {
+        return Streams { connections: 1, is_packed: false };
+    }
+    Streams { connections: connections.max(2), is_packed: zstd && both >= ZSTD.1 && libvirt >= ZSTD.0 }
 }
 
 /// Where QEMU sends to: the very address that libvirt is reached at. Libvirt would take the other host's name, which may lead
@@ -417,6 +435,24 @@ mod tests {
             (11_004_000, 0, false),
         ] {
             assert_eq!(check_mending(own, other).is_ok(), can, "{own} {other}");
+        }
+    }
+
+    #[test]
+    fn several_connections_and_packing_are_used_where_both_hosts_know_them_and_else_left_out() {
+        let single = || Streams { connections: 1, is_packed: false };
+        for (post_copy, connections, zstd, both, libvirt, found) in [
+            (false, 4, true, 10_000_000, 11_003_000, Streams { connections: 4, is_packed: true }),
+            (false, 1, true, 10_000_000, 11_003_000, Streams { connections: 2, is_packed: true }),
+            (false, 4, true, 10_000_000, 9_000_000, Streams { connections: 4, is_packed: false }),
+            (false, 4, true, 4_002_000, 11_003_000, Streams { connections: 4, is_packed: false }),
+            (false, 4, true, 3_001_000, 11_003_000, single()),
+            (true, 4, false, 10_000_000, 11_003_000, single()),
+            (true, 4, false, 10_001_000, 11_003_000, Streams { connections: 4, is_packed: false }),
+            (false, 1, false, 10_000_000, 11_003_000, single()),
+        ] {
+            let limits = Limits { post_copy, connections, zstd, ..Limits::default() };
+            assert_eq!(streams(&limits, both, libvirt), found, "{limits:?} {both} {libvirt}");
         }
     }
 
