@@ -82,6 +82,8 @@ fn configure(url: &str) -> Result<Config> {
     if config.get_application_name().is_none() {
         config.application_name("gapura");
     }
+    // It remarks on every start that a table is there already, which would stand between a command's words.
+    config.notice_callback(|notice| tracing::debug!("{}: {}", notice.severity(), notice.message()));
     Ok(config)
 }
 
