@@ -150,6 +150,8 @@ impl Fleet {
         if !can_have_two_hosts() {
             return None;
         }
+        // Shown with what fails: a guest that is nowhere or twice is understood by what each step saw.
+        let _ = tracing_subscriber::fmt().with_test_writer().with_ansi(false).try_init();
         let image = std::env::var("GAPURA_TEST_GUEST").expect("looked for");
         let (cloud, pair) = (Cloud::new().await, Pair::start());
         let token = cloud.admin().await.token().to_owned();

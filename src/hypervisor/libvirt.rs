@@ -83,10 +83,18 @@ impl Libvirt {
         T: Send + 'static,
         F: FnOnce(&Connect, Option<Domain>) -> Result<T, Failure> + Send + 'static,
     {
+        self.order_of(context, id, epoch, Takes::Whole, act).await
+    }
+
+    async fn order_of<T, F>(&self, context: &'static str, id: ServerId, epoch: Epoch, takes: Takes, act: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connect, Option<Domain>) -> Result<T, Failure> + Send + 'static,
+    {
         let (cloud, removed) = (self.cloud.clone(), self.removed.clone());
         self.connection
             .call(context, move |connect| {
-                let domain = claim(connect, &cloud, id, epoch)?;
+                let domain = claim(connect, &cloud, id, epoch, takes)?;
                 if domain.is_none()
                     && let Some(seen) = removed.lock().get(&id)
                 {
@@ -150,9 +158,18 @@ impl Libvirt {
     }
 }
 
+/// Which machines an order is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// Those that are here with all of their memory, or torn.
+    Whole,
+    /// Also one whose guest goes on here and waits for memory: of that nothing can be changed, but it can be ended.
+    Parts,
+}
+
 /// The domain of this id, if it is there, after showing it the order's epoch: a domain of another cloud or one that
 /// has seen a newer order is a conflict, and a newer epoch is written into its metadata.
-fn claim(connect: &Connect, cloud: &str, id: ServerId, epoch: Epoch) -> Result<Option<Domain>, Failure> {
+fn claim(connect: &Connect, cloud: &str, id: ServerId, epoch: Epoch, takes: Takes) -> Result<Option<Domain>, Failure> {
     let Some(domain) = unless_absent(connect.lookup_domain_by_uuid(id.0))? else { return Ok(None) };
     if is_starting(&domain) {
         return Err(Error::unavailable(
@@ -161,16 +178,18 @@ fn claim(connect: &Connect, cloud: &str, id: ServerId, epoch: Epoch) -> Result<O
         )
         .into());
     }
-    if libvirt_migration::is_coming_in(&domain) || libvirt_migration::is_fetching(&domain) {
+    let is_fetching = libvirt_migration::is_fetching(&domain);
+    if libvirt_migration::is_coming_in(&domain) || (is_fetching && takes == Takes::Whole) {
         return Err(Error::unavailable("hypervisor", format!("machine {id} is on its way in from another host")).into());
     }
-    let is_torn = libvirt_migration::is_torn(&domain);
-    let told = if is_torn { metadata(&domain) } else { domain.xml_desc(0) };
+    // Its XML would be waited for in vain.
+    let is_apart = is_fetching || libvirt_migration::is_torn(&domain);
+    let told = if is_apart { metadata(&domain) } else { domain.xml_desc(0) };
     let Some(xml) = unless_absent(told)? else { return Ok(None) };
     match domain_xml::owner(&xml) {
         Some(owner) if owner.cloud == cloud => {
             epoch.admit(owner.epoch)?;
-            if owner.epoch < epoch && !is_torn && !libvirt_migration::is_handed_over(&domain) {
+            if owner.epoch < epoch && !is_apart && !libvirt_migration::is_handed_over(&domain) {
                 note_epoch(&domain, Owner { epoch, ..owner })?;
             }
             Ok(Some(domain))
@@ -413,7 +432,7 @@ impl Hypervisor for Libvirt {
         self.order("waking a machine", id, epoch, move |connect, domain| {
             if libvirt_guest::wake(connect, domain, id, &xml)? {
                 // It has the epoch of the time when it was saved; shown the order once more, it has this one.
-                claim(connect, &cloud, id, epoch)?;
+                claim(connect, &cloud, id, epoch, Takes::Whole)?;
             }
             Ok(())
         })
@@ -480,7 +499,7 @@ impl Hypervisor for Libvirt {
 
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()> {
         let removed = self.removed.clone();
-        self.order("removing a machine", id, epoch, move |_, domain| {
+        self.order_of("removing a machine", id, epoch, Takes::Parts, move |_, domain| {
             if let Some(domain) = domain {
                 destroy(&domain)?;
                 let everything = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;

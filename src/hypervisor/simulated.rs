@@ -65,8 +65,8 @@ pub struct Simulated {
     state: Mutex<State>,
     /// Machines that come in from other hosts, and are not here yet.
     incoming: Mutex<BTreeSet<ServerId>>,
-    /// Machines whose guests came before their memory, which does not come.
-    torn: Mutex<BTreeSet<ServerId>>,
+    /// Machines whose guests came before their memory, which does not come, as they stand.
+    torn: Mutex<BTreeMap<ServerId, Standing>>,
     /// Orders take a permit each before they act; `None`: they act at once.
     steps: Option<Semaphore>,
     changes: watch::Sender<u64>,

@@ -198,6 +198,9 @@ impl Workflow for MigrateServer {
             }
             Step::Clean(way) => ends_there(cx, id, way).await.map(Some),
             Step::Prepare(way) | Step::Send { way, .. } | Step::Watch { way, .. } | Step::Settle(way) => {
+                if let Some(reason) = torn::was_lost(cx, id, way).await? {
+                    return torn::ends(cx, id, way, reason, why).await.map(Some);
+                }
                 let failed = |rolled_back| {
                     let events = match step {
                         Step::Prepare(_) => vec![noted::PREPARE, noted::MOVE],

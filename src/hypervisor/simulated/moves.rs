@@ -117,9 +117,14 @@ impl Simulated {
         state.moves.torn.insert(id, out);
         drop(state);
         target.incoming.lock().remove(&id);
-        target.torn.lock().insert(id);
+        target.torn.lock().insert(id, Standing::Torn);
         target.state.lock().machines.insert(id, machine);
         self.signal();
+    }
+
+    /// A guest that came before its memory asks for nothing, so that this host does not notice that nothing comes.
+    pub fn notices_nothing(&self, id: ServerId) {
+        self.torn.lock().insert(id, Standing::Fetching);
     }
 
     /// From now on moves that were torn can be taken up again.
@@ -186,14 +191,8 @@ impl Simulated {
     pub(super) fn standing_now(&self, id: ServerId) -> Result<Standing> {
         let stands = self.ask(Call::Standing, Some(id), |state| state.standing(id))?;
         let comes_in = stands == Standing::Absent && self.incoming.lock().contains(&id);
-        let is_torn = matches!(stands, Standing::Runs(_)) && self.torn.lock().contains(&id);
-        Ok(if comes_in {
-            Standing::Held
-        } else if is_torn {
-            Standing::Torn
-        } else {
-            stands
-        })
+        let apart = self.torn.lock().get(&id).copied().filter(|_| matches!(stands, Standing::Runs(_)));
+        Ok(if comes_in { Standing::Held } else { apart.unwrap_or(stands) })
     }
 
     pub(super) fn look_at_move(&self, id: ServerId) -> Result<Option<Progress>> {

@@ -1,13 +1,14 @@
 //! What is done about a guest that is in two parts, because its hosts lost each other after the switch to post-copy: it is put
 //! together again while that can be, and else it is lost.
 
-use super::{Way, has_moved, noted, settle_networks};
+use super::{Way, has_moved, let_go, noted};
+use crate::cloud::policy::Reach;
 use crate::cloud::server::State;
 use crate::error::{Error, Result};
-use crate::hypervisor::{Carry, Departure, Power};
+use crate::hypervisor::{Departure, Power};
 use crate::ids::ServerId;
-use crate::store::servers::Change;
-use crate::store::{Tx, leftovers, server_moves};
+use crate::store::servers::{self, Change};
+use crate::store::{Tx, server_moves};
 use crate::tasks::ending::Ending;
 use crate::tasks::events::Events;
 use crate::tasks::{Cx, Record, Why, machine};
@@ -24,27 +25,40 @@ pub async fn mend(cx: &Cx, way: &Way, sent: Option<&Departure>) -> Result<()> {
 
 /// Neither part can go on: both are ended, and the server is off at the target, whose disk its guest wrote on last. A hard
 /// reboot starts it there.
+///
+/// Written down before anything is ended: of two hosts one of which has nothing any more, nobody could tell that there were
+/// two parts, and whose disk is the newer.
 pub async fn is_lost(cx: &Cx, id: ServerId, way: &Way, why: &str, cause: &Why) -> Result<Record> {
-    let (from, to) = (cx.hosts.get(way.from)?, cx.hosts.get(way.to)?);
-    to.hypervisor.remove(id, cx.epoch).await?;
-    from.hypervisor.remove(id, cx.epoch).await?;
-    if way.carry != Carry::Nothing {
-        from.disks.remove(id, cx.epoch).await?;
-    }
-    let (there, now) = (way.clone(), cx.clock.now());
-    let leave = move |tx: &mut Tx| {
-        has_moved(tx, id, &there, Power::Shutdown, None, now)?;
-        leftovers::forget(tx, id, there.from)
-    };
-    cx.db.write(leave).await?;
-    settle_networks(cx, from, id).await?;
-    let server = machine::server(cx).await?;
-    let (ending, events, number) = (Ending::of(cx, &server, noted::MOVE), Events::of(cx, id), way.number);
     let why = format!("{why} The guest's memory is lost; its disk is as it left it.");
+    let (there, reason, now) = (way.clone(), why.clone(), cx.clock.now());
+    let decide = move |tx: &mut Tx| {
+        has_moved(tx, id, &there, Power::Shutdown, None, now)?;
+        server_moves::set_failed(tx, there.number, "error", &reason, now)
+    };
+    cx.db.write(decide).await?;
+    ends(cx, id, way, why, cause).await
+}
+
+/// Why the guest is lost, if that was written down by somebody who did not come to the end of it.
+pub async fn was_lost(cx: &Cx, id: ServerId, way: &Way) -> Result<Option<String>> {
+    let (to, number) = (way.to, way.number);
+    let look = move |tx: &mut Tx| {
+        let is_there = servers::get(tx, &Reach::Cloud, id)?.host_id == Some(to);
+        let moved = server_moves::get(tx, number)?.filter(|moved| is_there && moved.status == "error");
+        Ok(moved.and_then(|moved| moved.failure))
+    };
+    cx.db.read(look).await
+}
+
+/// Ends what there is of both parts.
+pub async fn ends(cx: &Cx, id: ServerId, way: &Way, why: String, cause: &Why) -> Result<Record> {
+    cx.hosts.get(way.to)?.hypervisor.remove(id, cx.epoch).await?;
+    let_go(cx, id, way).await?;
+    let server = machine::server(cx).await?;
+    let (ending, events) = (Ending::of(cx, &server, noted::MOVE), Events::of(cx, id));
     let is_deleted = *cause == Why::Cancelled;
     Ok(Box::new(move |tx| {
-        server_moves::set_failed(tx, number, "error", &why, now)?;
-        noted::orders_came_too_late(tx, id, now)?;
+        noted::orders_came_too_late(tx, id, ending.now)?;
         if is_deleted {
             // Whoever deletes the server says what it is.
             return events.end(tx, noted::MOVE, Some(&why));

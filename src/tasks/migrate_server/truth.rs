@@ -4,14 +4,15 @@
 //! a hypervisor lets a guest go on at the source only when it has decided that the move failed.
 //!
 //! After the switch to post-copy a guest may be on neither host whole. If the part on one of them is gone, or nobody waits any
-//! longer until the two can be put together, it is lost; its disk is the target's, which wrote on it last.
+//! longer until the two can be put together, it is lost; its disk is the target's, which wrote on it last. The target's word is
+//! not waited for then: a guest that stands still asks for nothing, so its host never notices that nothing can come.
 
 use super::{Way, measured};
 use crate::cloud::moving::Measured;
 use crate::error::{Error, Result};
 use crate::hypervisor::{Phase, Power, Standing, Steer};
 use crate::ids::ServerId;
-use crate::tasks::Cx;
+use crate::tasks::{Cx, Host};
 use std::time::Duration;
 
 /// Where the guest is.
@@ -29,12 +30,14 @@ pub enum Truth {
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// So many looks more a target gets that may have on its way what it lacks, though the source has lost it.
+const LAST_LOOKS: u32 = 20;
 
 /// Asks both hosts. With `ends`, a move that still goes on is called off first; else it is waited for.
 pub async fn find(cx: &Cx, id: ServerId, way: &Way, ends: bool) -> Result<Truth> {
     let (from, to) = (cx.hosts.get(way.from)?, cx.hosts.get(way.to)?);
     let mut asked = false;
-    let why = loop {
+    let (why, is_torn) = loop {
         let progress = from.hypervisor.migration(id).await?;
         match progress.map(|progress| progress.phase) {
             Some(phase @ (Phase::Copying | Phase::PostCopy)) => {
@@ -45,16 +48,16 @@ pub async fn find(cx: &Cx, id: ServerId, way: &Way, ends: bool) -> Result<Truth>
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
-            Some(Phase::Failed(reason)) => break format!("Live migration failed: {reason}"),
+            Some(Phase::Failed(reason)) => break (format!("Live migration failed: {reason}"), false),
             Some(Phase::Torn(reason)) => {
-                break format!("Live migration failed after the switch to post-copy: {reason}");
+                break (format!("Live migration failed after the switch to post-copy: {reason}"), true);
             }
-            Some(Phase::Completed) | None => break "Live migration did not come to its end.".to_owned(),
+            Some(Phase::Completed) | None => break ("Live migration did not come to its end.".to_owned(), false),
         }
     };
-    let (here, there) = (from.hypervisor.standing(id).await?, to.hypervisor.standing(id).await?);
+    let (here, there, given_up) = ask(id, [from, to], ends, is_torn).await?;
     tracing::info!(server = %id, source = ?here, target = ?there, "who runs the server");
-    match decide(here, there, ends) {
+    match decide(here, there, given_up) {
         Verdict::Both => {
             to.hypervisor.remove(id, cx.epoch).await?;
             Ok(Truth::Here { why })
@@ -63,6 +66,24 @@ pub async fn find(cx: &Cx, id: ServerId, way: &Way, ends: bool) -> Result<Truth>
         Verdict::There(power) => Ok(Truth::There(power)),
         Verdict::Lost => Ok(Truth::Lost { why }),
         Verdict::Open => Err(Error::unavailable("who runs the server", "its hosts have not decided yet")),
+    }
+}
+
+/// How the two stand to it, and what will not happen any more.
+async fn ask(id: ServerId, [from, to]: [&Host; 2], ends: bool, is_torn: bool) -> Result<(Standing, Standing, GivenUp)> {
+    let mut looks = 0;
+    loop {
+        let (here, there) = (from.hypervisor.standing(id).await?, to.hypervisor.standing(id).await?);
+        let given_up = match (ends, is_torn || here == Standing::Off) {
+            (false, _) => GivenUp::Nothing,
+            (true, false) => GivenUp::Mending,
+            (true, true) => GivenUp::Sending,
+        };
+        if (there, given_up) != (Standing::Fetching, GivenUp::Sending) || looks == LAST_LOOKS {
+            return Ok((here, there, given_up));
+        }
+        looks += 1;
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -76,8 +97,18 @@ enum Verdict {
     Open,
 }
 
-/// Of a machine that no move holds any more. With `gives_up`, nobody puts together what is in two parts.
-const fn decide(here: Standing, there: Standing, gives_up: bool) -> Verdict {
+/// What will not happen any more with what is in two parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GivenUp {
+    Nothing,
+    /// Nobody puts it together.
+    Mending,
+    /// And the source, which has lost the target or its process, sends nothing.
+    Sending,
+}
+
+/// Of a machine that no move holds any more.
+const fn decide(here: Standing, there: Standing, given_up: GivenUp) -> Verdict {
     match (here, there) {
         (Standing::Runs(_), Standing::Runs(_)) => Verdict::Both,
         (Standing::Runs(_), _)
@@ -91,7 +122,8 @@ const fn decide(here: Standing, there: Standing, gives_up: bool) -> Verdict {
         // One part of it is gone.
         (Standing::HandedOver, Standing::Absent | Standing::Off)
         | (Standing::Off | Standing::Absent, Standing::Torn) => Verdict::Lost,
-        (Standing::HandedOver, Standing::Torn) => if gives_up { Verdict::Lost } else { Verdict::Open },
+        (Standing::HandedOver, Standing::Torn) if !matches!(given_up, GivenUp::Nothing) => Verdict::Lost,
+        (Standing::HandedOver | Standing::Off, Standing::Fetching) if matches!(given_up, GivenUp::Sending) => Verdict::Lost,
         (Standing::Held | Standing::HandedOver, _)
         | (_, Standing::HandedOver | Standing::Fetching | Standing::Torn)
         // This host is asked as the source: what it says makes no sense.
@@ -119,41 +151,45 @@ mod tests {
     use Standing::{Absent, Fetching, HandedOver, Held, Off, Runs, Torn};
 
     const RUNS: Standing = Runs(Power::Running);
+    const ALL: [GivenUp; 3] = [GivenUp::Nothing, GivenUp::Mending, GivenUp::Sending];
 
     #[test]
     fn whoever_runs_the_guest_has_it_and_of_two_the_source() {
-        for gives_up in [false, true] {
-            assert_eq!(decide(Runs(Power::Paused), Held, gives_up), Verdict::Here);
-            assert_eq!(decide(RUNS, RUNS, gives_up), Verdict::Both);
+        for given_up in ALL {
+            assert_eq!(decide(Runs(Power::Paused), Held, given_up), Verdict::Here);
+            assert_eq!(decide(RUNS, RUNS, given_up), Verdict::Both);
             for here in [Absent, Off, Held, HandedOver] {
-                assert_eq!(decide(here, RUNS, gives_up), Verdict::There(Power::Running), "{here:?}");
+                assert_eq!(decide(here, RUNS, given_up), Verdict::There(Power::Running), "{here:?}");
             }
-            assert_eq!(decide(Absent, Off, gives_up), Verdict::There(Power::Shutdown));
-            assert_eq!(decide(Off, Off, gives_up), Verdict::Here);
+            assert_eq!(decide(Absent, Off, given_up), Verdict::There(Power::Shutdown));
+            assert_eq!(decide(Off, Off, given_up), Verdict::Here);
         }
     }
 
     #[test]
     fn a_guest_that_was_about_to_leave_goes_on_only_where_nobody_else_can_have_it() {
-        assert_eq!(decide(Held, Absent, true), Verdict::Here);
-        assert_eq!(decide(Held, Held, true), Verdict::Open);
-        for there in [Absent, Off, Held, HandedOver, Fetching, Torn] {
-            let verdict = decide(HandedOver, there, true);
-            assert!(matches!(verdict, Verdict::Open | Verdict::Lost), "its memory is elsewhere: {there:?}");
+        for given_up in ALL {
+            assert_eq!(decide(Held, Absent, given_up), Verdict::Here);
+            assert_eq!(decide(Held, Held, given_up), Verdict::Open);
+            for there in [Absent, Off, Held, HandedOver, Fetching, Torn] {
+                let verdict = decide(HandedOver, there, given_up);
+                assert!(matches!(verdict, Verdict::Open | Verdict::Lost), "its memory is elsewhere: {there:?}");
+            }
         }
     }
 
     #[test]
     fn a_guest_in_two_parts_is_lost_with_one_of_them_and_else_only_when_somebody_gives_up() {
-        for gives_up in [false, true] {
+        for given_up in ALL {
             for gone in [Absent, Off] {
-                assert_eq!(decide(HandedOver, gone, gives_up), Verdict::Lost, "{gone:?} there");
-                assert_eq!(decide(gone, Torn, gives_up), Verdict::Lost, "{gone:?} here");
-                assert_eq!(decide(gone, Fetching, gives_up), Verdict::Open, "it may have all by now");
+                assert_eq!(decide(HandedOver, gone, given_up), Verdict::Lost, "{gone:?} there");
+                assert_eq!(decide(gone, Torn, given_up), Verdict::Lost, "{gone:?} here");
             }
-            assert_eq!(decide(HandedOver, Fetching, gives_up), Verdict::Open);
+            assert_eq!(decide(Absent, Fetching, given_up), Verdict::Open, "it may have all by now");
         }
-        assert_eq!(decide(HandedOver, Torn, false), Verdict::Open);
-        assert_eq!(decide(HandedOver, Torn, true), Verdict::Lost);
+        let both = |there| ALL.map(|given_up| decide(HandedOver, there, given_up));
+        assert_eq!(both(Torn), [Verdict::Open, Verdict::Lost, Verdict::Lost]);
+        assert_eq!(both(Fetching), [Verdict::Open, Verdict::Open, Verdict::Lost]);
+        assert_eq!(decide(Off, Fetching, GivenUp::Sending), Verdict::Lost, "its source died");
     }
 }

@@ -2,6 +2,7 @@
 //! can be, else its server is in Error, and never do two run.
 
 use super::*;
+use crate::hypervisor::simulated::{Call, Fault};
 use crate::hypervisor::{Hypervisor, Standing};
 use http::Method;
 use std::sync::Arc;
@@ -99,12 +100,20 @@ async fn a_guest_in_two_parts_is_lost_when_somebody_calls_its_move_off() {
 }
 
 #[tokio::test]
+async fn a_guest_in_two_parts_is_lost_though_its_second_host_never_notices_that_nothing_comes() {
+    let mut torn = Torn::apart().await;
+    torn.site.cloud.hosts[1].hypervisor.notices_nothing(torn.id);
+    torn.abort().await;
+    (&mut torn.work).await.unwrap();
+    torn.is_lost().await;
+}
+
+#[tokio::test]
 async fn a_guest_in_two_parts_is_lost_when_its_hosts_do_not_find_each_other_in_time() {
     let mut torn = Torn::apart().await;
     // Seen as torn before time passes.
     let hypervisor = &torn.site.cloud.hosts[0].hypervisor;
-    let tries =
-        || hypervisor.calls().iter().filter(|(call, _)| *call == crate::hypervisor::simulated::Call::Migrate).count();
+    let tries = || hypervisor.calls().iter().filter(|(call, _)| *call == Call::Migrate).count();
     while tries() < 2 {
         tokio::task::yield_now().await;
     }
@@ -128,6 +137,21 @@ async fn a_guest_whose_second_host_loses_its_part_is_lost_and_does_not_go_on_at_
     torn.abort().await;
     (&mut torn.work).await.unwrap();
     torn.is_lost().await;
+}
+
+#[tokio::test]
+async fn a_loss_of_which_only_half_was_carried_out_is_a_loss_all_the_same() {
+    for (host, fault) in
+        [(0, Fault::Unavailable), (0, Fault::AnswerLost), (1, Fault::Unavailable), (1, Fault::AnswerLost)]
+    {
+        let mut torn = Torn::apart().await;
+        torn.site.cloud.hosts[host].hypervisor.fail_at(Call::Remove, 1, fault);
+        torn.abort().await;
+        (&mut torn.work).await.unwrap();
+        torn.site.cloud.pass_seconds(5);
+        torn.site.cloud.work().await;
+        torn.is_lost().await;
+    }
 }
 
 #[tokio::test]
