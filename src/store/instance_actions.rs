@@ -118,6 +118,13 @@ pub struct Step<'s> {
     pub now: Timestamp,
 }
 
+impl<'s> Step<'s> {
+    /// One that went well, nowhere in particular and in no time.
+    pub const fn at_once(server: ServerId, request_id: Option<&'s str>, name: &'s str, now: Timestamp) -> Self {
+        Self { server, request_id, name, host: None, failure: None, started_at: now, now }
+    }
+}
+
 /// Notes that a step was begun, and how it went is not known yet. One that was noted already stays as it is.
 pub fn begin(tx: &mut Tx, step: &Step<'_>) -> Result<()> {
     let Some(request_id) = step.request_id else { return Ok(()) };

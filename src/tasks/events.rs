@@ -41,8 +41,7 @@ impl Events {
     }
 
     fn step<'s>(&'s self, name: &'s str, host: Option<&'s str>, failure: Option<&'s str>) -> Step<'s> {
-        let (server, request_id, now) = (self.server, self.request_id.as_deref(), self.now);
-        Step { server, request_id, name, host, failure, started_at: now, now }
+        Step { host, failure, ..Step::at_once(self.server, self.request_id.as_deref(), name, self.now) }
     }
 }
 

@@ -99,15 +99,8 @@ impl Asker {
     }
 
     fn step<'s>(&'s self, server: &Server, name: &'s str, host: Option<&'s str>) -> instance_actions::Step<'s> {
-        instance_actions::Step {
-            server: server.id,
-            request_id: Some(&self.request_id),
-            name,
-            host,
-            failure: None,
-            started_at: self.now,
-            now: self.now,
-        }
+        let step = instance_actions::Step::at_once(server.id, Some(&self.request_id), name, self.now);
+        instance_actions::Step { host, ..step }
     }
 
     /// Notes a step that is done as soon as it is asked for, on this host.

@@ -138,16 +138,7 @@ impl Order {
         let asked = instance_actions::Asked { request_id, project_id: &server.project_id, user_id: &user_id, now };
         instance_actions::insert(tx, self.id, action.recorded_as(), &asked)?;
         for name in begun {
-            let step = instance_actions::Step {
-                server: self.id,
-                request_id: Some(request_id),
-                name,
-                host: None,
-                failure: None,
-                started_at: now,
-                now,
-            };
-            instance_actions::begin(tx, &step)?;
+            instance_actions::begin(tx, &instance_actions::Step::at_once(self.id, Some(request_id), name, now))?;
         }
         Ok(())
     }
