@@ -14,11 +14,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tasks", &["cloud", "store", "hypervisor", "fabric", "disks", "blobs", "vault"]),
     ("cloud", &[]),
     ("store", &["cloud", "args"]),
-    ("hypervisor", &[]),
+    ("hypervisor", &["certificate"]),
     ("fabric", &["hypervisor"]),
     ("disks", &["hypervisor"]),
     ("blobs", &[]),
-    ("node", &["hypervisor", "fabric", "disks", "key_files"]),
+    ("node", &["hypervisor", "fabric", "disks", "certificate", "key_files"]),
 ];
 
 const EVERYBODYS: &[&str] = &["clock", "error", "ids"];

@@ -60,11 +60,16 @@ impl Certificate {
         Ok(read)
     }
 
-    /// Is more than two thirds of its time over?
+    /// Is it to be renewed?
     pub fn is_due(&self, now: Timestamp) -> bool {
-        let (whole, left) = (self.ends.seconds() - self.begins.seconds(), self.ends.seconds() - now.seconds());
-        left < whole / 3
+        is_due(self.begins, self.ends, now)
     }
+}
+
+/// Is more than two thirds of the time over that a certificate is good for?
+pub fn is_due(begins: Timestamp, ends: Timestamp, now: Timestamp) -> bool {
+    let (whole, left) = (ends.seconds() - begins.seconds(), ends.seconds() - now.seconds());
+    left < whole / 3
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod audit;
 pub mod blobs;
+pub mod certificate;
 pub mod clock;
 pub mod cloud;
 pub mod config;

@@ -6,7 +6,7 @@ use crate::cloud::placement::obstacles;
 use crate::config::Config;
 use crate::error::{Error, Result, with_causes};
 use crate::node::authority::{Authority, Holder};
-use crate::node::certificates::Authorities;
+use crate::node::certificates::{Asker, Authorities};
 use crate::node::joining::{self, Newcomer, PATH, Token, Welcome};
 use crate::node::listener::{self, Body};
 use crate::node::server::{refusal, whole};
@@ -136,8 +136,6 @@ impl Admission {
         let key = hex::decode(&newcomer.public_key).map_err(|_| Error::bad_request("That is no public key"))?;
         let certificate = self.authorities.cloud.certify(&Holder::host(id), &key, now)?;
         let address = newcomer.address.unwrap_or_else(|| SocketAddr::new(peer.ip().to_canonical(), newcomer.port));
-        let grant = |wanted| self.authorities.grant(id, wanted, &[address.ip()], now);
-        let granted = newcomer.wanted.iter().map(grant).collect::<Result<Vec<_>>>()?;
         let row = NodeRow {
             id,
             name: newcomer.name.clone(),
@@ -149,6 +147,14 @@ impl Admission {
             joined_at: now,
             renewed: None,
         };
+        let (checked, digest) = (row.clone(), secret.clone());
+        let known = move |tx: &mut Tx| {
+            nodes::check(tx, &digest, &checked)?;
+            nodes::others(tx, id)
+        };
+        let asker = Asker { id, at: Some(address.ip()), others: self.db.read(known).await? };
+        let grant = |wanted| self.authorities.grant(&asker, wanted, now);
+        let granted = newcomer.wanted.iter().map(grant).collect::<Result<Vec<_>>>()?;
         let (name, authority) = (row.name.clone(), hex::encode(self.authorities.cloud.certificate()));
         self.db.write(move |tx: &mut Tx| nodes::admit(tx, &secret, &row)).await?;
         tracing::info!(host = name, %id, %address, "a machine joined as a host");

@@ -2,15 +2,16 @@
 
 use super::admission::{Admission, authority_folder, make_token};
 use super::follow::Following;
-use super::hypervisor_tls::Certificate;
 use super::membership::Membership;
 use super::renewal::Renewal;
 use super::{joining, node};
+use crate::certificate::Certificate;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::error::Result;
-use crate::node::authority::Holder;
-use crate::node::certificates::Authorities;
+use crate::node::authority::{Holder, OwnKey};
+use crate::node::certificates::{Authorities, Purpose, Wanted};
+use crate::node::joining::{self as node_joining, Newcomer, Token};
 use crate::store::nodes::{self, NodeRow};
 use crate::store::{Db, hosts};
 use crate::tasks::{Fleet, Hosts};
@@ -299,6 +300,64 @@ async fn a_machine_that_can_t_take_others_guests_is_told_so_when_it_joins() {
     let note = said.lines().nth(1).unwrap_or_default();
     assert!(note.starts_with("running guests of newer can't move to other: its hypervisor is "), "{said}");
     assert!(note.ends_with("and not at least 99.1.2"), "{said}");
+}
+
+#[tokio::test]
+async fn a_machine_that_would_be_certified_as_another_host_does_not_join_and_its_token_is_good_for_the_right_one() {
+    let (controller, machine) = (Controller::open().await, Machine::called("other").await);
+    let at = |name: &str, address: &str| {
+        let (name, address) = (name.to_owned(), address.to_owned());
+        let (machine, id) = (uuid::Uuid::new_v4().to_string(), crate::ids::HostId::random());
+        let (version, certificate) = ("1".to_owned(), "aa".to_owned());
+        NodeRow {
+            id,
+            name,
+            machine,
+            address,
+            certificate,
+            version,
+            protocol: 2,
+            joined_at: Timestamp(1),
+            renewed: None,
+        }
+    };
+    let there = at("rack-1", "192.0.2.7:5010");
+    let known = move |tx: &mut crate::store::Tx| {
+        nodes::make_token(tx, "t", Timestamp(i64::MAX), Timestamp(1))?;
+        nodes::admit(tx, "t", &there)
+    };
+    controller.db.write(known).await.unwrap();
+    let token = controller.token().await;
+    let wanted = |name: &str, address: &str| Wanted {
+        purpose: Purpose::Libvirtd,
+        public_key: hex::encode(OwnKey::generate().unwrap().public()),
+        names: vec![name.to_owned()],
+        addresses: vec![address.parse().unwrap()],
+    };
+    let given = Token::parse(&token).unwrap();
+    let at = controller.url.strip_prefix("https://").unwrap().parse().unwrap();
+    let ask = async |wanted| {
+        let newcomer = Newcomer {
+            secret: given.secret.clone(),
+            protocol: crate::node::PROTOCOL,
+            version: "0.1.0".to_owned(),
+            name: "other".to_owned(),
+            machine: uuid::Uuid::new_v4().to_string(),
+            address: None,
+            port: 5010,
+            public_key: hex::encode(OwnKey::generate().unwrap().public()),
+            other_cloud: None,
+            wanted: vec![wanted],
+            facts: serde_json::Value::Null,
+        };
+        node_joining::ask(at, given.authority, &newcomer).await.map_err(|error| error.to_string())
+    };
+    let name = ask(wanted("Rack-1", "192.0.2.8")).await.unwrap_err();
+    assert_eq!(name, "rack-1 is another host: no certificate can call this machine so");
+    let address = ask(wanted("other", "192.0.2.7")).await.unwrap_err();
+    assert!(address.starts_with("192.0.2.7 is the address of the host rack-1. Is it this machine's now"), "{address}");
+    assert_eq!(controller.rows().await.len(), 1);
+    machine.join(&controller, &token).await.unwrap();
 }
 
 /// Waits until there is an answer.

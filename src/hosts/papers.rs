@@ -1,7 +1,8 @@
 //! What a machine that joined tells its controller of itself, and how it keeps what it gets.
 
-use super::hypervisor_tls::{self, Certificate, Place, Reached};
+use super::hypervisor_tls::{self, Place, Reached};
 use super::membership::Membership;
+use crate::certificate::Certificate;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};

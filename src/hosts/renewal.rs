@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::{Error, Result, with_causes};
 use crate::ids::HostId;
 use crate::node::authority::Holder;
-use crate::node::certificates::Authorities;
+use crate::node::certificates::{Asker, Authorities, Granted};
 use crate::node::papers::{Hello, Renewed};
 use crate::node::remote::Channel;
 use crate::node::trust::Fingerprint;
@@ -119,10 +119,7 @@ impl Renewal {
     /// By how many seconds the host's clock is ahead.
     async fn see_to(&self, row: &NodeRow, channel: &Channel) -> Result<i64> {
         let hello = channel.hello().await?;
-        let now = self.clock.now();
-        let at = row.address.parse::<SocketAddr>().map(|address| address.ip()).ok();
-        let grant = |wanted| self.authorities.grant(row.id, wanted, at.as_slice(), now);
-        let granted = hello.wanted.iter().map(grant).collect::<Result<Vec<_>>>()?;
+        let granted = self.granted(row, &hello).await?;
         let own = self.own_of(row, &hello).await?;
         if own.is_some() || !granted.is_empty() {
             channel.renew(&Renewed { own: own.clone(), granted }).await?;
@@ -136,6 +133,22 @@ impl Renewal {
             self.changed.notify_one();
         }
         Ok(hello.now.seconds() - Clock::System.now().seconds())
+    }
+
+    /// What the host gets for its hypervisor. That it asks for what it can't have is no reason to let its own certificate end.
+    async fn granted(&self, row: &NodeRow, hello: &Hello) -> Result<Vec<Granted>> {
+        if hello.wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (id, now) = (row.id, self.clock.now());
+        let at = row.address.parse::<SocketAddr>().map(|address| address.ip()).ok();
+        let asker = Asker { id, at, others: self.db.read(move |tx| nodes::others(tx, id)).await? };
+        let granted = hello.wanted.iter().filter_map(|wanted| {
+            let granted = self.authorities.grant(&asker, wanted, now);
+            let refused = |error: &Error| tracing::warn!(host = row.name, purpose = ?wanted.purpose, error = with_causes(error), "a host gets no certificate");
+            granted.inspect_err(refused).ok()
+        });
+        Ok(granted.collect())
     }
 
     /// What the host gets in place of its own certificate, if that is due: written down before it is sent.

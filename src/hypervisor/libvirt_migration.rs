@@ -11,6 +11,7 @@ use super::{
     Accelerator, Amount, Arrival, Carry, Counts, Departure, Epoch, Limits, MachineSpec, Offer, Phase, Progress,
 };
 use super::{Standing, Steer, domain_xml, libvirt_ffi, moved_xml};
+use crate::certificate::Certificate;
 use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
 use parking_lot::Mutex;
@@ -30,8 +31,9 @@ const CONNECTIONS_AND_POST_COPY: u64 = 10_001_000;
 /// libvirt's first version that knows zstd, and QEMU's.
 const ZSTD: (u32, u64) = (9_001_000, 5_000_000);
 
-/// How roles end in certificates for this.
-const ROLE: &str = ".migration.gapura";
+/// How the names end by which QEMUs of a cloud know each other, in certificates. What stands before it is the host's id: an
+/// address may become another's.
+pub const MIGRATION_ROLE: &str = ".migration.gapura";
 /// libvirt's first version that takes up a torn move, and those whose daemon dies of it on the target ("Fix virtqemud crash when
 /// resuming failed post-copy migration", release notes of 11.4).
 const MENDS: u64 = 8_005_000;
@@ -83,18 +85,9 @@ pub(super) async fn receive(host: &Libvirt, there: &MachineSpec, offer: &Offer) 
     Ok(Arrival { address: host.peer_address.clone(), hypervisor_version, driver_version, tls_name })
 }
 
-/// Whom a certificate of the cloud's own names, which is this host by its id: an address may become another's. `None` for one
-/// of somebody else.
+/// Whom a certificate of the cloud's own names; `None` for one of somebody else.
 fn role(certificate: &Path) -> Option<String> {
-    let bytes = std::fs::read(certificate).ok()?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&bytes).ok()?;
-    let parsed = pem.parse_x509().ok()?;
-    let names = parsed.subject_alternative_name().ok()??.value.general_names.iter();
-    let mut names = names.filter_map(|name| match name {
-        x509_parser::extensions::GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    });
-    names.find(|name| name.ends_with(ROLE))
+    Certificate::read(certificate).ok()?.names.into_iter().find(|name| name.ends_with(MIGRATION_ROLE))
 }
 
 async fn driver(host: &Libvirt) -> Result<u64> {

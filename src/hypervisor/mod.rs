@@ -19,6 +19,7 @@ pub mod simulated;
 mod xml;
 
 pub use epoch::Epoch;
+pub use libvirt_migration::MIGRATION_ROLE;
 pub use moving::{Amount, Arrival, Carry, Counts, Departure, Limits, Offer, Phase, Progress, Standing, Steer};
 
 use crate::error::Result;

@@ -7,6 +7,7 @@
 use super::authority::{Authority, Holder};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
+use crate::hypervisor::MIGRATION_ROLE;
 use crate::ids::HostId;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -27,11 +28,11 @@ pub enum Purpose {
 impl Purpose {
     /// Whom such a certificate names.
     pub fn role(self, host: HostId) -> String {
-        let word = match self {
-            Self::Migration => "migration",
-            Self::Libvirtd => "libvirtd",
+        let role = match self {
+            Self::Migration => MIGRATION_ROLE,
+            Self::Libvirtd => ".libvirtd.gapura",
         };
-        format!("{}.{word}.gapura", host.0.simple())
+        format!("{}{role}", host.0.simple())
     }
 }
 
@@ -54,6 +55,44 @@ pub struct Granted {
     pub authority: String,
 }
 
+/// Who asks for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    pub id: HostId,
+    /// By which this controller reaches it.
+    pub at: Option<IpAddr>,
+    /// What the cloud's other machines are called, and are reached by.
+    pub others: Vec<(String, Option<IpAddr>)>,
+}
+
+impl Asker {
+    /// # Errors
+    /// `Conflict` for the name or the address of another machine.
+    fn check_is_not_another(&self, wanted: &Wanted) -> Result<()> {
+        for (name, address) in &self.others {
+            if wanted.names.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+                return Err(Error::conflict(format!(
+                    "{name} is another host: no certificate can call this machine so"
+                )));
+            }
+            if let Some(address) = address.filter(means_one_machine)
+                && wanted.addresses.contains(&address)
+            {
+                return Err(Error::conflict(format!(
+                    "{address} is the address of the host {name}. Is it this machine's now, say 'gapura host remove {name}' \
+                     first; else look at its [node] address, [network] tunnel_address and live_migration_uri"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// And not whichever looks.
+fn means_one_machine(address: &IpAddr) -> bool {
+    !(address.is_unspecified() || address.is_loopback() || address.is_multicast())
+}
+
 /// All that a cloud certifies with.
 pub struct Authorities {
     /// For controllers and hosts, and what QEMU shows: it opens nothing at either.
@@ -73,18 +112,20 @@ impl Authorities {
         })
     }
 
-    /// Certifies what a host asks for; `at`: addresses by which this controller reaches it.
+    /// Certifies what a host asks for.
     ///
     /// # Errors
-    /// `BadRequest` for what is no key, and for names that are none or are the cloud's own to give.
-    pub fn grant(&self, host: HostId, wanted: &Wanted, at: &[IpAddr], now: Timestamp) -> Result<Granted> {
+    /// `BadRequest` for what is no key, and for names that are none or are the cloud's own to give; `Conflict` for what
+    /// another machine is called or reached by.
+    pub fn grant(&self, asker: &Asker, wanted: &Wanted, now: Timestamp) -> Result<Granted> {
         let Wanted { purpose, public_key, names, addresses } = wanted;
         if let Some(name) = names.iter().find(|name| !is_a_machine_s(name)) {
             return Err(Error::bad_request(format!("{name:?} names no machine in a certificate")));
         }
-        let means_one =
-            |address: &&IpAddr| !(address.is_unspecified() || address.is_loopback() || address.is_multicast());
-        let mut own: Vec<IpAddr> = addresses.iter().chain(at).filter(means_one).copied().collect();
+        asker.check_is_not_another(wanted)?;
+        // Several hosts may be behind one address.
+        let at = asker.at.filter(|at| !asker.others.iter().any(|(_, other)| other.as_ref() == Some(at)));
+        let mut own: Vec<IpAddr> = addresses.iter().copied().chain(at).filter(means_one_machine).collect();
         own.sort_unstable();
         own.dedup();
         if names.len() > MOST || own.len() > MOST {
@@ -95,7 +136,7 @@ impl Authorities {
             Purpose::Migration => &self.cloud,
             Purpose::Libvirtd => &self.libvirtd,
         };
-        let holder = Holder { role: purpose.role(host), names: names.clone(), addresses: own };
+        let holder = Holder { role: purpose.role(asker.id), names: names.clone(), addresses: own };
         let certificate = authority.certify(&holder, &key, now)?;
         let authority = hex::encode(authority.certificate());
         Ok(Granted { purpose: *purpose, certificate: hex::encode(certificate), authority })
@@ -116,6 +157,7 @@ fn is_a_machine_s(name: &str) -> bool {
 mod tests {
     use super::super::authority::OwnKey;
     use super::*;
+    use crate::certificate::Certificate;
     use crate::clock::Clock;
 
     fn wanted(names: &[&str], addresses: &[&str]) -> Wanted {
@@ -131,8 +173,22 @@ mod tests {
     fn no_host_is_certified_to_be_anybody_else_in_the_cloud() {
         let (folder, now) = (tempfile::tempdir().unwrap(), Clock::System.now());
         let all = Authorities::load_or_create(folder.path(), "c", now).unwrap();
-        let grant = |wanted: &Wanted| all.grant(HostId::random(), wanted, &[], now);
-        grant(&wanted(&["rack-1", "rack-1.example.org"], &["192.0.2.7", "fd00::7"])).unwrap();
+        let other = |name: &str, address: &str| (name.to_owned(), Some(address.parse().unwrap()));
+        let others = vec![other("rack-2", "192.0.2.8"), ("rack-3".to_owned(), None), other("rack-4", "127.0.0.1")];
+        let asker = Asker { id: HostId::random(), at: None, others };
+        let grant = |wanted: &Wanted| all.grant(&asker, wanted, now);
+        grant(&wanted(&["rack-1", "rack-1.example.org"], &["192.0.2.7", "fd00::7", "127.0.0.1"])).unwrap();
+        for (names, addresses) in [(["rack-2"], &[][..]), (["RACK-3"], &[]), (["rack-1"], &["192.0.2.7", "192.0.2.8"])]
+        {
+            assert!(matches!(grant(&wanted(&names, addresses)), Err(Error::Conflict(_))), "{names:?} {addresses:?}");
+        }
+        // That it is seen where another one is, is not its doing.
+        let seen =
+            |at: &str| all.grant(&Asker { at: at.parse().ok(), ..asker.clone() }, &wanted(&["rack-1"], &[]), now);
+        let shown =
+            |granted: Granted| Certificate::parse(&hex::decode(granted.certificate).unwrap()).unwrap().addresses;
+        assert_eq!(shown(seen("192.0.2.8").unwrap()), Vec::<IpAddr>::new());
+        assert_eq!(shown(seen("192.0.2.9").unwrap()).len(), 1);
         for name in
             ["controller.gapura", "controller.GAPURA", "gapura", "a.gapura.b", "*", "*.example.org", "", "a b", "a..b"]
         {
@@ -147,7 +203,8 @@ mod tests {
     fn what_qemu_shows_is_of_another_authority_than_what_libvirtd_lets_in() {
         let (folder, now) = (tempfile::tempdir().unwrap(), Clock::System.now());
         let all = Authorities::load_or_create(folder.path(), "c", now).unwrap();
-        let of = |purpose| all.grant(HostId::random(), &Wanted { purpose, ..wanted(&[], &[]) }, &[], now).unwrap();
+        let asker = Asker { id: HostId::random(), at: None, others: Vec::new() };
+        let of = |purpose| all.grant(&asker, &Wanted { purpose, ..wanted(&[], &[]) }, now).unwrap();
         let (qemu, libvirtd) = (of(Purpose::Migration), of(Purpose::Libvirtd));
         assert_ne!(qemu.authority, libvirtd.authority);
         let again = Authorities::load_or_create(folder.path(), "c", now).unwrap();

@@ -8,6 +8,7 @@
 //! either until the host has it: whoever of the two is lost in between, they know each other again.
 
 use super::certificates::{Granted, Wanted};
+use crate::certificate;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -26,9 +27,9 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// Is more than two thirds of the certificate's time over?
+    /// Is the host's own certificate to be renewed?
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.ends.seconds() - now.seconds() < (self.ends.seconds() - self.begins.seconds()) / 3
+        certificate::is_due(self.begins, self.ends, now)
     }
 }
 

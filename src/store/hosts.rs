@@ -1,6 +1,6 @@
 //! Hosts that run machines, and what is claimed of them.
 
-use super::{Json, OrNotFound, Row, Tx, args, host_kinds, placement};
+use super::{Json, OrNotFound, Row, Tx, args, host_kinds, nodes, placement};
 use crate::clock::Timestamp;
 use crate::cloud::flavor::Flavor;
 use crate::cloud::placement::{Demand, HostKind, Inventory, Ratios, inventory};
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ids::{HostId, ProjectId, ServerId};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// A host as rows keep it, with what is claimed of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -336,9 +336,7 @@ pub fn addresses(tx: &mut Tx) -> Result<HashMap<HostId, IpAddr>> {
                 WHERE n.address IS NOT NULL OR h.tunnel_address IS NOT NULL";
     let address = |mut row: Row| {
         let (host, joined, tunnel): (_, Option<String>, Option<String>) = (row.next()?, row.next()?, row.next()?);
-        let text = joined.or(tunnel).unwrap_or_default();
-        let found = text.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| text.parse());
-        Ok((host, found.map_err(|_| Error::internal("a host's address is damaged", text))?))
+        Ok((host, nodes::reached_at(&joined.or(tunnel).unwrap_or_default())?))
     };
     tx.query(sql, args![])?.into_iter().map(address).collect()
 }

@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::ids::HostId;
 use serde_json::Value;
+use std::net::{IpAddr, SocketAddr};
 
 /// A machine that joined. What it has and carries is its host's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,23 @@ pub fn list(tx: &mut Tx) -> Result<Vec<NodeRow>> {
     tx.query(&format!("SELECT {COLUMNS} ORDER BY name"), args![])?.into_iter().map(from_row).collect()
 }
 
+/// What the cloud's other machines are called and reached by; a machine may be there more than once.
+pub fn others(tx: &mut Tx, id: HostId) -> Result<Vec<(String, Option<IpAddr>)>> {
+    let sql = "SELECT name, tunnel_address FROM hosts WHERE id <> ?1
+               UNION ALL SELECT name, address FROM nodes WHERE host_id <> ?1";
+    let other = |mut row: Row| {
+        let (name, address): (_, Option<String>) = (row.next()?, row.next()?);
+        Ok((name, address.map(|text| reached_at(&text)).transpose()?))
+    };
+    tx.query(sql, args![id])?.into_iter().map(other).collect()
+}
+
+/// The address in what a row says of one, which may have a port.
+pub(super) fn reached_at(text: &str) -> Result<IpAddr> {
+    let found = text.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| text.parse());
+    found.map_err(|_| Error::internal("a host's address is damaged", text.to_owned()))
+}
+
 /// The machine that a host is to be; `None` for a controller's own.
 pub fn machine_of(tx: &mut Tx, id: HostId) -> Result<Option<String>> {
     let row = tx.query_one("SELECT machine FROM nodes WHERE host_id = ?1", args![id])?;
@@ -81,14 +99,22 @@ pub fn check_token(tx: &mut Tx, digest: &str, now: Timestamp) -> Result<()> {
     }
 }
 
-/// Uses the token up, and takes the machine in; one that joins again under its name gets its certificate anew.
+/// May the machine join?
 ///
 /// # Errors
 /// As [`check_token`]; `Conflict` when the name or the machine is known already.
-pub fn admit(tx: &mut Tx, digest: &str, node: &NodeRow) -> Result<()> {
+pub fn check(tx: &mut Tx, digest: &str, node: &NodeRow) -> Result<()> {
     check_token(tx, digest, node.joined_at)?;
     refuse_twins(tx, node)?;
-    refuse_controllers(tx, node)?;
+    refuse_controllers(tx, node)
+}
+
+/// Uses the token up, and takes the machine in; one that joins again under its name gets its certificate anew.
+///
+/// # Errors
+/// As [`check`].
+pub fn admit(tx: &mut Tx, digest: &str, node: &NodeRow) -> Result<()> {
+    check(tx, digest, node)?;
     tx.execute("UPDATE node_tokens SET used_by = ?2 WHERE digest = ?1", args![digest, node.name.as_str()])?;
     tx.execute(
         "INSERT INTO nodes (host_id, name, machine, address, certificate, version, joined_at, protocol)
@@ -185,8 +211,8 @@ mod tests {
     use super::super::testing::store_test;
     use super::*;
     use crate::cloud::placement::{Demand, Ratios};
-    use crate::store::Db;
     use crate::store::hosts::{self, Heard};
+    use crate::store::{Db, network_hosts};
     use serde_json::json;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -249,6 +275,26 @@ mod tests {
             assert_eq!(db.read(list).await.unwrap(), [again], "joining again gives it another certificate");
             db.write(|tx| remove(tx, node("a", "m").id)).await.unwrap();
             join(&db, node("bb", "m")).await.unwrap();
+        }
+    }
+
+    store_test! {
+        async fn what_others_are_called_and_reached_by_is_known_of_hosts_and_of_machines_that_are_to_be_hosts(db: Db) {
+            let own = HostId::random();
+            let known = move |tx: &mut Tx| {
+                hosts::ensure(tx, own, "own", "nova", NOW)?;
+                network_hosts::is_at(tx, own, Some("192.0.2.1".parse().unwrap())).map(|_| ())
+            };
+            db.write(known).await.unwrap();
+            join(&db, node("a", "m")).await.unwrap();
+            join(&db, NodeRow { address: "[fd00::7]:5010".to_owned(), ..node("bb", "m2") }).await.unwrap();
+            let of = async |id| {
+                let mut others = db.read(move |tx| others(tx, id)).await.unwrap();
+                others.sort();
+                others.into_iter().map(|(name, at)| format!("{name} {}", at.unwrap())).collect::<Vec<_>>()
+            };
+            assert_eq!(of(node("a", "m").id).await, ["bb fd00::7", "own 192.0.2.1"]);
+            assert_eq!(of(own).await, ["a 192.0.2.7", "bb fd00::7"]);
         }
     }
 

@@ -8,19 +8,17 @@
 //! certificates of their own, and all of that place is left alone. A key is kept when its certificate is renewed, so that
 //! QEMUs that read in the middle of it find what belongs together.
 
-mod certificate;
 mod place;
 mod user;
 
-pub use certificate::Certificate;
 pub use place::{Keeper, Place, State};
 pub use user::User;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::error::{Error, Result, with_causes};
+use crate::error::{Result, with_causes};
 use crate::ids::HostId;
-use crate::node::certificates::{Authorities, Granted, Wanted};
+use crate::node::certificates::{Asker, Authorities, Granted, Wanted};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +32,7 @@ pub struct Reached {
 impl Reached {
     /// As far as the settings tell, and the kernel.
     pub fn of(config: &Config) -> Self {
-        let mut reached = Self { names: vec![super::machine(config), super::own_name()], addresses: Vec::new() };
+        let mut reached = Self { names: vec![super::machine(config)], addresses: Vec::new() };
         let uri = url::Url::parse(&config.compute.live_migration_uri).ok();
         if let Some(host) = uri.as_ref().and_then(url::Url::host_str).map(|host| host.trim_matches(['[', ']'])) {
             match host.parse() {
@@ -109,7 +107,8 @@ pub fn see_to(
     now: Timestamp,
 ) -> Result<Vec<String>> {
     let (wanted, mut notes) = wanted(places, reached, false, now);
-    let granted = wanted.iter().map(|wanted| by.grant(host, wanted, &[], now)).collect::<Result<Vec<_>, Error>>()?;
+    let asker = Asker { id: host, at: None, others: Vec::new() };
+    let granted = wanted.iter().map(|wanted| by.grant(&asker, wanted, now)).collect::<Result<Vec<_>>>()?;
     notes.extend(keep(places, &granted));
     Ok(notes)
 }

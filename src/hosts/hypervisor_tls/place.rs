@@ -1,8 +1,8 @@
 //! A set of files that a part of the hypervisor reads: an authority, and a certificate with its key for each end.
 
 use super::Reached;
-use super::certificate::Certificate;
 use super::user::User;
+use crate::certificate::Certificate;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::node::authority::OwnKey;

@@ -1,7 +1,9 @@
 //! What is kept where libvirt looks, and what is left alone there.
 
 use super::*;
+use crate::certificate::Certificate;
 use crate::clock::Clock;
+use crate::error::Error;
 use crate::node::certificates::Purpose;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -169,7 +171,8 @@ fn a_certificate_for_another_key_is_not_kept() {
     let (place, theirs) = (machine.places().remove(0), other.places().remove(0));
     let wanted = theirs.wanted(&Machine::reached(), false, machine.now).unwrap().unwrap();
     assert_eq!(wanted.purpose, Purpose::Migration);
-    let granted = machine.authorities.grant(machine.host, &wanted, &[], machine.now).unwrap();
+    let asker = Asker { id: machine.host, at: None, others: Vec::new() };
+    let granted = machine.authorities.grant(&asker, &wanted, machine.now).unwrap();
     assert!(matches!(place.keep(&granted), Err(Error::BadRequest(_))));
     assert!(!place.shown().exists());
 }
