@@ -13,11 +13,11 @@
 //! A list of a thousand servers or a crowd of uploads leaves pages behind that hold nothing and still count as ours: 10 of
 //! 70 MiB after a thousand servers were made and listed. glibc returns only what lies at the end of its heap, so it is
 //! told now and then to return the rest, after the database's connections have dropped what they keep of its file (some two MiB
-//! each, read again when somebody asks). That takes a millisecond or two in which others wait for memory, so not while
+//! each, read again when somebody asks), and, when nobody asked for anything, the statements that they know. That takes a millisecond or two in which others wait for memory, so not while
 //! there is much to do.
 
 use crate::metrics::Metrics;
-use crate::store::Db;
+use crate::store::{Db, Rest};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +56,8 @@ pub async fn give_back(metrics: Arc<Metrics>, db: Db, stop: impl Future<Output =
         }
         let before = std::mem::replace(&mut answered, metrics.answered_so_far());
         if answered - before < BUSY {
-            if let Err(error) = db.rest().await {
+            let rest = if answered == before { Rest::Deep } else { Rest::Light };
+            if let Err(error) = db.rest(rest).await {
                 tracing::debug!(error = crate::error::with_causes(&error), "the database keeps its memory");
             }
             // Only a panic could fail there, and there is none.

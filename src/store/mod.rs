@@ -188,13 +188,22 @@ impl Db {
         }
     }
 
-    /// Gives back memory that is kept for the next question, in a time when there are few.
-    pub async fn rest(&self) -> Result<()> {
+    /// Gives back memory that is kept for the next question, in a time when there are few, or none.
+    pub async fn rest(&self, rest: Rest) -> Result<()> {
         match &*self.engine {
-            Engine::Sqlite { sqlite, .. } => sqlite.rest().await,
+            Engine::Sqlite { sqlite, .. } => sqlite.rest(rest).await,
             Engine::Postgres(_) => Ok(()),
         }
     }
+}
+
+/// How much a database is to forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// What is soon there again.
+    Light,
+    /// Also what costs the next who asks some tenths of a millisecond.
+    Deep,
 }
 
 fn conflict() -> Error {

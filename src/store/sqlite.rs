@@ -10,6 +10,7 @@
 //! here, and 3 ms there. On a machine busy with other work the rates met at 100,000, and the times did not. The price
 //! is that a long query holds a thread of the runtime: page what may grow.
 
+use super::Rest;
 use super::tx::{Statements, Tx};
 use super::value::{Column, Columns, Row, Value};
 use super::workers::Workers;
@@ -22,6 +23,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const STATEMENTS_KEPT: usize = 256;
+/// Each knows the whole schema and its own statements.
+const READERS_KEPT: usize = 2;
 
 /// How much a power cut may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,15 +76,23 @@ impl Sqlite {
 
 impl Sqlite {
     /// Frees what connections keep of the file, up to two MiB each: the system keeps it as well, and whoever asks next finds it
-    /// there.
-    pub(super) async fn rest(&self) -> Result<()> {
-        let idle = std::mem::take(&mut *self.readers.lock());
-        let freed = idle.iter().try_for_each(Connection::release_memory).map_err(translate);
+    /// there. Closes readers that a crowd needed, and in a deep rest forgets how statements are carried out.
+    pub(super) async fn rest(&self, rest: Rest) -> Result<()> {
+        let mut idle = std::mem::take(&mut *self.readers.lock());
+        // The last is the next to be asked.
+        idle.drain(..idle.len().saturating_sub(READERS_KEPT));
+        let freed = idle.iter().try_for_each(|reader| forget(reader, rest));
         self.readers.lock().extend(idle);
         freed?;
-        let rest = |writer: &mut Writer| writer.connection.as_ref().map_or(Ok(()), Connection::release_memory);
-        self.writer.run(move |writer| rest(writer).map_err(translate)).await
+        self.writer.run(move |writer| writer.connection.as_ref().map_or(Ok(()), |writer| forget(writer, rest))).await
     }
+}
+
+fn forget(connection: &Connection, rest: Rest) -> Result<()> {
+    if rest == Rest::Deep {
+        connection.flush_prepared_statement_cache();
+    }
+    connection.release_memory().map_err(translate)
 }
 
 struct Writer {

@@ -1,8 +1,8 @@
 //! What a file promises.
 
-use super::{Durability, Sqlite};
+use super::{Durability, READERS_KEPT, Sqlite};
 use crate::error::Error;
-use crate::store::{Db, StoreSettings, Tx, args};
+use crate::store::{Db, Rest, StoreSettings, Tx, args};
 use rusqlite::{Connection, ffi};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -51,9 +51,32 @@ async fn a_database_at_rest_keeps_nothing_of_its_file_and_answers_as_before() {
     let reader = || kept(&sqlite.readers.lock()[0]);
     let writer = || async { sqlite.writer.run(|writer| Ok(writer.connection.as_ref().map(kept))).await.unwrap() };
     assert!(reader() > 500_000 && writer().await.unwrap() > 500_000);
-    sqlite.rest().await.unwrap();
+    sqlite.rest(Rest::Deep).await.unwrap();
     assert!(reader() < 50_000 && writer().await.unwrap() < 50_000, "{} and {:?}", reader(), writer().await);
     assert_eq!(sqlite.read(&length).unwrap(), 1_000_000);
+}
+
+#[tokio::test]
+async fn readers_that_a_crowd_needed_are_closed_when_there_is_little_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = Sqlite::open(&folder.path().join("gapura.db"), Durability::Full).unwrap();
+    let all = std::sync::Barrier::new(9);
+    let answers = |tx: &mut Tx| tx.query("SELECT 1", args![])?.remove(0).next::<i64>();
+    let ask = || {
+        sqlite.read(&|tx| {
+            all.wait();
+            answers(tx)
+        })
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..9 {
+            threads.spawn(ask);
+        }
+    });
+    assert_eq!(sqlite.readers.lock().len(), 9);
+    sqlite.rest(Rest::Light).await.unwrap();
+    assert_eq!(sqlite.readers.lock().len(), READERS_KEPT);
+    assert_eq!(sqlite.read(&answers).unwrap(), 1);
 }
 
 #[tokio::test]
