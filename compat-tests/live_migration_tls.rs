@@ -5,7 +5,7 @@ use gapura::clock::Clock;
 use gapura::hosts::hypervisor_tls::{Keeper, Reached, State, keep, wanted};
 use gapura::hypervisor::Limits;
 use gapura::ids::HostId;
-use gapura::node::certificates::{Authorities, Purpose};
+use gapura::node::certificates::{Asker, Authorities, Purpose};
 use gapura::tasks::migrate_server::Moving;
 use serde_json::json;
 
@@ -24,7 +24,8 @@ fn joins(fleet: &Fleet, host: usize, by: &Authorities) -> String {
     let places = [place.clone()];
     let (asked, notes) = wanted(&places, &Reached::default(), true, now);
     assert!(notes.is_empty(), "{notes:?}");
-    let granted = asked.iter().map(|asked| by.grant(id, asked, &[], now).unwrap()).collect::<Vec<_>>();
+    let asker = Asker { id, at: None, others: Vec::new() };
+    let granted = asked.iter().map(|asked| by.grant(&asker, asked, now).unwrap()).collect::<Vec<_>>();
     assert_eq!(keep(&places, &granted).len(), 1);
     assert_eq!(place.keeper(), Keeper::Gapura);
     assert!(matches!(place.state(now), State::Good(_)), "{:?}", place.state(now));

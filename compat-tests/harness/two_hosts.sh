@@ -9,12 +9,13 @@
 #
 #   two_hosts.sh kill DIR a      kills host a's libvirtd alone, as a crash would; it is back in a moment
 #   two_hosts.sh unplug DIR a N  kills the QEMU of a machine of this name on host a
+#   two_hosts.sh freeze DIR a N  stops it: it is there, and does and notices nothing
 #   two_hosts.sh cut DIR [WIRE]  cuts both wires, or one (wire0: the libvirtds', wire1: the guests'); `mend` joins them again
 #   two_hosts.sh slow DIR RATE   lets so much through the libvirtds' wire (tc's words: 80mbit); `full` all again
 #   two_hosts.sh in DIR a CMD…   runs a command in host a's network
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
-[ $# -ge 2 ] || { echo "usage: $0 start|stop|kill|unplug|cut|mend|slow|full|in DIR …" >&2; exit 2; }
+[ $# -ge 2 ] || { echo "usage: $0 start|stop|kill|unplug|freeze|cut|mend|slow|full|in DIR …" >&2; exit 2; }
 verb=$1
 mkdir -p "$2"
 dir=$(readlink -f "$2")
@@ -23,6 +24,13 @@ shift 2
 address() { case $1 in a) echo 10.77.0.1 ;; b) echo 10.77.0.2 ;; esac; }
 inside() { local host=$1; shift; nsenter --net="/proc/$(cat "$dir/$host/holder.pid")/ns/net" "$@"; }
 wires() { inside a ip link set wire0 "$1"; inside a ip link set wire1 "$1"; }
+
+# SIGNAL HOST NAME: to the QEMU of a machine.
+tell() {
+  local init
+  init=$(pgrep -P "$(cat "$dir/$2/holder.pid")")
+  pkill "-$1" --ns "$init" --nslist pid -f -- "guest=$3,"
+}
 
 start() {
   local uri a b host
@@ -49,9 +57,8 @@ case $verb in
   start) start ;;
   stop) for host in a b; do "$here/libvirtd.sh" stop "$dir/$host"; done ;;
   kill) "$here/libvirtd.sh" kill "$dir/$1" ;;
-  unplug)
-    init=$(pgrep -P "$(cat "$dir/$1/holder.pid")")
-    pkill -KILL --ns "$init" --nslist pid -f -- "guest=$2," ;;
+  unplug) tell KILL "$@" ;;
+  freeze) tell STOP "$@" ;;
   cut) if [ -n "${1:-}" ]; then inside a ip link set "$1" down; else wires down; fi ;;
   mend) wires up ;;
   slow) inside a tc qdisc replace dev wire0 root tbf rate "$1" burst 256k latency 100ms ;;

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use virt::connect::Connect;
 use virt::domain::{
     Domain, DomainPausedReason, DomainRunningReason, DomainState, DomainStateReason, MigrateParameters,
@@ -39,8 +40,21 @@ pub const MIGRATION_ROLE: &str = ".migration.gapura";
 const MENDS: u64 = 8_005_000;
 const DIES_OF_IT: std::ops::Range<u64> = 11_002_000..11_004_000;
 
-/// Moves that this process began: `None` while the call goes on, then what it said.
-pub(super) type Outgoing = Arc<Mutex<BTreeMap<ServerId, Option<Result<(), String>>>>>;
+/// How long the call of a move may go on after its machine has ended here. Commonly the other host has the guest then, and
+/// libvirt is about to say so; or the call waits for a QEMU there that has not noticed that nothing can come any more. It does
+/// not where its own work waits for memory of the guest, and then the call never comes back.
+const BEREFT: Duration = Duration::from_secs(10);
+
+/// Moves that this process began.
+pub(super) type Outgoing = Arc<Mutex<BTreeMap<ServerId, Arc<Mutex<Call>>>>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Call {
+    /// What it said; `None` while it goes on.
+    said: Option<Result<(), String>>,
+    /// Since when the machine has been seen not to run here, though it goes on.
+    bereft: Option<Instant>,
+}
 
 pub(super) async fn offer(host: &Libvirt, id: ServerId) -> Result<Offer> {
     let found = host.ask("asking what a machine needs", id, move |domain| {
@@ -108,7 +122,7 @@ pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
     let phase = progress(host, id).await?.map(|now| now.phase);
     let is_torn = matches!(phase, Some(Phase::Torn(_)));
     if is_torn {
-        if matches!(host.outgoing.lock().get(&id), Some(None)) {
+        if host.outgoing.lock().get(&id).is_some_and(|call| call.lock().said.is_none()) {
             return Ok(());
         }
         check_mending(driver(host).await?, wish.to.driver_version)?;
@@ -127,8 +141,8 @@ pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
         .await?;
     let flags = if is_torn { flags | sys::VIR_MIGRATE_POSTCOPY_RESUME } else { flags };
     let (outgoing, address) = (host.outgoing.clone(), wish.to.address.clone());
-    outgoing.lock().insert(id, None);
-    let heard = outgoing.clone();
+    let call = Arc::new(Mutex::new(Call::default()));
+    outgoing.lock().insert(id, call.clone());
     let begun = host.connection.apart("gapura-move", move |connect| {
         let moved = connect
             .lookup_domain_by_uuid(id.0)
@@ -136,7 +150,7 @@ pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
         if let Err(error) = &moved {
             tracing::warn!(%id, to = address, %error, "a move ended without success");
         }
-        heard.lock().insert(id, Some(moved.map_err(|error| error.message().to_owned())));
+        call.lock().said = Some(moved.map_err(|error| error.message().to_owned()));
     });
     let begun = begun.await;
     if begun.is_err() {
@@ -227,26 +241,41 @@ fn data_address(libvirt: &str) -> Option<String> {
 
 /// What the domain says, then what the call said, then what the domain remembers of a move that has ended.
 pub(super) async fn progress(host: &Libvirt, id: ServerId) -> Result<Option<Progress>> {
-    let (running, remembered) = host
+    let (is_active, running, remembered) = host
         .ask("asking how far a move is", id, |domain| match domain {
-            Some(domain) if domain.is_active()? => Ok((under_way(&domain)?, last(&domain)?)),
-            _ => Ok((None, None)),
+            Some(domain) if domain.is_active()? => Ok((true, under_way(&domain)?, last(&domain)?)),
+            _ => Ok((false, None, None)),
         })
         .await?;
-    let told = host.outgoing.lock().get(&id).cloned();
+    let Some(call) = host.outgoing.lock().get(&id).cloned() else { return Ok(running.or(remembered)) };
+    let mut call = call.lock();
     if let Some(mut running) = running {
-        if let (Phase::Torn(why), Some(Some(Err(reason)))) = (&mut running.phase, told) {
-            *why = reason;
+        if let (Phase::Torn(why), Some(Err(reason))) = (&mut running.phase, &call.said) {
+            why.clone_from(reason);
         }
         return Ok(Some(running));
     }
-    let counts = remembered.as_ref().map(|last| last.counts).unwrap_or_default();
-    Ok(match told {
-        None => remembered,
-        Some(None) => Some(Progress { phase: Phase::Copying, counts: Counts::default() }),
-        Some(Some(Ok(()))) => Some(Progress { phase: Phase::Completed, counts }),
-        Some(Some(Err(reason))) => Some(Progress { phase: Phase::Failed(reason), counts }),
-    })
+    let counts = remembered.map(|last| last.counts).unwrap_or_default();
+    Ok(Some(Progress { phase: call.phase(is_active, Instant::now()), counts }))
+}
+
+impl Call {
+    /// Of a move of which the domain says nothing.
+    fn phase(&mut self, is_active: bool, now: Instant) -> Phase {
+        match &self.said {
+            Some(Ok(())) => return Phase::Completed,
+            Some(Err(reason)) => return Phase::Failed(reason.clone()),
+            None if is_active => self.bereft = None,
+            None => {
+                if now.duration_since(*self.bereft.get_or_insert(now)) >= BEREFT {
+                    return Phase::Failed(
+                        "the machine ended on its way, and the other host does not notice".to_owned(),
+                    );
+                }
+            }
+        }
+        Phase::Copying
+    }
 }
 
 fn under_way(domain: &Domain) -> Result<Option<Progress>, Failure> {
@@ -429,6 +458,20 @@ mod tests {
         ] {
             assert_eq!(check_mending(own, other).is_ok(), can, "{own} {other}");
         }
+    }
+
+    #[test]
+    fn a_call_that_goes_on_without_its_machine_is_not_waited_for_for_ever() {
+        let (mut call, began) = (Call::default(), Instant::now());
+        let mut after = |seconds: u64, is_active| {
+            matches!(call.phase(is_active, began + Duration::from_secs(seconds)), Phase::Failed(_))
+        };
+        assert!(!after(0, true) && !after(60, false) && !after(69, false), "it may be about to end");
+        assert!(after(70, false));
+        assert!(!after(71, true) && !after(80, false), "the machine is back, and so is the wait");
+        assert!(after(90, false));
+        call.said = Some(Ok(()));
+        assert_eq!(call.phase(false, began + Duration::from_secs(90)), Phase::Completed, "what it says counts");
     }
 
     #[test]

@@ -74,7 +74,8 @@ async fn ask(id: ServerId, [from, to]: [&Host; 2], ends: bool, is_torn: bool) ->
     let mut looks = 0;
     loop {
         let (here, there) = (from.hypervisor.standing(id).await?, to.hypervisor.standing(id).await?);
-        let given_up = match (ends, is_torn || here == Standing::Off) {
+        let given_up = match (ends, is_torn) {
+            _ if here == Standing::Off => GivenUp::Sending,
             (false, _) => GivenUp::Nothing,
             (true, false) => GivenUp::Mending,
             (true, true) => GivenUp::Sending,

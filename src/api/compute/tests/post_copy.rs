@@ -131,6 +131,15 @@ async fn a_guest_whose_first_host_loses_its_part_is_lost() {
 }
 
 #[tokio::test]
+async fn a_guest_whose_first_host_loses_its_part_is_lost_though_its_second_never_notices() {
+    let mut torn = Torn::apart().await;
+    torn.site.cloud.hosts[1].hypervisor.notices_nothing(torn.id);
+    torn.site.cloud.hosts[0].hypervisor.crash_in_move(torn.id);
+    (&mut torn.work).await.unwrap();
+    torn.is_lost().await;
+}
+
+#[tokio::test]
 async fn a_guest_whose_second_host_loses_its_part_is_lost_and_does_not_go_on_at_the_first() {
     let mut torn = Torn::apart().await;
     torn.site.cloud.hosts[1].hypervisor.lose(torn.id);
