@@ -237,12 +237,14 @@ impl Reconciler {
     async fn compare(&self, host: &Host, expected: Vec<Expected>, found: Vec<Machine>) -> Result<()> {
         let found: HashMap<ServerId, Machine> = found.into_iter().map(|machine| (machine.id, machine)).collect();
         let watched: Vec<&Expected> = expected.iter().filter(|server| server.is_settled).collect();
-        let missing = watched.iter().filter(|server| !found.contains_key(&server.id)).count();
-        if missing > 0 && (found.is_empty() || missing * 2 > watched.len()) {
+        // What failed may have been taken away, as a guest is whose memory was lost on its way.
+        let due = || watched.iter().filter(|server| server.state != State::Error);
+        let missing = due().filter(|server| !found.contains_key(&server.id)).count();
+        if missing > 0 && (found.is_empty() || missing * 2 > due().count()) {
             tracing::error!(
                 host = host.name,
                 missing,
-                expected = watched.len(),
+                expected = due().count(),
                 "a host lost so many machines that its inventory is not believed; look at it"
             );
             return Ok(());

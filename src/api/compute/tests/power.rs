@@ -53,6 +53,22 @@ async fn a_host_that_is_away_or_lost_its_inventory_turns_no_server_off() {
 }
 
 #[tokio::test]
+async fn what_failed_and_has_no_machine_is_no_loss_of_its_hosts() {
+    let site = Site::new().await;
+    let (admin, alice) = (site.cloud.admin().await, site.cloud.member("alice").await);
+    let ids = [site.boot(&alice, "a").await, site.boot(&alice, "b").await, site.boot(&alice, "c").await];
+    for id in &ids[..2] {
+        assert_eq!(act(&admin, *id, json!({"os-resetState": {"state": "error"}})).await.status, 202);
+        site.cloud.hypervisor.lose(*id);
+    }
+    site.cloud.hypervisor.set_power(ids[2], Power::Shutdown);
+    site.cloud.reconcile().await;
+    let shown = [show(&alice, ids[0]).await, show(&alice, ids[2]).await];
+    let seen = shown.each_ref().map(|server| (&server["status"], &server["OS-EXT-STS:power_state"]));
+    assert_eq!(seen, [(&json!("ERROR"), &json!(4)), (&json!("SHUTOFF"), &json!(4))]);
+}
+
+#[tokio::test]
 async fn a_locked_server_is_touched_by_administrators_only() {
     let site = Site::new().await;
     let alice = site.cloud.member("alice").await;
