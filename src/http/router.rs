@@ -224,7 +224,7 @@ impl<G: Gate> Router<G> {
         }
         let Some(first) = rows.first() else {
             let knows_methods = entry.service.dialect.knows_methods();
-            let not_allowed = || Error::MethodNotAllowed(allowed(entry, version));
+            let not_allowed = || Error::MethodNotAllowed(allowed(entry));
             return Err(if knows_methods { not_allowed() } else { no_such_path() });
         };
 
@@ -282,24 +282,24 @@ fn fault(service: &Service, error: &Error, request_id: &str, spoken: Option<Micr
     reply
 }
 
-/// The rows that answer a method at a version; `None` when nothing of the path lives at that version.
+/// The rows that answer a method at a version: none for a method that the path never has; `None` for one that it has at other
+/// versions, which upstream's services say is not there.
 fn rows_for<'e, X>(entry: &'e Entry<X>, method: &Method, version: Microversion) -> Option<Vec<&'e Row<X>>> {
     let alive: Vec<&Row<X>> = entry.rows.iter().filter(|row| row.lifetime.holds_at(version)).collect();
     let is_action_path = entry.rows.iter().any(|row| row.action.is_some());
-    if alive.is_empty() && !is_action_path {
-        return None;
-    }
     let of =
         |method: &Method| -> Vec<&'e Row<X>> { alive.iter().copied().filter(|row| row.method == *method).collect() };
     let mut rows = of(method);
-    if rows.is_empty() && *method == Method::HEAD && entry.service.head_as_get {
+    let head_as_get = *method == Method::HEAD && entry.service.head_as_get;
+    if rows.is_empty() && head_as_get {
         rows = of(&Method::GET);
     }
     if rows.is_empty() && is_action_path && *method == Method::POST {
         // Each action has a lifetime of its own; the path itself has none.
         rows = entry.rows.iter().filter(|row| row.action.is_some()).take(1).collect();
     }
-    Some(rows)
+    let is_known = |known: &Row<X>| known.method == *method || (head_as_get && known.method == Method::GET);
+    if rows.is_empty() && entry.rows.iter().any(is_known) { None } else { Some(rows) }
 }
 
 /// Nova's answers for a body without an action, with two, or with one it does not have.
@@ -316,9 +316,9 @@ fn row_of_action<'r, X>(rows: &[&'r Row<X>], bytes: &[u8], head: &Head) -> Resul
     }
 }
 
-fn allowed<X>(entry: &Entry<X>, version: Microversion) -> String {
-    let mut methods: Vec<&str> =
-        entry.rows.iter().filter(|row| row.lifetime.holds_at(version)).map(|row| row.method.as_str()).collect();
+/// At whatever version.
+fn allowed<X>(entry: &Entry<X>) -> String {
+    let mut methods: Vec<&str> = entry.rows.iter().map(|row| row.method.as_str()).collect();
     if entry.service.head_as_get && methods.contains(&"GET") {
         methods.push("HEAD");
     }

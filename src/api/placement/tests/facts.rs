@@ -70,7 +70,7 @@ async fn what_is_not_there_or_can_not_be_asked_is_refused_as_upstream_refuses_it
             "The query parameter \"associated\" only accepts \"true\" or \"false\"",
         ),
         ("1.1", "/resource_classes/VCPU".to_owned(), 404, ""),
-        // Of upstream's also before it can be written to; here what a version has not, it has with no method.
+        ("1.0", "/allocations".to_owned(), 405, "is not allowed for this resource."),
         ("1.13", "/allocations".to_owned(), 405, "is not allowed for this resource."),
     ] {
         let reply = at(&admin, version, &path).await;
