@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::cloud::placement::{Demand, Ratios};
 use crate::cloud::server::State;
 use crate::error::{Error, Result, with_causes};
-use crate::hypervisor::Machine;
+use crate::hypervisor::{Machine, Power};
 use crate::ids::{HostId, ServerId};
 use crate::store::hosts::Heard;
 use crate::store::servers::Expected;
@@ -252,6 +252,8 @@ impl Reconciler {
         for server in watched {
             let power = found.get(&server.id).map(|machine| machine.power);
             let (state, power) = match power {
+                // How it failed to be there is told elsewhere.
+                None if server.state == State::Error && server.power == word(Power::Unknown) => continue,
                 // Undefined by hand, while others are there: it does not run.
                 None => (State::Stopped, "shutdown"),
                 Some(power) => (state_after(server.state, power), word(power)),
