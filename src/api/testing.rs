@@ -86,6 +86,8 @@ struct Own {
     images: ImageSettings,
     /// CPUs and memory of each host; none: one large host.
     hosts: Vec<(u32, u64)>,
+    /// Do all hosts see the first one's disks?
+    shared_disks: bool,
     placement: Rules,
 }
 
@@ -131,6 +133,13 @@ impl Cloud {
     /// A cloud of several hosts, each with so many CPUs and so much memory (MiB).
     pub async fn with_hosts(sizes: &[(u32, u64)]) -> Self {
         Self::with_hosts_over(Db::memory().await, sizes).await
+    }
+
+    /// As [`with_hosts`](Self::with_hosts), which all see the same disks.
+    pub async fn with_shared_disks(sizes: &[(u32, u64)]) -> Self {
+        let settings = IdentitySettings { argon2: RECIPE, ..IdentitySettings::default() };
+        let own = Own { hosts: sizes.to_vec(), shared_disks: true, ..Own::default() };
+        Self::made(Db::memory().await, settings, HashMap::new(), own).await
     }
 
     /// As [`with_hosts`](Self::with_hosts), deciding by itself what nobody decides for so long.
@@ -192,8 +201,12 @@ impl Cloud {
         seed(&db, RECIPE, "RegionOne", &passwords, START).await.unwrap();
         let clock = Clock::manual(START);
         let sizes = if own.hosts.is_empty() { vec![(64, 256 * 1024)] } else { own.hosts };
-        let simulated: Vec<SimulatedHost> =
+        let mut simulated: Vec<SimulatedHost> =
             sizes.into_iter().enumerate().map(|(index, size)| SimulatedHost::new(index + 1, size)).collect();
+        if own.shared_disks {
+            let disks = simulated[0].disks.clone();
+            simulated.iter_mut().for_each(|host| host.disks = disks.clone());
+        }
         let hosts = Fleet::from(Hosts::new(simulated.iter().map(SimulatedHost::connected)));
         let vault = Arc::new(Vault::ephemeral().unwrap());
         let importing = Importing {

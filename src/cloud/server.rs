@@ -104,9 +104,8 @@ words! {
 }
 
 impl Task {
-    /// Is this work on the host that the server is on and on no other, so that giving up the host ends it? A move has two
-    /// hosts, of which either may have the guest or the only good disk; a deletion needs no help.
-    pub const fn ends_with_its_host(self) -> bool {
+    /// When work makes way for whoever gives up the host that the server is on.
+    pub const fn makes_way(self) -> MakesWay {
         match self {
             Self::PoweringOff
             | Self::PoweringOn
@@ -118,6 +117,7 @@ impl Task {
             | Self::Resuming
             | Self::Rebuilding
             | Self::RebuildSpawning
+            | Self::ResizeFinish
             | Self::Rescuing
             | Self::Unrescuing
             | Self::SnapshotPending
@@ -125,23 +125,32 @@ impl Task {
             | Self::BackingUp
             | Self::Shelving
             | Self::ShelvingPending
-            | Self::ShelvingUploading => true,
+            | Self::ShelvingUploading => MakesWay::Waiting,
+            Self::Migrating | Self::ResizePrep | Self::ResizeMigrating => MakesWay::AtAnyStep,
             Self::Scheduling
             | Self::Networking
             | Self::BlockDeviceMapping
             | Self::Spawning
-            | Self::ResizePrep
-            | Self::ResizeMigrating
-            | Self::ResizeFinish
             | Self::ResizeReverting
-            | Self::Migrating
             | Self::ShelvingOffloading
             | Self::Unshelving
             | Self::SoftDeleting
             | Self::Restoring
-            | Self::Deleting => false,
+            | Self::Deleting => MakesWay::Never,
         }
     }
+}
+
+/// When work on a server whose host is lost makes way for its evacuation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MakesWay {
+    /// It is on no host yet, goes back to another, or is a deletion, which needs no help.
+    Never,
+    /// While nobody is at it: what is done just now may be done to its end.
+    Waiting,
+    /// Also while somebody is at it. A move is called off between any two of its steps, and is past them all only when the
+    /// server is on another host.
+    AtAnyStep,
 }
 
 /// Nova's `status` out of state and task: the one table of it.

@@ -114,6 +114,11 @@ impl SimulatedDisks {
         *self.state.lock().faults.entry(call).or_default() += times;
     }
 
+    /// From now on no call fails.
+    pub fn stop_failing(&self) {
+        self.state.lock().faults.clear();
+    }
+
     /// What the machine says on its serial port, from now on.
     pub fn say(&self, server: ServerId, text: &str) {
         self.state.lock().servers.entry(server).or_default().console.push_str(text);

@@ -3,7 +3,8 @@
 //!
 //! Here it is asked and looked at ([`departure`] says how each leaves); controllers carry it out, as they do for `openstack
 //! server migrate`. All that is kept are rows of servers and their moves, so who ends this and says it again goes on where it
-//! was. A server that could not go is left alone until then, and named in the end with the reason.
+//! was. A server that could not go is left alone until then, and named in the end with the reason. From a host that is down
+//! nothing moves, and what was on its way waits: that is named too, until the host is back or somebody evacuates it.
 
 mod departure;
 
@@ -87,8 +88,11 @@ impl Drain {
     /// When the database is away.
     pub async fn step(&mut self, now: Timestamp) -> Result<Stand> {
         let host = self.host;
-        let look = move |tx: &mut Tx| Ok((hosts::occupants_of(tx, host)?, hosts::holders_elsewhere(tx, host)?));
-        let (here, elsewhere) = self.db.read(look).await?;
+        let look = move |tx: &mut Tx| {
+            let is_up = hosts::get(tx, host)?.is_up(now);
+            Ok((hosts::occupants_of(tx, host)?, hosts::holders_elsewhere(tx, host)?, is_up))
+        };
+        let (here, elsewhere, is_up) = self.db.read(look).await?;
         self.met.extend(here.iter().chain(&elsewhere).map(|server| (server.id, server.name.clone())));
         self.note_failures(&here).await?;
         // What has left but for its last steps may yet come back.
@@ -96,7 +100,11 @@ impl Drain {
         for server in elsewhere.iter().filter(|server| !server.is_busy) {
             self.stuck.insert(server.id, departure::MAY_COME_BACK.to_owned());
         }
-        let mut on_their_way = here.iter().chain(&elsewhere).filter(|server| server.is_busy).count();
+        self.stuck.retain(|_, why| why != departure::WAITS);
+        let waiting = here.iter().filter(|server| server.is_busy && !is_up);
+        self.stuck.extend(waiting.map(|server| (server.id, departure::WAITS.to_owned())));
+        let is_on_its_way = |server: &&Occupant| server.is_busy && !self.stuck.contains_key(&server.id);
+        let mut on_their_way = here.iter().chain(&elsewhere).filter(is_on_its_way).count();
         for server in &here {
             if on_their_way >= self.at_once {
                 break;

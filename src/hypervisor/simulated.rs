@@ -216,6 +216,11 @@ impl Simulated {
         self.signal();
     }
 
+    /// It never heard that the machine was to go.
+    pub fn forget_removed(&self, id: ServerId) {
+        self.state.lock().removed.remove(&id);
+    }
+
     /// The wish that the machine was last started with.
     pub fn spec(&self, id: ServerId) -> Option<MachineSpec> {
         self.state.lock().machines.get(&id).map(|machine| machine.spec.clone())
@@ -541,6 +546,7 @@ impl Hypervisor for Simulated {
     async fn remove(&self, id: ServerId, epoch: Epoch) -> Result<()> {
         self.order(Call::Remove, id, epoch, |state| {
             self.torn.lock().remove(&id);
+            self.incoming.lock().remove(&id);
             state.machines.remove(&id);
             state.moves.forget(id);
             state.removed.insert(id, epoch);

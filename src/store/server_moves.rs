@@ -172,6 +172,12 @@ pub fn get(tx: &mut Tx, id: i64) -> Result<Option<Move>> {
     tx.query_one(&sql, args![id])?.map(from_row).transpose()
 }
 
+/// The last that was asked for of a server.
+pub fn newest(tx: &mut Tx, server: ServerId) -> Result<Option<Move>> {
+    let sql = format!("SELECT {COLUMNS} FROM server_moves WHERE server_id = ?1 ORDER BY id DESC LIMIT 1");
+    tx.query_one(&sql, args![server])?.map(from_row).transpose()
+}
+
 /// A server's live moves that are not over, oldest first.
 pub fn under_way(tx: &mut Tx, server: ServerId) -> Result<Vec<Move>> {
     let sql = format!(

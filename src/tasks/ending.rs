@@ -12,6 +12,9 @@ use crate::store::instance_actions::{self, Step as Noted};
 use crate::store::servers::{self, Change, Fault, Server};
 use crate::store::{Tx, server_ports};
 
+/// What the action says of work that made way.
+pub const MADE_WAY: &str = "The request was called off by a newer one.";
+
 /// The end of one step of work that users of upstream know by name.
 #[derive(Debug, Clone)]
 pub struct Ending {
@@ -62,8 +65,7 @@ impl Ending {
 
     /// Somebody wants something else of the server, and says from now on what it is: this work alone is over.
     pub fn made_way(self, host: Option<String>) -> Record {
-        const WHY: &str = "The request was called off by a newer one.";
-        Box::new(move |tx| self.note(tx, host.as_deref(), Some(WHY)))
+        Box::new(move |tx| self.note(tx, host.as_deref(), Some(MADE_WAY)))
     }
 
     /// Notes the step alone.

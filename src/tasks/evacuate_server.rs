@@ -10,6 +10,9 @@
 //! again. That the host is really dead nobody here can know; an operator has said so, or silence has. From the moment in
 //! which the row names the new host, what the old one has is a leftover, so when that is heard again its machine is removed
 //! before anything else is done there ([`clear_leftovers`](super::clear_leftovers)).
+//!
+//! A move that was called off for this may have got to its end all the same. A server that has left the host is not touched:
+//! there is nothing to save, and the record and its event say where it is.
 
 use super::ending::{Ending, now_doing};
 use super::events::Events;
@@ -88,6 +91,9 @@ impl Workflow for EvacuateServer {
         let server = machine::server(cx).await?;
         let (id, now) = (server.id, cx.clock.now());
         match step {
+            Step::Place(order) if server.host_id != Some(order.from) => {
+                Ok(Next::done().recording(has_left(cx, &server, order.number)))
+            }
             Step::Place(order) => {
                 machine::refuse_signed(&server)?;
                 let to = placing::claim_for_move(cx, order.moved(id), "pre-migrating").await?;
@@ -147,11 +153,15 @@ impl Workflow for EvacuateServer {
             }
         }
         let server = machine::server(cx).await?;
+        if server.host_id != Some(from) {
+            return Ok(Some(Box::new(has_left(cx, &server, number))));
+        }
         let (status, event) = if matches!(step, Step::Place(_)) { ("error", PLACE_EVENT) } else { ("failed", EVENT) };
         let (ending, why) = (Ending::of(cx, &server, event), why.to_string());
         Ok(Some(Box::new(move |tx| {
             tasks::forget_step(tx, task)?;
             server_moves::set_status(tx, number, status, now)?;
+            server_moves::set_reason(tx, number, &why)?;
             let server = servers::get(tx, &Reach::Cloud, id)?;
             claims::hold_only(tx, id, from, placing::demand(&server), now)?;
             if was_cancelled {
@@ -159,6 +169,23 @@ impl Workflow for EvacuateServer {
             }
             ending.record(tx, Change::new().state(State::Error), Power::Unknown, None, Some(&why))
         })))
+    }
+}
+
+/// The server is not where it was to be saved from: the move before this has said what it is, and nobody else says anything.
+fn has_left(cx: &Cx, server: &Server, number: i64) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
+    let (id, task, now, events) = (server.id, cx.task_id, cx.clock.now(), Events::of(cx, server.id));
+    let place = server.host.clone().unwrap_or_else(|| "no host".to_owned());
+    let why = format!("The server had left its host before that was lost, and is on {place}. Nothing was done to it.");
+    move |tx| {
+        tasks::forget_step(tx, task)?;
+        server_moves::set_status(tx, number, "cancelled", now)?;
+        server_moves::set_reason(tx, number, &why)?;
+        events.end(tx, PLACE_EVENT, Some(&why))?;
+        // Who has asked for something else meanwhile has set another task.
+        let is_ours = servers::get(tx, &Reach::Cloud, id)?.task == Some(Task::Rebuilding);
+        let goes_on = tasks::has_unclaimed(tx, EvacuateServer::KIND, &id.to_string())?;
+        if is_ours && !goes_on { servers::update(tx, id, Change::new().task(None), now) } else { Ok(()) }
     }
 }
 

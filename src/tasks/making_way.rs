@@ -13,10 +13,16 @@
 //!    back ([`clear_leftovers`](super::clear_leftovers)). Nothing is forgotten by a crash in between: the claim or the note
 //!    is there until then.
 //!
-//! An evacuation is not let before a move between hosts, live or not: one of the two hosts may have the guest, or the only
-//! good disk, and giving up the other needs the first one's word.
+//! 4. A move between hosts has two, of which either may have the guest, or the only good disk. That the first is dead is the
+//!    operator's word, given with the evacuation: once it is down and silent, the other's word alone decides where the server
+//!    is ([`migrate_server`](super::migrate_server)), and without that nobody decides. Where the server has left the host
+//!    already, the evacuation finds it elsewhere and does nothing to it.
+//!
+//! A server that has been resized to another host can go back to the first, whose disks are as they were: giving up the second
+//! is not let, as upstream has it.
 
 use super::delete_server::DeleteServer;
+use super::evacuate_server::EvacuateServer;
 use super::{Cx, Why, Workflow};
 use crate::error::{Error, Result};
 use crate::ids::{HostId, ServerId};
@@ -50,6 +56,31 @@ pub async fn need_not_know(cx: &Cx, id: ServerId, between: [HostId; 2], why: &Wh
         Ok(between.iter().any(|host| health.get(host).is_none_or(|health| !health.is_up(now))))
     };
     Ok(error.is_transient() && is_to_go(cx, id, why).await? && cx.db.read(lost).await?)
+}
+
+/// Is the server to be evacuated, for which this was called off?
+pub async fn is_for_evacuation(cx: &Cx, id: ServerId, why: &Why) -> Result<bool> {
+    let evacuation = move |tx: &mut crate::store::Tx| {
+        let waits = |tx: &mut _, kind| tasks::has_unclaimed(tx, kind, &id.to_string());
+        Ok(waits(tx, EvacuateServer::KIND)? && !waits(tx, DeleteServer::KIND)?)
+    };
+    Ok(*why == Why::Cancelled && cx.db.read(evacuation).await?)
+}
+
+/// Is this a host that an evacuation gives up, and that says nothing, for which this was called off and could not be undone?
+pub async fn is_given_up(cx: &Cx, id: ServerId, host: HostId, why: &Why, error: &Error) -> Result<bool> {
+    let now = cx.clock.now();
+    if !error.is_transient()
+        || !is_for_evacuation(cx, id, why).await?
+        || cx.db.read(move |tx| hosts::get(tx, host)).await?.is_up(now)
+    {
+        return Ok(false);
+    }
+    // The error may be another host's.
+    match cx.hosts.get(host) {
+        Ok(host) => Ok(host.hypervisor.standing(id).await.is_err_and(|error| error.is_transient())),
+        Err(_) => Ok(true),
+    }
 }
 
 async fn is_to_go(cx: &Cx, id: ServerId, why: &Why) -> Result<bool> {

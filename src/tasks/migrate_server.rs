@@ -13,7 +13,8 @@
 //!
 //! What a hypervisor's call answered is never the truth about a move: the call may be lost with its process, and with it the
 //! program that waits. So [`Step::Settle`], and every way back, ends the move if it still goes on, and asks both hosts who
-//! runs the guest ([`truth`]). Until the two have answered, the server is shown as moving.
+//! runs the guest ([`truth`]). Until the two have answered, the server is shown as moving; who evacuates it from a source that
+//! is down gives that up, and then the target's answer alone decides.
 //!
 //! While it moves the server holds what it takes of both hosts. One claim and the row's host change in one transaction.
 
@@ -22,9 +23,9 @@ mod torn;
 mod truth;
 mod watch;
 
-use super::ending::Ending;
+use super::ending::{Ending, MADE_WAY};
 use super::events::Events;
-use super::making_way::need_not_know;
+use super::making_way::{is_given_up, need_not_know, unless_lost};
 use super::placing::{self, Move};
 use super::power_server::{state_after, word};
 use super::{Cx, Host, Next, Record, Why, Workflow, machine, machine_disks, network_wish};
@@ -32,7 +33,7 @@ use crate::blobs::Stores;
 use crate::cloud::moving::{Amount, Measured, Pace};
 use crate::cloud::placement::{But, Rules, Wish};
 use crate::cloud::policy::Reach;
-use crate::cloud::server::State;
+use crate::cloud::server::{State, Task};
 use crate::error::{Error, Result};
 use crate::hypervisor::{self, Carry, Counts, Departure, Limits, MachineSpec, Power, Standing};
 use crate::ids::{HostId, ServerId};
@@ -176,11 +177,12 @@ impl Workflow for MigrateServer {
                     }))
                 }
                 Truth::Here { why } | Truth::Lost { why } => Err(Error::bad_request(why)),
+                Truth::GivenUp => Err(Error::conflict(MADE_WAY)),
             },
             Step::Clean(way) => {
                 let_go(cx, id, way).await?;
                 let server = machine::server(cx).await?;
-                Ok(Next::done().recording(completed(cx, &server, way)))
+                Ok(Next::done().recording(completed(cx, &server, way, false)))
             }
         }
     }
@@ -196,10 +198,13 @@ impl Workflow for MigrateServer {
                 };
                 stays(cx, order.number, why, noted::Failed { events: failed, rolled_back: None }).await.map(Some)
             }
-            Step::Clean(way) => ends_there(cx, id, way).await.map(Some),
+            Step::Clean(way) => ends_there(cx, id, way, why).await.map(Some),
             Step::Prepare(way) | Step::Send { way, .. } | Step::Watch { way, .. } | Step::Settle(way) => {
                 if let Some(reason) = torn::was_lost(cx, id, way).await? {
                     return torn::ends(cx, id, way, reason, why).await.map(Some);
+                }
+                if truth::is_known_there(cx, id, way).await? {
+                    return ends_there(cx, id, way, why).await.map(Some);
                 }
                 let failed = |rolled_back| {
                     let events = match step {
@@ -212,14 +217,25 @@ impl Workflow for MigrateServer {
                     Err(error) if need_not_know(cx, id, [way.from, way.to], why, &error).await? => {
                         return stays(cx, way.number, why, failed(None)).await.map(Some);
                     }
+                    Err(error) if is_given_up(cx, id, way.from, why, &error).await? => match step {
+                        // Nothing was sent yet.
+                        Step::Prepare(_) => Truth::GivenUp,
+                        _ => truth::without_source(cx, id, way).await?,
+                    },
                     found => found?,
                 };
                 match found {
                     Truth::Here { why: reason, .. } => {
                         forget_target(cx, id, way).await?;
                         goes_on(cx, id, way).await?;
-                        let why = if matches!(step, Step::Watch { .. }) { Why::Failed(reason) } else { why.clone() };
+                        // Whoever looked on has seen how it ended, unless it was ended for somebody else.
+                        let is_its_end = matches!(step, Step::Watch { .. }) && *why != Why::Cancelled;
+                        let why = if is_its_end { Why::Failed(reason) } else { why.clone() };
                         stays(cx, way.number, &why, failed(Some(way.to))).await.map(Some)
+                    }
+                    Truth::GivenUp => {
+                        give_up_target(cx, id, way).await?;
+                        stays(cx, way.number, why, failed(Some(way.to))).await.map(Some)
                     }
                     Truth::Lost { why: reason } => torn::is_lost(cx, id, way, &reason, why).await.map(Some),
                     Truth::There(power) => {
@@ -231,7 +247,7 @@ impl Workflow for MigrateServer {
                             noted::is_there(tx, &events, &there)
                         };
                         cx.db.write(moved).await?;
-                        ends_there(cx, id, way).await.map(Some)
+                        ends_there(cx, id, way, why).await.map(Some)
                     }
                 }
             }
@@ -329,18 +345,34 @@ async fn give_up_claim(cx: &Cx, id: ServerId, order: &Order) -> Result<()> {
 
 /// The guest runs at the source: nothing of it stays at the target.
 async fn forget_target(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
+    clear_target(cx, id, way).await?;
+    release_target(cx, id, way).await?;
+    settle_networks(cx, cx.hosts.get(way.to)?, id).await
+}
+
+/// The same where nothing of the guest is left: the target is not waited for if it is lost meanwhile.
+async fn give_up_target(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
+    let answers = unless_lost(cx, id, way.to, clear_target(cx, id, way).await).await?;
+    release_target(cx, id, way).await?;
+    if answers { settle_networks(cx, cx.hosts.get(way.to)?, id).await } else { Ok(()) }
+}
+
+async fn clear_target(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
     let to = cx.hosts.get(way.to)?;
     to.hypervisor.remove(id, cx.epoch).await?;
     if way.carry != Carry::Nothing {
         to.disks.remove(id, cx.epoch).await?;
     }
+    Ok(())
+}
+
+async fn release_target(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
     let (number, target, now) = (way.number, way.to, cx.clock.now());
     let release = move |tx: &mut Tx| {
         claims::release_from(tx, id, target)?;
         server_moves::set_status(tx, number, "error", now)
     };
-    cx.db.write(release).await?;
-    settle_networks(cx, to, id).await
+    cx.db.write(release).await
 }
 
 /// A guest that stood still so that its move would end, or for the switch, is not left so when the move failed.
@@ -366,12 +398,12 @@ async fn let_go(cx: &Cx, id: ServerId, way: &Way) -> Result<()> {
 }
 
 /// The server is at the target for good, whether or not the source can let go of it now; `leftovers` remembers that it didn't.
-async fn ends_there(cx: &Cx, id: ServerId, way: &Way) -> Result<Record> {
+async fn ends_there(cx: &Cx, id: ServerId, way: &Way, why: &Why) -> Result<Record> {
     if let Err(error) = let_go(cx, id, way).await {
         tracing::warn!(server = %id, %error, "a host keeps something of a server that has left it");
     }
     let server = machine::server(cx).await?;
-    Ok(Box::new(completed(cx, &server, way)))
+    Ok(Box::new(completed(cx, &server, way, *why == Why::Cancelled)))
 }
 
 async fn settle_networks(cx: &Cx, host: &Host, id: ServerId) -> Result<()> {
@@ -405,15 +437,26 @@ fn has_moved(
 }
 
 /// It is done, and clients see the server as it is there.
-fn completed(cx: &Cx, server: &Server, way: &Way) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
+fn completed(
+    cx: &Cx,
+    server: &Server,
+    way: &Way,
+    was_cancelled: bool,
+) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
     let (ending, number, id) = (Ending::of(cx, server, noted::ARRIVE), way.number, server.id);
     move |tx| {
         server_moves::complete(tx, number, ending.now)?;
         noted::orders_came_too_late(tx, id, ending.now)?;
         let server = servers::get(tx, &Reach::Cloud, id)?;
         let power = observed(&server.power);
-        ending.record(tx, Change::new().state(state_after(server.state, power)), power, None, None)
+        let next = goes_on_as(tx, id, was_cancelled)?;
+        ending.record(tx, Change::new().state(state_after(server.state, power)), power, next, None)
     }
+}
+
+/// The task that clients see when the move is over. Whoever called it off has set one, and does that next.
+fn goes_on_as(tx: &mut Tx, id: ServerId, was_cancelled: bool) -> Result<Option<Task>> {
+    if was_cancelled { Ok(servers::get(tx, &Reach::Cloud, id)?.task) } else { Ok(None) }
 }
 
 fn observed(stored: &str) -> Power {
@@ -427,7 +470,8 @@ async fn stays(cx: &Cx, number: i64, why: &Why, failed: noted::Failed) -> Result
     let server = machine::server(cx).await?;
     let power = machine::power(cx, &server).await;
     let (ending, events, id) = (Ending::of(cx, &server, failed.last()), Events::of(cx, server.id), server.id);
-    let (was_cancelled, why) = (*why == Why::Cancelled, why.to_string());
+    let was_cancelled = *why == Why::Cancelled;
+    let why = if was_cancelled { MADE_WAY.to_owned() } else { why.to_string() };
     Ok(Box::new(move |tx| {
         let was_called_off = server_moves::get(tx, number)?.and_then(|moved| moved.asked).as_deref() == Some("abort");
         let status = if was_cancelled || was_called_off { "cancelled" } else { "error" };
@@ -439,7 +483,7 @@ async fn stays(cx: &Cx, number: i64, why: &Why, failed: noted::Failed) -> Result
         }
         noted::orders_came_too_late(tx, id, ending.now)?;
         if was_cancelled {
-            // Whoever deletes the server says what it is.
+            // Whoever called it off says what the server is.
             return Ok(());
         }
         let server = servers::get(tx, &Reach::Cloud, id)?;

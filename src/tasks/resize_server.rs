@@ -15,11 +15,14 @@
 //! A server stays where it is if it may and its host has room: then nothing need be copied. On another host it runs from a
 //! copy, and the first keeps its files as they were, so that going back needs no copying. At no time have two hosts a machine
 //! of it: the first gives its own up before the row says that the server is elsewhere, and the second only after that has one.
+//! Whoever evacuates the server from the first before that has the rest called off ([`given_up`]).
 
 mod elsewhere;
+mod given_up;
 
 use super::ending::{Ending, now_doing};
 use super::events::Events;
+use super::making_way::is_for_evacuation;
 use super::placing::demand;
 use super::power_server::{state_after, word};
 use super::{Cx, Next, Record, Why, Workflow, clear_leftovers, machine, machine_disks};
@@ -77,6 +80,9 @@ pub enum Step {
     Carry {
         flavor: Flavor,
         to: HostId,
+        /// Do the two hosts see other files? What was copied goes without the first one's word.
+        #[serde(default)]
+        apart: Option<bool>,
     },
     Start,
     Revert,
@@ -86,6 +92,19 @@ pub enum Step {
         #[serde(default)]
         from: Option<HostId>,
     },
+}
+
+impl Step {
+    /// Under which upstream's users know what is done.
+    const fn event(&self) -> &'static str {
+        match self {
+            Self::Claim { .. } => PLACE_EVENT,
+            Self::Stop { .. } | Self::Leave { .. } | Self::Carry { .. } => LEAVE_EVENT,
+            Self::Start => EVENT,
+            Self::Revert => LEAVE_AGAIN_EVENT,
+            Self::Return { .. } => REVERT_EVENT,
+        }
+    }
 }
 
 fn both(one: Demand, other: Demand) -> Demand {
@@ -140,11 +159,15 @@ impl Workflow for ResizeServer {
             }
             Step::Leave { flavor, to } => {
                 machine::unless_cancelled(cx, host.hypervisor.stop(id, cx.epoch, Some(self.grace))).await?;
-                Ok(Next::step(Step::Carry { flavor: flavor.clone(), to: *to }))
+                let apart = !machine_disks::see_same_files(cx, host, cx.hosts.get(*to)?, id).await?;
+                Ok(Next::step(Step::Carry { flavor: flavor.clone(), to: *to, apart: Some(apart) }))
             }
-            Step::Carry { flavor, to } => {
+            Step::Carry { flavor, to, apart } => {
                 let there = cx.hosts.get(*to)?;
-                let apart = !machine_disks::see_same_files(cx, host, there, id).await?;
+                let apart = match apart {
+                    Some(apart) => *apart,
+                    None => !machine_disks::see_same_files(cx, host, there, id).await?,
+                };
                 let carry = elsewhere::carry(cx, &self.stores, host, there, &server, apart);
                 machine::unless_cancelled(cx, carry).await?;
                 host.hypervisor.remove(id, cx.epoch).await?;
@@ -215,6 +238,9 @@ impl Workflow for ResizeServer {
         let server = machine::server(cx).await?;
         let (id, now) = (server.id, cx.clock.now());
         let moved = server.aside.resized.as_ref().map(|from| from.migration);
+        if is_for_evacuation(cx, id, why).await? {
+            return given_up::makes_way(cx, &server, step).await.map(Some);
+        }
         if *why == Why::Cancelled {
             // Whoever deletes the server takes the rest away.
             return Ok(Some(Box::new(move |tx| {
@@ -226,11 +252,8 @@ impl Workflow for ResizeServer {
         if matches!(step, Step::Revert | Step::Return { .. }) {
             let power = machine::power(cx, &server).await;
             // Before it went back it can be asked to again; afterwards a hard reboot starts it.
-            let (state, event) = match step {
-                Step::Revert => (State::Resized, LEAVE_AGAIN_EVENT),
-                _ => (State::Error, REVERT_EVENT),
-            };
-            let ending = Ending::of(cx, &server, event);
+            let state = if matches!(step, Step::Revert) { State::Resized } else { State::Error };
+            let ending = Ending::of(cx, &server, step.event());
             return Ok(Some(Box::new(move |tx| {
                 stays(tx, id, now)?;
                 if let Some(moved) = moved.filter(|_| state == State::Resized) {
@@ -244,11 +267,7 @@ impl Workflow for ResizeServer {
             })));
         }
         let power = as_before(cx, &server).await?;
-        let event = match step {
-            Step::Claim { .. } => PLACE_EVENT,
-            Step::Stop { .. } | Step::Leave { .. } | Step::Carry { .. } => LEAVE_EVENT,
-            Step::Start | Step::Revert | Step::Return { .. } => EVENT,
-        };
+        let event = step.event();
         let (ending, events, found_place) = (Ending::of(cx, &server, event), Events::of(cx, id), event != PLACE_EVENT);
         Ok(Some(Box::new(move |tx| {
             let server = give_back(tx, id, "error", now)?;

@@ -10,8 +10,9 @@ use super::server_deed::Deed;
 use super::server_migrate::HostName;
 use super::versions;
 use crate::api::{Call, Row};
+use crate::clock::Timestamp;
 use crate::cloud::placement::Wish;
-use crate::cloud::server::{Action, State, Task};
+use crate::cloud::server::{Action, MakesWay, State, Task};
 use crate::error::{Error, Kind, Result};
 use crate::http::json::{FlexibleBool, Invalid, Maybe, Parse, Path};
 use crate::http::microversion::Microversion;
@@ -84,10 +85,7 @@ async fn evacuate(call: Call<Evacuate>) -> Result<Empty> {
                 return Err(Error::bad_request("The target host can't be the same one."));
             }
         }
-        let subject = id.to_string();
-        let is_lost = server.host_id.map(|host| hosts::get(tx, host)).transpose()?.is_some_and(|host| !host.is_up(now));
-        let makes_way =
-            is_lost && server.task.is_some_and(Task::ends_with_its_host) && tasks::only_waits(tx, &subject, now)?;
+        let (subject, makes_way) = (id.to_string(), makes_way(tx, &server, now)?);
         let judged = Server { task: server.task.filter(|_| !makes_way), ..server.clone() };
         deed.check(&judged, Action::Evacuate)?;
         let from = server.host_id.ok_or_else(|| Error::conflict(format!("Instance {id} is not ready")))?;
@@ -98,8 +96,10 @@ async fn evacuate(call: Call<Evacuate>) -> Result<Empty> {
         if makes_way {
             tasks::cancel_all(tx, &subject, now)?;
         }
-        // Its state may have been set by hand since it was last resized.
-        resize_server::forget(tx, &server, now)?;
+        // Its state may have been set by hand since it was last resized. A move that is called off says itself what it held.
+        if !makes_way {
+            resize_server::forget(tx, &server, now)?;
+        }
         let project_id = project.as_ref().unwrap_or(&server.project_id);
         let asked = server_moves::Asked { server: id, source: Some(&source.name), project_id, user_id: &user, now };
         let number = server_moves::insert(tx, "evacuation", "accepted", &asked)?;
@@ -119,4 +119,20 @@ async fn evacuate(call: Call<Evacuate>) -> Result<Empty> {
     call.cx.state.db.write(write).await?;
     call.cx.state.runner.wake();
     Ok(Empty::ok())
+}
+
+/// Does what goes on with the server make way, because its host is lost? A move does while the row names the host that it leaves.
+fn makes_way(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<bool> {
+    let (Some(task), Some(host)) = (server.task, server.host_id) else { return Ok(false) };
+    if hosts::get(tx, host)?.is_up(now) {
+        return Ok(false);
+    }
+    let came_from_elsewhere = server.aside.resized.as_ref().is_some_and(|from| from.left.is_some());
+    let subject = server.id.to_string();
+    match task.makes_way() {
+        MakesWay::Never => Ok(false),
+        MakesWay::Waiting if task == Task::ResizeFinish && came_from_elsewhere => Ok(false),
+        MakesWay::Waiting => tasks::only_waits(tx, &subject, now),
+        MakesWay::AtAnyStep => tasks::any_open(tx, &subject),
+    }
 }

@@ -24,6 +24,10 @@ const OPERATOR: &str = "operator";
 /// Of a server that was resized, or migrated by somebody else, and is elsewhere until that is decided.
 pub const MAY_COME_BACK: &str = "it is elsewhere, and holds its place here until that is confirmed or taken back";
 
+/// Of a server that is on its way from a host that is down.
+pub const WAITS: &str = "its host does not answer, and its move waits until that is back or it is evacuated";
+const HOST_IS_DOWN: &str = "its host does not answer: it can leave when that is back, or be evacuated";
+
 /// How it leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -76,7 +80,11 @@ impl Order {
         if server.host_id != Some(self.from) {
             return Err(Error::conflict("It is elsewhere by now."));
         }
-        match way(server.state, !server.blank_disks.is_empty()) {
+        let way = way(server.state, !server.blank_disks.is_empty());
+        if !matches!(way, Way::Stays(_)) && !hosts::get(tx, self.from)?.is_up(self.now) {
+            return Err(Error::conflict(HOST_IS_DOWN));
+        }
+        match way {
             Way::Live => self.live(tx, &server).map(Some),
             Way::Cold => self.cold(tx, &server).map(Some),
             Way::Offload => self.offload(tx, &server).map(|()| None),
@@ -101,9 +109,6 @@ impl Order {
     /// As `migrate` does, and there is no way back.
     fn cold(&self, tx: &mut Tx, server: &Server) -> Result<i64> {
         may(Action::Migrate, self.id, server.situation(), true)?;
-        if !hosts::get(tx, self.from)?.is_up(self.now) {
-            return Err(Error::conflict("its host does not answer, so its disks can't be fetched: evacuate it"));
-        }
         let wish = Wish { zone: server.availability_zone.clone(), host: None };
         migrate_server::may_move(tx, &self.rules, server, &wish, self.now)?;
         resize_server::forget(tx, server, self.now)?;
@@ -150,9 +155,10 @@ impl Order {
     }
 }
 
-/// Of a server whose move is over though it is where it was.
+/// Of a server whose move is over though it is where it was. What called the move off may have failed since.
 pub fn why_it_stayed(tx: &mut Tx, number: i64) -> Result<String> {
     let Some(record) = server_moves::get(tx, number)? else { return Ok("its move left no record".to_owned()) };
+    let record = server_moves::newest(tx, record.server_id)?.unwrap_or(record);
     Ok(record.failure.unwrap_or(record.status))
 }
 

@@ -224,7 +224,8 @@ impl Simulated {
         let mut out = state.moves.out.remove(&id)?;
         out.counts.memory.remaining = 0;
         out.counts.downtime_ms = Some(10);
-        let target = at(&out.wish.to.address).filter(|target| target.address != self.address && target.is_here());
+        let target = at(&out.wish.to.address)
+            .filter(|target| target.address != self.address && target.is_here() && target.awaits(id));
         let phase = match &target {
             Some(_) => Phase::Completed,
             None => Phase::Failed("the other host is away".to_owned()),
@@ -251,6 +252,11 @@ impl Simulated {
 
     fn is_here(&self) -> bool {
         !self.state.lock().away
+    }
+
+    /// Does a machine come in, and has not been removed?
+    fn awaits(&self, id: ServerId) -> bool {
+        self.incoming.lock().contains(&id) || self.torn.lock().contains_key(&id)
     }
 
     pub(super) fn steer_move(&self, id: ServerId, epoch: Epoch, steer: Steer) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What is done about a guest that is in two parts, because its hosts lost each other after the switch to post-copy: it is put
 //! together again while that can be, and else it is lost.
 
-use super::{Way, has_moved, let_go, noted};
+use super::{Way, goes_on_as, has_moved, let_go, noted};
 use crate::cloud::policy::Reach;
 use crate::cloud::server::State;
 use crate::error::{Error, Result};
@@ -11,6 +11,7 @@ use crate::store::servers::{self, Change};
 use crate::store::{Tx, server_moves};
 use crate::tasks::ending::Ending;
 use crate::tasks::events::Events;
+use crate::tasks::making_way::{is_for_evacuation, unless_lost};
 use crate::tasks::{Cx, Record, Why, machine};
 
 /// Takes the move up again as it was begun.
@@ -50,19 +51,22 @@ pub async fn was_lost(cx: &Cx, id: ServerId, way: &Way) -> Result<Option<String>
     cx.db.read(look).await
 }
 
-/// Ends what there is of both parts.
+/// Ends what there is of both parts. For a source that is lost nobody waits: what it has must never go on, and goes when it is
+/// back.
 pub async fn ends(cx: &Cx, id: ServerId, way: &Way, why: String, cause: &Why) -> Result<Record> {
     cx.hosts.get(way.to)?.hypervisor.remove(id, cx.epoch).await?;
-    let_go(cx, id, way).await?;
+    unless_lost(cx, id, way.from, let_go(cx, id, way).await).await?;
     let server = machine::server(cx).await?;
     let (ending, events) = (Ending::of(cx, &server, noted::MOVE), Events::of(cx, id));
-    let is_deleted = *cause == Why::Cancelled;
+    let was_cancelled = *cause == Why::Cancelled;
+    let is_deleted = was_cancelled && !is_for_evacuation(cx, id, cause).await?;
     Ok(Box::new(move |tx| {
         noted::orders_came_too_late(tx, id, ending.now)?;
         if is_deleted {
             // Whoever deletes the server says what it is.
             return events.end(tx, noted::MOVE, Some(&why));
         }
-        ending.record(tx, Change::new().state(State::Error), Power::Shutdown, None, Some(&why))
+        let next = goes_on_as(tx, id, was_cancelled)?;
+        ending.record(tx, Change::new().state(State::Error), Power::Shutdown, next, Some(&why))
     }))
 }

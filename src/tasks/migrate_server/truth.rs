@@ -1,6 +1,7 @@
 //! Who runs the guest: asked of both hosts, when no move goes on.
 //!
-//! Either host may be away; then nothing is known, and who asks comes again. A machine that both hosts run is the source's:
+//! Either host may be away; then nothing is known, and who asks comes again, unless the source is given up: then the target's
+//! word is enough, and nothing else is ([`without_source`]). A machine that both hosts run is the source's:
 //! a hypervisor lets a guest go on at the source only when it has decided that the move failed.
 //!
 //! After the switch to post-copy a guest may be on neither host whole. If the part on one of them is gone, or nobody waits any
@@ -9,9 +10,11 @@
 
 use super::{Way, measured};
 use crate::cloud::moving::Measured;
+use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
 use crate::hypervisor::{Phase, Power, Standing, Steer};
 use crate::ids::ServerId;
+use crate::store::servers;
 use crate::tasks::{Cx, Host};
 use std::time::Duration;
 
@@ -27,6 +30,8 @@ pub enum Truth {
     Lost {
         why: String,
     },
+    /// At the target there is nothing that could run, and the source is given up with all that it had.
+    GivenUp,
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -67,6 +72,41 @@ pub async fn find(cx: &Cx, id: ServerId, way: &Way, ends: bool) -> Result<Truth>
         Verdict::Lost => Ok(Truth::Lost { why }),
         Verdict::Open => Err(Error::unavailable("who runs the server", "its hosts have not decided yet")),
     }
+}
+
+/// Asks the target alone: the source is down, says nothing, and is given up.
+///
+/// What the target doesn't have whole can't come any more. A guest that has not begun there never will; one that came before its
+/// memory is lost. One that is off there has been there whole, because no move begins before the target is empty.
+pub async fn without_source(cx: &Cx, id: ServerId, way: &Way) -> Result<Truth> {
+    let to = cx.hosts.get(way.to)?;
+    let mut looks = 0;
+    let there = loop {
+        let there = to.hypervisor.standing(id).await?;
+        if there != Standing::Fetching || looks == LAST_LOOKS {
+            break there;
+        }
+        looks += 1;
+        tokio::time::sleep(LOOK_AGAIN).await;
+    };
+    tracing::info!(server = %id, target = ?there, "who runs the server whose source is given up");
+    match there {
+        Standing::Runs(power) => Ok(Truth::There(power)),
+        Standing::Off => Ok(Truth::There(Power::Shutdown)),
+        Standing::Absent | Standing::Held => Ok(Truth::GivenUp),
+        Standing::Fetching | Standing::Torn => {
+            let why = "Live migration failed after the switch to post-copy: the source is lost.".to_owned();
+            Ok(Truth::Lost { why })
+        }
+        // This host is asked as the target: what it says makes no sense.
+        Standing::HandedOver => Err(Error::unavailable("who runs the server", "its host has not decided yet")),
+    }
+}
+
+/// Was it written down already that the server is at the target?
+pub async fn is_known_there(cx: &Cx, id: ServerId, way: &Way) -> Result<bool> {
+    let to = way.to;
+    cx.db.read(move |tx| Ok(servers::get(tx, &Reach::Cloud, id)?.host_id == Some(to))).await
 }
 
 /// How the two stand to it, and what will not happen any more.

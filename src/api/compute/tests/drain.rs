@@ -190,3 +190,40 @@ async fn a_server_in_any_state_leaves_a_drained_host_or_is_named() {
     let end = finish(&site, &mut begin(&site, "host-1", 3).await).await;
     assert!(end.stuck.iter().all(|(name, _)| name != "back"), "{end}");
 }
+
+#[tokio::test]
+async fn a_server_whose_move_waits_for_a_drained_host_that_is_lost_is_named_until_it_is_evacuated() {
+    let (site, admin, servers) = site(&["moving", "still"]).await;
+    let mut drain = begin(&site, "host-1", 1).await;
+    drain.step(START).await.unwrap();
+    let busy = show(&admin, servers[0]).await["status"] == "MIGRATING";
+    let (moving, still) = if busy { (0, 1) } else { (1, 0) };
+    let names = ["moving", "still"];
+    site.cloud.hosts[0].hypervisor.set_away(true);
+    site.cloud.pass_seconds(200);
+    site.cloud.reconcile().await;
+    site.cloud.work().await;
+    let now = site.cloud.state.clock.now();
+    let end = drain.step(now).await.unwrap();
+    assert!(end.is_over(), "nothing more can be done from here: {end}");
+    let why = |end: &crate::hosts::draining::Stand, name: &str| {
+        end.stuck.iter().find(|(stuck, _)| stuck == name).map(|(_, why)| why.clone())
+    };
+    let waits = "its host does not answer, and its move waits until that is back or it is evacuated";
+    assert_eq!(why(&end, names[moving]).as_deref(), Some(waits));
+    let down = "its host does not answer: it can leave when that is back, or be evacuated";
+    assert_eq!(why(&end, names[still]).as_deref(), Some(down));
+    // What can't be built anew says why, and not that its move was called off.
+    site.cloud.hosts[1].hypervisor.fail_at(Call::Define, 1, Fault::Refused);
+    let path = format!("{PATH}/servers/{}/action", servers[moving]);
+    let evacuate = async || at(&admin, "2.95", Method::POST, &path, &json!({"evacuate": {}})).await.status;
+    assert_eq!(evacuate().await, 200);
+    site.cloud.work().await;
+    let end = drain.step(now).await.unwrap();
+    assert_eq!(why(&end, names[moving]).as_deref(), Some("the simulated host refused"), "{end}");
+    assert_eq!(evacuate().await, 200);
+    site.cloud.work().await;
+    let end = drain.step(now).await.unwrap();
+    assert_eq!((end.gone, why(&end, names[moving])), (1, None), "{end}");
+    assert_eq!(host_of(&admin, servers[moving]).await, "host-2");
+}

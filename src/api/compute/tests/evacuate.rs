@@ -263,15 +263,3 @@ async fn what_waits_for_a_lost_host_makes_way_for_an_evacuation_and_its_action_s
         assert_eq!(fleet.power(1).await, Some(Power::Running), "{wish}");
     }
 }
-
-#[tokio::test]
-async fn a_server_that_is_between_two_hosts_is_not_evacuated_before_that_is_settled() {
-    let fleet = Fleet::well().await;
-    fleet.host(0).hypervisor.set_away(true);
-    assert_eq!(act(&fleet.admin, fleet.id, json!({"migrate": null})).await.status, 202);
-    fleet.site.cloud.pass_seconds(200);
-    fleet.look().await;
-    let reply = fleet.ask("2.95", json!({})).await;
-    assert_eq!(reply.status, 409, "{}", reply.text());
-    assert!(message(&reply).contains("while it is in task_state resize_"), "{}", reply.text());
-}

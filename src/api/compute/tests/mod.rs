@@ -9,6 +9,7 @@ mod cold_migrate;
 mod deferred;
 mod drain;
 mod evacuate;
+mod evacuate_moves;
 mod groups;
 mod guest;
 mod hints;

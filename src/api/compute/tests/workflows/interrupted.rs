@@ -65,3 +65,68 @@ async fn a_server_deleted_softly_in_the_middle_of_any_work_and_restored_is_whole
         interrupt(work, true, delete, |place, id| async move { place.comes_back(id).await }).await;
     }
 }
+
+/// Its host is lost at any point of a move, and whoever says so evacuates it: unless it has left by then, or somebody is just
+/// finishing, it is built anew, and in the end it runs on one host and has left nothing on any other.
+#[tokio::test]
+async fn a_server_evacuated_in_the_middle_of_any_move_runs_once() {
+    for work in [Work::MigrateLive, Work::MigrateCold, Work::ResizeAway] {
+        let place = work.place().await;
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = taken.clone();
+        run(&place, work.kind(), |inner| Box::new(Twice { inner, taken: counted })).await;
+        let mut evacuated = 0;
+        for step in 0..taken.load(Ordering::SeqCst) {
+            for when in [When::Before, When::After] {
+                for is_silent in [false, true] {
+                    let place = work.place().await;
+                    evacuated += usize::from(evacuate_at(place, work, (step, when), is_silent).await);
+                }
+            }
+        }
+        assert!(evacuated > 6, "{work:?}: {evacuated}");
+    }
+}
+
+/// Was it let?
+async fn evacuate_at(place: Place, work: Work, (step, when): (usize, When), is_silent: bool) -> bool {
+    let id = place.subject.server().unwrap();
+    let (admin, lost) = (place.site.cloud.admin().await, place.site.cloud.hosts[0].hypervisor.clone());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let (asked, silent) = (accepted.clone(), lost.clone());
+    let happens = move || -> BoxFuture<'static, ()> {
+        let (admin, lost, asked) = (admin.clone(), silent.clone(), asked.clone());
+        Box::pin(async move {
+            let down = json!({"host": "host-1", "binary": "nova-compute", "forced_down": true});
+            let path = format!("{PATH}/os-services/force-down");
+            assert_eq!(at(&admin, "2.11", http::Method::PUT, &path, &down).await.status, 200);
+            lost.set_away(is_silent);
+            let path = format!("{PATH}/servers/{id}/action");
+            let reply = at(&admin, "2.94", http::Method::POST, &path, &json!({"evacuate": {}})).await;
+            assert!([200, 409].contains(&reply.status), "{}", reply.text());
+            asked.fetch_add(usize::from(reply.status == 200), Ordering::SeqCst);
+        })
+    };
+    run(&place, work.kind(), |inner| {
+        let inner: Box<dyn AnyWorkflow> = Box::new(Twice { inner, taken: Arc::default() });
+        Box::new(Meanwhile { inner, step, when, happens, taken: AtomicUsize::new(0) })
+    })
+    .await;
+    let was_let = accepted.load(Ordering::SeqCst) > 0;
+    eprintln!("{work:?}, {when:?} step {step}, silent: {is_silent}: {}", if was_let { "evacuated" } else { "refused" });
+    lost.set_away(false);
+    force_down(&place.site, false).await;
+    for _ in 0..3 {
+        place.wait().await;
+        place.site.cloud.work().await;
+    }
+    let shown = show(&place.alice, id).await;
+    if !was_let && shown["status"] == "VERIFY_RESIZE" {
+        assert_eq!(act(&place.alice, id, json!({"confirmResize": null})).await.status, 204);
+        place.site.cloud.work().await;
+    }
+    let memory = i64::try_from(place.memory(id)).unwrap();
+    place.is_only_here(id, memory).await;
+    assert!(!was_let || place.at(id).name == "host-2", "it is not where it was given up");
+    was_let
+}
