@@ -1,8 +1,9 @@
 //! A host of two is lost, program and libvirtd: its server is built anew on the other while the controller is killed again and
-//! again, another is deleted, and when the host is back nothing of them runs there.
+//! again, another is deleted, and when the host is back nothing of them runs there. The same in the middle of a live move away
+//! from it, and just after that.
 
 use crate::cloud::eventually;
-use crate::live_migration_program::{NAMES, Site};
+use crate::live_migration_program::{NAMES, Site, narrow, under_way, wide};
 use crate::two_hosts::can_have_two_hosts;
 use serde_json::{Value, json};
 
@@ -88,18 +89,76 @@ fn what_was_on_a_lost_host_is_evacuated_or_deleted_and_runs_there_no_more_when_i
 }
 
 fn by_the_real_client(site: &mut Site) {
+    if std::env::var("GAPURA_TEST_OPENSTACK").is_err() {
+        return eprintln!("SKIPPED: no GAPURA_TEST_OPENSTACK, so the real client asks for nothing");
+    }
     site.is_there();
     let server = site.server.clone();
     site.machine.kill();
-    let down = ["compute", "service", "set", "--down", NAMES[1], "nova-compute"];
-    if site.client(&down).is_none() {
-        site.is_back();
-        return eprintln!("SKIPPED: no GAPURA_TEST_OPENSTACK, so the real client asks for nothing");
-    }
+    site.client(&["compute", "service", "set", "--down", NAMES[1], "nova-compute"]);
     site.client(&["server", "evacuate", "--host", NAMES[0], &server]);
     let shown = crate::nodes::settled(&site.cloud, &site.token, &server);
     assert_eq!((&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]), (&json!("SHUTOFF"), &json!(NAMES[0])));
     site.client(&["server", "start", &server]);
     site.is_back();
     assert_eq!(site.runs_once(), 0);
+}
+
+/// How the last two of its moves ended, the newest first.
+fn ends(site: &Site) -> [String; 2] {
+    let listed = site.get(&format!("/os-migrations?instance_uuid={}", site.server));
+    [0, 1].map(|index| listed["migrations"][index]["status"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_server_whose_host_dies_while_it_moves_away_is_evacuated_and_runs_on_the_other_host_alone() {
+    if !can_have_two_hosts() {
+        return;
+    }
+    let mut site = Site::open();
+    let name = format!("instance-{}", &site.server[..8]);
+    // Its QEMU dies with the host, or goes on there, of which nobody knows.
+    for (dies, step) in [(true, 0), (false, 2)] {
+        site.is_there();
+        narrow(&site, 1);
+        site.asks_for_its_move();
+        under_way(&site);
+        site.loses_the_other();
+        if dies {
+            site.pair.control("unplug", &["b", &name]);
+        }
+        wide(&site, 1);
+        site.killed_at(&format!("evacuate_server:{step}"), |site| site.act(&json!({"evacuate": {}})));
+        let shown = crate::nodes::settled(&site.cloud, &site.token, &site.server);
+        assert_eq!((&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]), (&json!("SHUTOFF"), &json!(NAMES[0])), "{shown}");
+        assert_eq!(ends(&site), ["done", "cancelled"]);
+        assert_eq!(site.runs_on(1), !dies, "nobody told the guest");
+        site.act(&json!({"os-start": null}));
+        site.is_back();
+        assert_eq!(site.runs_once(), 0);
+    }
+
+    // And when its guest had got there, of which nobody has heard.
+    site.is_there();
+    site.cloud.kill();
+    site.cloud.variable("CRASH_POINT", "migrate_server:3");
+    site.cloud.start();
+    let before = site.stands_still();
+    site.asks_for_its_move();
+    eventually("the move is begun", || (site.stands_still() > before).then_some(()));
+    eventually("it is there", || (site.runs_on(0) && !site.runs_on(1)).then_some(()));
+    let machine = site.pair.virsh(0, &["domid", &site.server]);
+    site.cloud.kill();
+    site.machine.kill();
+    site.pair.control("kill", &["b"]);
+    site.cloud.unset("CRASH_POINT");
+    site.cloud.start();
+    site.counts_as_down(true);
+    site.act(&json!({"evacuate": {}}));
+    let shown = crate::nodes::settled(&site.cloud, &site.token, &site.server);
+    assert_eq!((&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]), (&json!("ACTIVE"), &json!(NAMES[0])), "{shown}");
+    assert_eq!(ends(&site), ["cancelled", "completed"]);
+    site.is_back();
+    assert_eq!(site.runs_once(), 0);
+    assert_eq!(site.pair.virsh(0, &["domid", &site.server]), machine, "the very guest that came");
 }

@@ -81,7 +81,7 @@ impl Site {
         place
     }
 
-    fn asks_for_its_move(&self) {
+    pub fn asks_for_its_move(&self) {
         self.act(&json!({"os-migrateLive": {"host": null, "block_migration": "auto"}}));
     }
 
@@ -148,18 +148,18 @@ fn a_controller_killed_after_any_step_of_a_move_ends_it_with_the_guest_on_one_ho
 }
 
 /// So little goes from a host to the other that a move takes long enough to do something about it.
-fn narrow(site: &Site, host: usize) {
+pub fn narrow(site: &Site, host: usize) {
     let rate =
         ["tc", "qdisc", "replace", "dev", "wire0", "root", "tbf", "rate", "64kbit", "burst", "16k", "latency", "4s"];
     site.pair.control("in", &[&[["a", "b"][host]], &rate[..]].concat());
 }
 
-fn wide(site: &Site, host: usize) {
+pub fn wide(site: &Site, host: usize) {
     site.pair.control("in", &[["a", "b"][host], "tc", "qdisc", "del", "dev", "wire0", "root"]);
 }
 
 /// The number of the move that goes on.
-fn under_way(site: &Site) -> i64 {
+pub fn under_way(site: &Site) -> i64 {
     eventually("the move runs", || {
         let moves = site.get(&format!("/os-migrations?instance_uuid={}", site.server));
         let running = moves["migrations"].as_array()?.iter().find(|one| one["status"] == "running")?;
