@@ -130,7 +130,11 @@ fn a_server_whose_host_dies_while_it_moves_away_is_evacuated_and_runs_on_the_oth
         wide(&site, 1);
         site.killed_at(&format!("evacuate_server:{step}"), |site| site.act(&json!({"evacuate": {}})));
         let shown = crate::nodes::settled(&site.cloud, &site.token, &site.server);
-        assert_eq!((&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]), (&json!("SHUTOFF"), &json!(NAMES[0])), "{shown}");
+        assert_eq!(
+            (&shown["status"], &shown["OS-EXT-SRV-ATTR:host"]),
+            (&json!("SHUTOFF"), &json!(NAMES[0])),
+            "{shown}"
+        );
         assert_eq!(ends(&site), ["done", "cancelled"]);
         assert_eq!(site.runs_on(1), !dies, "nobody told the guest");
         site.act(&json!({"os-start": null}));

@@ -2,8 +2,8 @@
 //! [`evacuate_server`](crate::tasks::evacuate_server) does the work.
 //!
 //! A host that is named is checked like any other, also where a client of old forces it. Upstream asks for no state of work: so
-//! that nobody has to wait for what waits for the lost host, that is called off here
-//! ([`making_way`](crate::tasks) says what and why).
+//! that nobody has to wait for what waits for the lost host, that is called off here, a move away from it too
+//! ([`making_way`](crate::tasks) says what and why). What can't be called off just now is refused as any other action is.
 
 use super::server_actions::PATH;
 use super::server_deed::Deed;

@@ -149,6 +149,11 @@ impl Fleet {
         self.site.cloud.work().await;
     }
 
+    /// What is asked for now comes after what was asked for before.
+    fn after_that(&self) {
+        self.site.cloud.pass_seconds(1);
+    }
+
     /// Time passes, in which everything is tried again.
     async fn wait(&self) {
         for _ in 0..4 {
@@ -163,6 +168,7 @@ impl Fleet {
 
     /// An evacuation is asked for, and done as far as it can be.
     async fn evacuate(&self, wish: Value) {
+        self.after_that();
         let reply = self.ask("2.94", json!({"evacuate": wish})).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert_eq!(show(&self.admin, self.id).await["OS-EXT-STS:task_state"], "rebuilding");
@@ -216,6 +222,7 @@ impl Fleet {
     async fn only_one_runs_when_the_lost_host_is_back(&self, at: usize) {
         let (id, lost) = (self.id, self.host(0));
         self.finds_again(0);
+        super::workflows::force_down(&self.site, false).await;
         if lost.hypervisor.standing(id).await.unwrap() == Standing::Absent {
             let mut spec = self.host(at).hypervisor.spec(id).unwrap();
             spec.epoch = crate::hypervisor::Epoch(0);
@@ -407,6 +414,7 @@ async fn a_move_that_somebody_is_at_is_called_off_by_whoever_knows_its_host_dead
     for is_away in [false, true] {
         let (fleet, work) = Fleet::moving(2).await;
         super::workflows::force_down(&fleet.site, true).await;
+        fleet.after_that();
         let reply = fleet.ask("2.94", json!({"evacuate": {}})).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         fleet.host(0).hypervisor.set_away(is_away);
@@ -449,7 +457,7 @@ async fn a_server_that_waits_for_its_evacuation_is_deleted_without_either_host()
 enum Cold {
     /// A place is claimed, and the machine to be switched off.
     Leaving,
-    /// A part of its disks is at the target.
+    /// Its disks are at the target, and nobody knows whether they are whole.
     Carried,
 }
 
@@ -457,7 +465,7 @@ impl Fleet {
     async fn leaves(self, resizes: bool, how_far: Cold) -> Self {
         match how_far {
             Cold::Leaving => self.loses(0),
-            Cold::Carried => self.host(1).disks.fail_at(DiskCall::ReceivePart, 1),
+            Cold::Carried => self.host(0).hypervisor.fail_at(Call::Remove, 1, Fault::Unavailable),
         }
         if resizes {
             make_flavor(&self.site, LARGER, 384, 2).await;
@@ -467,9 +475,11 @@ impl Fleet {
         }
         self.site.cloud.work().await;
         self.loses(0);
-        self.site.cloud.pass_seconds(200);
-        self.look().await;
+        // Said at once, so that nothing is tried again before.
+        super::workflows::force_down(&self.site, true).await;
         assert_eq!(show(&self.admin, self.id).await["OS-EXT-STS:task_state"], "resize_migrating");
+        let copies = self.site.cloud.hosts.iter().filter(|host| host.disks.read(self.id).is_some()).count();
+        assert_eq!(copies, if how_far == Cold::Carried { 2 } else { 1 });
         self
     }
 }
@@ -509,8 +519,9 @@ async fn what_was_carried_to_a_host_that_is_lost_too_goes_when_that_is_back() {
     let fleet = Fleet::of(3).await.leaves(false, Cold::Carried).await;
     fleet.loses(1);
     fleet.site.cloud.pass_seconds(200);
-    fleet.look().await;
+    fleet.site.cloud.reconcile().await;
     fleet.evacuate(json!({})).await;
+    assert!(fleet.host(1).disks.read(fleet.id).is_some());
     fleet.is("ACTIVE", "host-3").await;
     fleet.finds_again(1);
     fleet.wait().await;

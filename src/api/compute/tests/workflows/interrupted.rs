@@ -93,9 +93,11 @@ async fn evacuate_at(place: Place, work: Work, (step, when): (usize, When), is_s
     let id = place.subject.server().unwrap();
     let (admin, lost) = (place.site.cloud.admin().await, place.site.cloud.hosts[0].hypervisor.clone());
     let accepted = Arc::new(AtomicUsize::new(0));
-    let (asked, silent) = (accepted.clone(), lost.clone());
+    let (asked, silent, state) = (accepted.clone(), lost.clone(), place.site.cloud.state.clone());
     let happens = move || -> BoxFuture<'static, ()> {
         let (admin, lost, asked) = (admin.clone(), silent.clone(), asked.clone());
+        // After what it calls off.
+        state.clock.advance_seconds(1);
         Box::pin(async move {
             let down = json!({"host": "host-1", "binary": "nova-compute", "forced_down": true});
             let path = format!("{PATH}/os-services/force-down");
