@@ -101,10 +101,13 @@ impl Drain {
             self.stuck.insert(server.id, departure::MAY_COME_BACK.to_owned());
         }
         self.stuck.retain(|_, why| why != departure::WAITS);
-        let waiting = here.iter().filter(|server| server.is_busy && !is_up);
-        self.stuck.extend(waiting.map(|server| (server.id, departure::WAITS.to_owned())));
-        let is_on_its_way = |server: &&Occupant| server.is_busy && !self.stuck.contains_key(&server.id);
-        let mut on_their_way = here.iter().chain(&elsewhere).filter(is_on_its_way).count();
+        let mut on_their_way = elsewhere.iter().filter(|server| server.is_busy).count();
+        let busy = here.iter().filter(|server| server.is_busy);
+        if is_up {
+            on_their_way += busy.count();
+        } else {
+            self.stuck.extend(busy.map(|server| (server.id, departure::WAITS.to_owned())));
+        }
         for server in &here {
             if on_their_way >= self.at_once {
                 break;

@@ -11,10 +11,11 @@
 //! which the row names the new host, what the old one has is a leftover, so when that is heard again its machine is removed
 //! before anything else is done there ([`clear_leftovers`](super::clear_leftovers)).
 //!
-//! A move that was called off for this may have got to its end all the same. A server that has left the host is not touched:
-//! there is nothing to save, and the record and its event say where it is.
+//! A move that was called off for this may have got to its end all the same, and what had to be waited for before that was known
+//! may have taken until the host is back. A server that has left the host, or whose host is up again, is not touched: there is
+//! nothing to save, and the record and its event say so.
 
-use super::ending::{Ending, now_doing};
+use super::ending::{Ending, MADE_WAY, now_doing};
 use super::events::Events;
 use super::password::Password;
 use super::placing::{self, Move};
@@ -29,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::hypervisor::{Power, Standing};
 use crate::ids::{HostId, ServerId};
 use crate::store::servers::{self, Aside, Change, Server};
-use crate::store::{Tx, claims, leftovers, server_moves, tasks};
+use crate::store::{Tx, claims, hosts, leftovers, server_moves, tasks};
 use crate::vault::Vault;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -91,10 +92,10 @@ impl Workflow for EvacuateServer {
         let server = machine::server(cx).await?;
         let (id, now) = (server.id, cx.clock.now());
         match step {
-            Step::Place(order) if server.host_id != Some(order.from) => {
-                Ok(Next::done().recording(has_left(cx, &server, order.number)))
-            }
             Step::Place(order) => {
+                if let Some(why) = needs_nothing(cx, &server, order).await? {
+                    return Ok(Next::done().recording(is_left_alone(cx, id, order.number, why)));
+                }
                 machine::refuse_signed(&server)?;
                 let to = placing::claim_for_move(cx, order.moved(id), "pre-migrating").await?;
                 let events = Events::of(cx, id);
@@ -154,10 +155,11 @@ impl Workflow for EvacuateServer {
         }
         let server = machine::server(cx).await?;
         if server.host_id != Some(from) {
-            return Ok(Some(Box::new(has_left(cx, &server, number))));
+            return Ok(Some(Box::new(is_left_alone(cx, id, number, has_left(&server)))));
         }
         let (status, event) = if matches!(step, Step::Place(_)) { ("error", PLACE_EVENT) } else { ("failed", EVENT) };
-        let (ending, why) = (Ending::of(cx, &server, event), why.to_string());
+        let (ending, events) = (Ending::of(cx, &server, event), Events::of(cx, id));
+        let why = if was_cancelled { MADE_WAY.to_owned() } else { why.to_string() };
         Ok(Some(Box::new(move |tx| {
             tasks::forget_step(tx, task)?;
             server_moves::set_status(tx, number, status, now)?;
@@ -165,18 +167,40 @@ impl Workflow for EvacuateServer {
             let server = servers::get(tx, &Reach::Cloud, id)?;
             claims::hold_only(tx, id, from, placing::demand(&server), now)?;
             if was_cancelled {
-                return Ok(());
+                return events.end(tx, event, Some(&why));
             }
             ending.record(tx, Change::new().state(State::Error), Power::Unknown, None, Some(&why))
         })))
     }
 }
 
-/// The server is not where it was to be saved from: the move before this has said what it is, and nobody else says anything.
-fn has_left(cx: &Cx, server: &Server, number: i64) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
-    let (id, task, now, events) = (server.id, cx.task_id, cx.clock.now(), Events::of(cx, server.id));
-    let place = server.host.clone().unwrap_or_else(|| "no host".to_owned());
-    let why = format!("The server had left its host before that was lost, and is on {place}. Nothing was done to it.");
+/// Why there is nothing to be saved any more, if so. A place that is claimed already is taken.
+async fn needs_nothing(cx: &Cx, server: &Server, order: &Order) -> Result<Option<String>> {
+    if server.host_id != Some(order.from) {
+        return Ok(Some(has_left(server)));
+    }
+    let (from, number, now) = (order.from, order.number, cx.clock.now());
+    let look = move |tx: &mut Tx| {
+        let has_place = server_moves::get(tx, number)?.is_some_and(|moved| moved.target.is_some());
+        Ok(Some(hosts::get(tx, from)?).filter(|host| !has_place && host.is_up(now)))
+    };
+    let host = cx.db.read(look).await?;
+    Ok(host.map(|host| format!("Compute service of {} is in use again. Nothing was done to the server.", host.name)))
+}
+
+fn has_left(server: &Server) -> String {
+    let place = server.host.as_deref().unwrap_or("no host");
+    format!("The server had left its host before that was lost, and is on {place}. Nothing was done to it.")
+}
+
+/// Whoever was before this has said what the server is, and nobody says anything else.
+fn is_left_alone(
+    cx: &Cx,
+    id: ServerId,
+    number: i64,
+    why: String,
+) -> impl Fn(&mut Tx) -> Result<()> + Send + Sync + use<> {
+    let (task, now, events) = (cx.task_id, cx.clock.now(), Events::of(cx, id));
     move |tx| {
         tasks::forget_step(tx, task)?;
         server_moves::set_status(tx, number, "cancelled", now)?;

@@ -342,6 +342,32 @@ async fn without_the_targets_word_nothing_is_decided_and_with_it_everything() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_back_before_anything_was_decided_keeps_its_server() {
+    let fleet = Fleet::lost(There::Incoming, 3).await;
+    fleet.loses(1);
+    fleet.site.cloud.pass_seconds(200);
+    fleet.site.cloud.reconcile().await;
+    fleet.evacuate(json!({})).await;
+    fleet.finds_again(0);
+    fleet.wait().await;
+    fleet.waits().await;
+    fleet.finds_again(1);
+    fleet.wait().await;
+    fleet.is("ACTIVE", "host-1").await;
+    assert_eq!(fleet.host(0).hypervisor.standing(fleet.id).await.unwrap(), Standing::Runs(Power::Running));
+    assert_eq!(fleet.host(0).hypervisor.boots(fleet.id), 1);
+    assert_eq!(fleet.host(0).disks.read(fleet.id).as_deref(), Some("before"));
+    for index in [1, 2] {
+        assert!(
+            fleet.host(index).hypervisor.spec(fleet.id).is_none() && fleet.host(index).disks.root(fleet.id).is_none()
+        );
+    }
+    let why = "Compute service of host-1 is in use again. Nothing was done to the server.";
+    let record = fleet.record("evacuation").await;
+    assert_eq!((&record["status"], &record["failure"]), (&json!("cancelled"), &json!(why)), "{record}");
+}
+
+#[tokio::test]
 async fn trouble_with_any_call_to_the_target_changes_nothing_in_the_end() {
     for there in [There::Whole, There::Off, There::Incoming, There::Nothing, There::Torn] {
         for (call, fault) in [
