@@ -1,6 +1,7 @@
 //! The disks of the host that this process runs on.
 //!
 //! ```text
+//! instances/store               the name of this folder, for who asks whether two hosts have it in common
 //! base/<sha512>.qcow2|raw       copies of images, read-only      (base_cache.rs)
 //! instances/<server id>/
 //!     disk.qcow2                the overlay that the guest writes
@@ -126,6 +127,25 @@ impl From<std::io::Error> for Failure {
 }
 
 /// Writes a file beside `path`, and gives it that name, in place of an older one, when it is whole and on the disk.
+/// The name of a folder, which whoever of several hosts comes first gives it.
+fn name_of(folder: &Path) -> std::io::Result<uuid::Uuid> {
+    let path = folder.join("store");
+    if !path.try_exists()? {
+        let draft = folder.join(format!("store.{}.part", uuid::Uuid::new_v4()));
+        let mut file = File::create_new(&draft)?;
+        file.write_all(uuid::Uuid::new_v4().to_string().as_bytes())?;
+        file.sync_all()?;
+        let given = fs::hard_link(&draft, &path);
+        fs::remove_file(&draft)?;
+        match given {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => sync_folder(&path)?,
+        }
+    }
+    let text = fs::read_to_string(&path)?;
+    uuid::Uuid::try_parse(text.trim()).map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error))
+}
+
 fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> Result<(), Failure>) -> Result<(), Failure> {
     let part = path.with_extension("part");
     let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&part)?;
@@ -457,7 +477,9 @@ impl Disks for LocalDisks {
         self.blocking("measuring the disk", |this| {
             let measured = rustix::fs::statvfs(&this.instances).map_err(std::io::Error::from)?;
             let bytes = |blocks: u64| blocks.saturating_mul(measured.f_frsize);
-            Ok(DiskSpace { total: bytes(measured.f_blocks), free: bytes(measured.f_bavail) })
+            let store =
+                name_of(&this.instances).inspect_err(|error| tracing::warn!(%error, "machines' files have no name"));
+            Ok(DiskSpace { total: bytes(measured.f_blocks), free: bytes(measured.f_bavail), store: store.ok() })
         })
         .await
     }

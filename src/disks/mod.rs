@@ -153,6 +153,10 @@ pub struct Luggage {
 pub struct DiskSpace {
     pub total: u64,
     pub free: u64,
+    /// Names the folder that has all machines' files: hosts that say the same see the same files. `None`: from a host that is a
+    /// version older, or can't write it down.
+    #[serde(default)]
+    pub store: Option<uuid::Uuid>,
 }
 
 /// The last `lines` lines of a text; all of it, when `None`. A text that ends in a line's end has an empty line after it, as

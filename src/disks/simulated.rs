@@ -44,6 +44,7 @@ pub enum Call {
 pub struct SimulatedDisks {
     /// Of which half is free, whatever is on it.
     size: u64,
+    store: Mutex<Option<uuid::Uuid>>,
     state: Mutex<State>,
 }
 
@@ -106,7 +107,12 @@ impl SimulatedDisks {
 
     /// So many bytes.
     pub fn of_size(size: u64) -> Arc<Self> {
-        Arc::new(Self { size, state: Mutex::default() })
+        Arc::new(Self { size, store: Mutex::new(Some(uuid::Uuid::new_v4())), state: Mutex::default() })
+    }
+
+    /// Says no more which files it has, as a host that is a version older.
+    pub fn is_nameless(&self) {
+        *self.store.lock() = None;
     }
 
     /// The next `times` calls of this method answer `Unavailable`, and do nothing.
@@ -408,6 +414,6 @@ impl Disks for SimulatedDisks {
     }
 
     async fn space(&self) -> Result<DiskSpace> {
-        Ok(DiskSpace { total: self.size, free: self.size / 2 })
+        Ok(DiskSpace { total: self.size, free: self.size / 2, store: *self.store.lock() })
     }
 }

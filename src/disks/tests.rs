@@ -211,7 +211,7 @@ async fn local_disks_keep_the_contract_and_leave_nothing_behind() {
     let (folder, disks) = local();
     whole_contract(&disks).await;
     assert_eq!(names(&folder.path().join("base")), [format!("{}.raw", image(BYTES).sha512)]);
-    assert_eq!(names(&folder.path().join("instances")), [""; 0]);
+    assert_eq!(names(&folder.path().join("instances")), ["store"]);
 }
 
 #[tokio::test]
@@ -297,6 +297,21 @@ async fn a_hash_that_is_a_path_is_refused() {
         assert!(matches!(disks.fetch_base(&base, stream(b"x")).await, Err(Error::BadRequest(_))));
         assert!(disks.has_base(&base).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn hosts_that_have_a_folder_in_common_name_it_alike_and_others_otherwise() {
+    let ((folder, disks), (_other_folder, other)) = (local(), local());
+    let own = disks.space().await.unwrap().store.unwrap();
+    assert_ne!(other.space().await.unwrap().store, Some(own));
+    let neighbour = LocalDisks::open(folder.path()).unwrap();
+    assert_eq!(neighbour.space().await.unwrap().store, Some(own));
+    assert_eq!(names(&folder.path().join("instances")), ["store"]);
+    assert_eq!(disks.list().await.unwrap(), []);
+    // Damaged, it names nothing, and the host is measured all the same.
+    std::fs::write(folder.path().join("instances/store"), "?").unwrap();
+    let space = disks.space().await.unwrap();
+    assert_eq!((space.store, space.total > 0), (None, true));
 }
 
 #[tokio::test]

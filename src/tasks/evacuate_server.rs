@@ -106,7 +106,7 @@ impl Workflow for EvacuateServer {
             }
             Step::Fetch { order, to } => {
                 let there = cx.hosts.get(*to)?;
-                let keeps_disk = is_there(cx, id, there).await?;
+                let keeps_disk = is_there(cx, id, order, there).await?;
                 if order.shared.is_some_and(|shared| shared != keeps_disk) {
                     return Err(Error::bad_request("Invalid state of instance files on shared storage"));
                 }
@@ -213,11 +213,29 @@ fn is_left_alone(
     }
 }
 
-/// Are the server's own files on this host? What it left there earlier is not its own.
-async fn is_there(cx: &Cx, id: ServerId, host: &Host) -> Result<bool> {
-    let on = host.id;
-    let is_left_there = cx.db.read(move |tx| leftovers::is_on(tx, id, on)).await?;
-    Ok(!is_left_there && host.disks.list().await?.contains(&id))
+/// Are the server's own files on this host? They are if it has the lost host's files; what the server left there earlier is not
+/// its own. Both hosts name what they have, and of the lost one it is remembered.
+///
+/// # Errors
+/// `Conflict` when nobody can tell the two apart: what is taken for a leftover is removed, and may be the only disk.
+async fn is_there(cx: &Cx, id: ServerId, order: &Order, host: &Host) -> Result<bool> {
+    if !host.disks.list().await?.contains(&id) {
+        return Ok(false);
+    }
+    let (from, on) = (order.from, host.id);
+    let look =
+        move |tx: &mut Tx| Ok((hosts::get(tx, from)?.facts["disk_store"].clone(), leftovers::is_on(tx, id, on)?));
+    let (lost, is_left_there) = cx.db.read(look).await?;
+    let own = serde_json::to_value(host.disks.space().await?.store).unwrap_or_default();
+    match order.shared {
+        _ if !lost.is_null() && !own.is_null() => Ok(lost == own),
+        _ if !is_left_there => Ok(true),
+        Some(shared) => Ok(shared),
+        None => Err(Error::conflict(format!(
+            "{} has files of the instance, of which it can't be told whether they are its own or left from before",
+            host.name
+        ))),
+    }
 }
 
 /// What an earlier stay left is not taken for the server.

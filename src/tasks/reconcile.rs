@@ -211,6 +211,7 @@ impl Reconciler {
         let mut said = serde_json::to_value(&facts).unwrap_or_default();
         said["disk_total"] = space.total.into();
         said["disk_free"] = space.free.into();
+        said["disk_store"] = serde_json::to_value(space.store).unwrap_or_default();
         let (now, promises, hypervisor_version) = (self.clock.now(), self.promises, facts.hypervisor_version);
         let uuid = facts.uuid;
         let hear = move |tx: &mut Tx| {
