@@ -226,6 +226,12 @@ pub fn any_open(tx: &mut Tx, subject: &str) -> Result<bool> {
     Ok(tx.query_one(sql, args![subject])?.is_some())
 }
 
+/// Is work of this kind under way for a subject?
+pub fn is_open(tx: &mut Tx, kind: &str, subject: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM tasks WHERE subject_id = ?1 AND kind = ?2 AND state IN ('ready', 'undoing') LIMIT 1";
+    Ok(tx.query_one(sql, args![subject, kind])?.is_some())
+}
+
 /// What all work of a kind that is under way is about, oldest first.
 pub fn open_subjects(tx: &mut Tx, kind: &str) -> Result<Vec<String>> {
     let rows = tx.query(

@@ -20,9 +20,11 @@ use crate::http::reply::Empty;
 use crate::http::table::action;
 use crate::store::servers::{self, Change, Server};
 use crate::store::{Tx, hosts, server_moves, tasks};
+use crate::tasks::Workflow;
 use crate::tasks::evacuate_server::{self, EvacuateServer, Order, Step};
+use crate::tasks::migrate_server::MigrateServer;
 use crate::tasks::password::Password;
-use crate::tasks::resize_server;
+use crate::tasks::resize_server::{self, ResizeServer};
 use crate::versioned;
 use serde_json::Value;
 
@@ -123,12 +125,18 @@ async fn evacuate(call: Call<Evacuate>) -> Result<Empty> {
 
 /// Does what goes on with the server make way, because its host is lost? A move does while the row names the host that it leaves.
 fn makes_way(tx: &mut Tx, server: &Server, now: Timestamp) -> Result<bool> {
-    let (Some(task), Some(host)) = (server.task, server.host_id) else { return Ok(false) };
+    let Some(host) = server.host_id else { return Ok(false) };
     if hosts::get(tx, host)?.is_up(now) {
         return Ok(false);
     }
     let came_from_elsewhere = server.aside.resized.as_ref().is_some_and(|from| from.left.is_some());
     let subject = server.id.to_string();
+    let Some(task) = server.task else {
+        // By a reset of its state nothing goes on any more, and a move waits for its host all the same.
+        return Ok(!came_from_elsewhere
+            && (tasks::is_open(tx, MigrateServer::KIND, &subject)?
+                || tasks::is_open(tx, ResizeServer::KIND, &subject)?));
+    };
     match task.makes_way() {
         MakesWay::Never => Ok(false),
         MakesWay::Waiting if task == Task::ResizeFinish && came_from_elsewhere => Ok(false),

@@ -588,6 +588,24 @@ async fn disks_that_all_hosts_see_are_kept_whatever_move_was_called_off() {
     assert!(fleet.host(0).hypervisor.spec(fleet.id).is_none());
 }
 
+#[tokio::test]
+async fn a_reset_of_its_state_does_not_keep_a_server_behind_the_move_that_waits_for_its_lost_host() {
+    let reset = json!({"os-resetState": {"state": "active"}});
+    let fleet = Fleet::lost(There::Incoming, 2).await;
+    assert_eq!(act(&fleet.admin, fleet.id, reset.clone()).await.status, 202);
+    fleet.evacuate(json!({})).await;
+    fleet.is("ACTIVE", "host-2").await;
+    fleet.only_one_runs_when_the_lost_host_is_back(1).await;
+    for resizes in [false, true] {
+        let fleet = Fleet::of(2).await.leaves(resizes, Cold::Carried).await;
+        assert_eq!(act(&fleet.admin, fleet.id, reset.clone()).await.status, 202);
+        fleet.evacuate(json!({})).await;
+        fleet.is("ACTIVE", "host-2").await;
+        assert_eq!(fleet.host(1).hypervisor.spec(fleet.id).unwrap().memory_mib, 192, "its own flavor");
+        fleet.only_one_runs_when_the_lost_host_is_back(1).await;
+    }
+}
+
 /// It was evacuated to the second host, and the first is back, where something of it is left; now the second is given up.
 async fn left_behind(shared: bool) -> Fleet {
     let sizes = [LARGE; 2];
