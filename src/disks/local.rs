@@ -59,6 +59,9 @@ impl LocalDisks {
                 let path = entry?.path();
                 if path.extension().is_some_and(|extension| extension == "removed") {
                     fs::remove_dir_all(path)?;
+                } else if path.extension().is_some_and(|extension| extension == "part") {
+                    // Another host's at this very moment, perhaps: it tries again.
+                    fs::remove_file(path)?;
                 }
             }
             let base = Arc::new(BaseCache::open(root.join("base"))?);

@@ -329,10 +329,12 @@ async fn what_a_dead_process_left_unfinished_is_cleared_and_the_rest_is_kept() {
     let disk = disks.make_root(&wish).await.unwrap();
     let part = folder.path().join("base").join("0.123.part");
     let half_removed = folder.path().join("instances").join(format!("{}.removed", ServerId::random()));
+    let half_named = folder.path().join("instances").join("store.0.part");
     std::fs::write(&part, "half").unwrap();
     std::fs::create_dir(&half_removed).unwrap();
+    std::fs::write(&half_named, "").unwrap();
     let disks = LocalDisks::open(folder.path()).unwrap();
-    assert!(!part.exists() && !half_removed.exists() && disk.exists());
+    assert!(!part.exists() && !half_removed.exists() && !half_named.exists() && disk.exists());
     assert!(disks.remove(wish.server, Epoch(4)).await.is_err(), "the epoch is remembered with the files");
 }
 

@@ -1,7 +1,7 @@
 //! A host is lost while its server is on its way to another, and the server is evacuated: what the other host says decides, and
 //! nothing else does. In the end one host runs the server, also when the lost one is back with its guest.
 
-use super::resize::{LARGER, claims, make_flavor, resize};
+use super::resize::claims;
 use super::*;
 use crate::api::testing::SimulatedHost;
 use crate::cloud::placement::Rules;
@@ -12,6 +12,9 @@ use crate::hypervisor::{Hypervisor, Power, Standing};
 use crate::tasks::overdue::Waits;
 use http::Method;
 use std::sync::Arc;
+
+mod back;
+mod cold;
 
 const LARGE: (u32, u64) = (64, 256 * 1024);
 const MADE_WAY: &str = "The request was called off by a newer one.";
@@ -478,231 +481,29 @@ async fn a_server_that_waits_for_its_evacuation_is_deleted_without_either_host()
     }
 }
 
-/// How far a cold move is when its source is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cold {
-    /// A place is claimed, and the machine to be switched off.
-    Leaving,
-    /// Its disks are at the target, and nobody knows whether they are whole.
-    Carried,
-}
-
-impl Fleet {
-    async fn leaves(self, resizes: bool, how_far: Cold) -> Self {
-        match how_far {
-            Cold::Leaving => self.loses(0),
-            Cold::Carried => self.host(0).hypervisor.fail_at(Call::Remove, 1, Fault::Unavailable),
-        }
-        if resizes {
-            make_flavor(&self.site, LARGER, 384, 2).await;
-            resize(&self.admin, self.id, LARGER).await;
-        } else {
-            assert_eq!(self.ask("2.56", json!({"migrate": {"host": "host-2"}})).await.status, 202);
-        }
-        self.site.cloud.work().await;
-        self.loses(0);
-        // Said at once, so that nothing is tried again before.
-        super::workflows::force_down(&self.site, true).await;
-        assert_eq!(show(&self.admin, self.id).await["OS-EXT-STS:task_state"], "resize_migrating");
-        let copies = self.site.cloud.hosts.iter().filter(|host| host.disks.read(self.id).is_some()).count();
-        assert_eq!(copies, if how_far == Cold::Carried { 2 } else { 1 });
-        self
-    }
-}
-
 #[tokio::test]
-async fn a_server_that_was_to_leave_its_lost_host_cold_is_built_anew_as_it_was() {
-    for how_far in [Cold::Leaving, Cold::Carried] {
-        for resizes in [false, true] {
-            for (wish, at) in [(json!({"host": "host-2"}), 1), (json!({"host": "host-3"}), 2)] {
-                eprintln!("{how_far:?}, {resizes}, {wish}");
-                let fleet = Fleet::of(3).await.leaves(resizes, how_far).await;
-                // Which of two a resize has chosen is not said.
-                let chosen = claims(&fleet.site, fleet.id).await.pop().unwrap().0;
-                fleet.evacuate(wish).await;
-                fleet.is("ACTIVE", &fleet.host(at).name).await;
-                assert_eq!(fleet.host(at).disks.read(fleet.id), None, "its disk begins with the image");
-                assert_eq!(fleet.host(at).hypervisor.spec(fleet.id).unwrap().memory_mib, 192, "its own flavor");
-                let old = fleet.record(if resizes { "resize" } else { "migration" }).await;
-                assert_eq!((&old["status"], &old["failure"]), (&json!("error"), &json!(MADE_WAY)), "{old}");
-                assert_eq!(fleet.event("compute_resize_instance").await.1.as_deref(), Some(MADE_WAY));
-                if chosen != fleet.host(at).name {
-                    let other = fleet.site.cloud.hosts.iter().find(|host| host.name == chosen).unwrap();
-                    assert!(other.disks.root(fleet.id).is_none() && other.disks.read(fleet.id).is_none());
-                }
-                fleet.only_one_runs_when_the_lost_host_is_back(at).await;
-                // It can be moved again.
-                assert_eq!(fleet.ask("2.56", json!({"migrate": {"host": "host-1"}})).await.status, 202);
-                fleet.site.cloud.work().await;
-                assert_eq!(show(&fleet.admin, fleet.id).await["status"], "VERIFY_RESIZE");
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_was_carried_to_a_host_that_is_lost_too_goes_when_that_is_back() {
-    let fleet = Fleet::of(3).await.leaves(false, Cold::Carried).await;
-    fleet.loses(1);
-    fleet.site.cloud.pass_seconds(200);
-    fleet.site.cloud.reconcile().await;
-    fleet.evacuate(json!({})).await;
-    assert!(fleet.host(1).disks.read(fleet.id).is_some());
-    fleet.is("ACTIVE", "host-3").await;
-    fleet.finds_again(1);
-    fleet.wait().await;
-    assert!(fleet.host(1).disks.root(fleet.id).is_none() && fleet.host(1).disks.config_drive(fleet.id).is_none());
-    assert!(!fleet.host(1).disks.list().await.unwrap().contains(&fleet.id), "no part is left");
-    fleet.only_one_runs_when_the_lost_host_is_back(2).await;
-}
-
-#[tokio::test]
-async fn trouble_while_what_was_carried_is_taken_away_leaves_nothing_of_it() {
-    for (call, fault) in [(Call::Remove, Fault::Unavailable), (Call::Remove, Fault::AnswerLost)] {
-        let fleet = Fleet::of(3).await.leaves(false, Cold::Carried).await;
-        fleet.host(1).hypervisor.fail_at(call, 1, fault);
-        fleet.host(1).disks.fail_at(DiskCall::Remove, 1);
-        fleet.evacuate(json!({"host": "host-3"})).await;
-        fleet.wait().await;
-        fleet.is("ACTIVE", "host-3").await;
-        assert!(!fleet.host(1).disks.list().await.unwrap().contains(&fleet.id), "no part is left");
-    }
-}
-
-#[tokio::test]
-async fn disks_that_all_hosts_see_are_kept_whatever_move_was_called_off() {
-    let fleet = Fleet::over(Cloud::with_shared_disks(&[LARGE; 2]).await).await;
-    // Its disks are there, and the machine is not yet.
-    fleet.host(1).hypervisor.fail_at(Call::Remove, 1, Fault::Unavailable);
-    assert_eq!(fleet.ask("2.56", json!({"migrate": {"host": "host-2"}})).await.status, 202);
-    fleet.site.cloud.work().await;
-    fleet.host(0).hypervisor.set_away(true);
-    fleet.site.cloud.pass_seconds(200);
-    fleet.look().await;
-    fleet.evacuate(json!({})).await;
-    fleet.is("ACTIVE", "host-2").await;
-    assert_eq!(fleet.host(1).disks.read(fleet.id).as_deref(), Some("before"));
-    fleet.host(0).hypervisor.set_away(false);
-    fleet.wait().await;
-    assert_eq!(fleet.host(1).disks.read(fleet.id).as_deref(), Some("before"), "nor when the lost host is back");
-    assert!(fleet.host(0).hypervisor.spec(fleet.id).is_none());
-}
-
-#[tokio::test]
-async fn a_reset_of_its_state_does_not_keep_a_server_behind_the_move_that_waits_for_its_lost_host() {
-    let reset = json!({"os-resetState": {"state": "active"}});
-    let fleet = Fleet::lost(There::Incoming, 2).await;
-    assert_eq!(act(&fleet.admin, fleet.id, reset.clone()).await.status, 202);
-    fleet.evacuate(json!({})).await;
-    fleet.is("ACTIVE", "host-2").await;
-    fleet.only_one_runs_when_the_lost_host_is_back(1).await;
-    for resizes in [false, true] {
-        let fleet = Fleet::of(2).await.leaves(resizes, Cold::Carried).await;
-        assert_eq!(act(&fleet.admin, fleet.id, reset.clone()).await.status, 202);
-        fleet.evacuate(json!({})).await;
-        fleet.is("ACTIVE", "host-2").await;
-        assert_eq!(fleet.host(1).hypervisor.spec(fleet.id).unwrap().memory_mib, 192, "its own flavor");
-        fleet.only_one_runs_when_the_lost_host_is_back(1).await;
-    }
-}
-
-/// It was evacuated to the second host, and the first is back, where something of it is left; now the second is given up.
-async fn left_behind(shared: bool) -> Fleet {
-    let sizes = [LARGE; 2];
-    let cloud = if shared { Cloud::with_shared_disks(&sizes).await } else { Cloud::with_hosts(&sizes).await };
-    let fleet = Fleet::over(cloud).await;
-    fleet.host(0).hypervisor.set_away(true);
-    fleet.site.cloud.pass_seconds(200);
-    fleet.look().await;
-    fleet.evacuate(json!({})).await;
-    fleet.is("ACTIVE", "host-2").await;
-    // It had lost its power.
-    fleet.host(0).hypervisor.set_away(false);
-    fleet.host(0).hypervisor.set_power(fleet.id, Power::Shutdown);
-    // Once, and five times more.
-    fleet.host(0).hypervisor.fail_at(Call::Remove, 6, Fault::Unavailable);
-    fleet.look().await;
-    for _ in 0..8 {
-        fleet.site.cloud.pass_seconds(11);
-        fleet.site.cloud.work().await;
-    }
-    let down = json!({"host": "host-2", "binary": "nova-compute", "forced_down": true});
-    let path = format!("{PATH}/os-services/force-down");
-    assert_eq!(at(&fleet.admin, "2.11", Method::PUT, &path, &down).await.status, 200);
-    fleet
-}
-
-#[tokio::test]
-async fn a_server_that_comes_back_keeps_the_disk_that_both_hosts_see_though_something_of_it_was_left() {
-    let fleet = left_behind(true).await;
-    fleet.evacuate(json!({})).await;
-    fleet.is("ACTIVE", "host-1").await;
-    assert_eq!(fleet.host(0).disks.read(fleet.id).as_deref(), Some("before"));
-}
-
-#[tokio::test]
-async fn a_server_that_comes_back_to_disks_of_its_own_begins_with_its_image() {
-    let fleet = left_behind(false).await;
-    assert_eq!(fleet.host(0).disks.read(fleet.id).as_deref(), Some("before"));
-    fleet.evacuate(json!({})).await;
-    fleet.is("ACTIVE", "host-1").await;
-    assert_eq!(fleet.host(0).disks.read(fleet.id), None);
-}
-
-#[tokio::test]
-async fn disks_of_which_nobody_can_tell_whose_they_are_stay_until_somebody_says_it() {
-    for (shared, disk) in [(true, Some("before")), (false, None)] {
-        let fleet = left_behind(true).await;
-        // As after an upgrade from a version that didn't say it.
-        fleet.host(0).disks.is_nameless();
-        fleet.evacuate(json!({})).await;
-        fleet.is("ERROR", "host-2").await;
-        let fault = show(&fleet.admin, fleet.id).await["fault"]["message"].clone();
-        assert!(fault.as_str().unwrap().contains("whether they are its own or left from before"), "{fault}");
-        assert_eq!(fleet.host(0).disks.read(fleet.id).as_deref(), Some("before"));
-        fleet.after_that();
-        assert_eq!(fleet.ask("2.13", json!({"evacuate": {"onSharedStorage": shared}})).await.status, 200);
-        fleet.site.cloud.work().await;
-        fleet.is("ACTIVE", "host-1").await;
-        assert_eq!(fleet.host(0).disks.read(fleet.id).as_deref(), disk);
-    }
-}
-
-#[tokio::test]
-async fn a_server_resized_where_it_is_has_its_new_flavor_when_its_host_is_lost_before_it_starts() {
-    let fleet = Fleet::over(Cloud::with_hosts(&[LARGE; 2]).await).await;
-    make_flavor(&fleet.site, LARGER, 384, 2).await;
-    fleet.host(0).hypervisor.fail_at(Call::Start, 1, Fault::Unavailable);
-    resize(&fleet.admin, fleet.id, LARGER).await;
-    fleet.site.cloud.work().await;
-    fleet.loses(0);
-    fleet.site.cloud.pass_seconds(200);
-    fleet.look().await;
-    assert_eq!(show(&fleet.admin, fleet.id).await["OS-EXT-STS:task_state"], "resize_finish");
-    fleet.evacuate(json!({})).await;
-    assert_eq!(show(&fleet.admin, fleet.id).await["status"], "ACTIVE");
-    assert_eq!(claims(&fleet.site, fleet.id).await, [("host-2".to_owned(), 384)]);
-    assert_eq!(fleet.host(1).hypervisor.spec(fleet.id).unwrap().memory_mib, 384);
-    fleet.only_one_runs_when_the_lost_host_is_back(1).await;
-}
-
-#[tokio::test]
-async fn a_server_that_has_left_its_host_cold_is_evacuated_from_neither() {
-    let fleet = Fleet::of(3).await;
-    fleet.host(1).hypervisor.fail_at(Call::Start, 1, Fault::Unavailable);
-    assert_eq!(fleet.ask("2.56", json!({"migrate": {"host": "host-2"}})).await.status, 202);
-    fleet.site.cloud.work().await;
-    fleet.loses(0);
-    fleet.site.cloud.pass_seconds(200);
-    fleet.site.cloud.reconcile().await;
-    let refusal = format!("Cannot 'evacuate' instance {} while it is in task_state resize_finish", fleet.id);
-    let reply = fleet.ask("2.95", json!({"evacuate": {}})).await;
-    assert_eq!((reply.status, message(&reply)), (409, refusal.clone()));
-    // Its first host has its disks as they were, so that nobody need build it anew.
+async fn a_guest_of_which_it_is_written_that_it_is_there_stays_there_though_both_hosts_have_it_when_that_is_ended() {
+    let fleet = Fleet::lost(There::Whole, 2).await;
+    fleet.after_that();
+    assert_eq!(fleet.ask("2.94", json!({"evacuate": {}})).await.status, 200);
+    // Somebody wrote it down, and was killed; and the lost host is back with a guest of which it never learnt that it left.
+    let (id, source, target) = (fleet.id, fleet.host(0).id, fleet.host(1).id);
+    let moved = move |tx: &mut crate::store::Tx| {
+        crate::store::claims::release_from(tx, id, source)?;
+        let change = crate::store::servers::Change::new().host(Some(target));
+        crate::store::servers::update(tx, id, change, START)
+    };
+    fleet.site.cloud.state.db.write(moved).await.unwrap();
     fleet.finds_again(0);
-    fleet.loses(1);
-    fleet.site.cloud.pass_seconds(200);
-    fleet.site.cloud.reconcile().await;
-    let reply = fleet.ask("2.95", json!({"evacuate": {}})).await;
-    assert_eq!((reply.status, message(&reply)), (409, refusal));
+    let lost = &fleet.host(0).hypervisor;
+    let mut spec = fleet.host(1).hypervisor.spec(id).unwrap();
+    spec.epoch = crate::hypervisor::Epoch(0);
+    lost.forget_removed(id);
+    lost.start(&spec).await.unwrap();
+    fleet.site.cloud.work().await;
+    fleet.wait().await;
+    assert_eq!(fleet.host(1).hypervisor.boots(id), 1);
+    assert_eq!(fleet.host(1).hypervisor.standing(id).await.unwrap(), Standing::Runs(Power::Running));
+    assert_eq!(lost.standing(id).await.unwrap(), Standing::Absent);
+    fleet.is("ACTIVE", "host-2").await;
 }
