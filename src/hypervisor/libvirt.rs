@@ -11,7 +11,7 @@ use super::domain_xml::{self, Owner};
 use super::libvirt_connection::{Connection, Failure};
 use super::{
     Accelerator, Arrival, CpuFacts, Departure, Diagnostics, Epoch, HostFacts, Hypervisor, Machine, MachineSpec, Offer,
-    Power, Progress, Quiesce, Standing, Steer, libvirt_copy, libvirt_guest, libvirt_migration,
+    Power, Progress, Quiesce, Standing, Steer, libvirt_copy, libvirt_guest, libvirt_migration, libvirt_progress,
 };
 use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
@@ -40,7 +40,7 @@ pub struct Libvirt {
     pub(super) peer_address: String,
     /// What its QEMU shows others.
     pub(super) certificate: Option<PathBuf>,
-    pub(super) outgoing: libvirt_migration::Outgoing,
+    pub(super) outgoing: libvirt_progress::Outgoing,
     choice: AcceleratorChoice,
     /// Epochs of machines removed since the process started: their domains can't remember them.
     removed: Arc<Mutex<BTreeMap<ServerId, Epoch>>>,
@@ -486,7 +486,7 @@ impl Hypervisor for Libvirt {
     }
 
     async fn migration(&self, id: ServerId) -> Result<Option<Progress>> {
-        libvirt_migration::progress(self, id).await
+        libvirt_progress::progress(self, id).await
     }
 
     async fn steer_migration(&self, id: ServerId, epoch: Epoch, steer: Steer) -> Result<()> {

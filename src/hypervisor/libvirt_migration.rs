@@ -7,18 +7,15 @@
 
 use super::libvirt::{Libvirt, power, unless_absent};
 use super::libvirt_connection::Failure;
-use super::{
-    Accelerator, Amount, Arrival, Carry, Counts, Departure, Epoch, Limits, MachineSpec, Offer, Phase, Progress,
-};
+use super::libvirt_progress::{Call, progress, under_way};
+use super::{Accelerator, Arrival, Carry, Departure, Epoch, Limits, MachineSpec, Offer, Phase};
 use super::{Standing, Steer, domain_xml, libvirt_ffi, moved_xml};
 use crate::certificate::Certificate;
 use crate::error::{Error, Kind, Result};
 use crate::ids::ServerId;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use virt::connect::Connect;
 use virt::domain::{
     Domain, DomainPausedReason, DomainRunningReason, DomainState, DomainStateReason, MigrateParameters,
@@ -39,22 +36,6 @@ pub const MIGRATION_ROLE: &str = ".migration.gapura";
 /// resuming failed post-copy migration", release notes of 11.4).
 const MENDS: u64 = 8_005_000;
 const DIES_OF_IT: std::ops::Range<u64> = 11_002_000..11_004_000;
-
-/// How long the call of a move may go on after its machine has ended here. Commonly the other host has the guest then, and
-/// libvirt is about to say so; or the call waits for a QEMU there that has not noticed that nothing can come any more. It does
-/// not where its own work waits for memory of the guest, and then the call never comes back.
-const BEREFT: Duration = Duration::from_secs(10);
-
-/// Moves that this process began.
-pub(super) type Outgoing = Arc<Mutex<BTreeMap<ServerId, Arc<Mutex<Call>>>>>;
-
-#[derive(Debug, Default)]
-pub(super) struct Call {
-    /// What it said; `None` while it goes on.
-    said: Option<Result<(), String>>,
-    /// Since when the machine has been seen not to run here, though it goes on.
-    bereft: Option<Instant>,
-}
 
 pub(super) async fn offer(host: &Libvirt, id: ServerId) -> Result<Offer> {
     let found = host.ask("asking what a machine needs", id, move |domain| {
@@ -122,7 +103,7 @@ pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
     let phase = progress(host, id).await?.map(|now| now.phase);
     let is_torn = matches!(phase, Some(Phase::Torn(_)));
     if is_torn {
-        if host.outgoing.lock().get(&id).is_some_and(|call| call.lock().said.is_none()) {
+        if host.outgoing.lock().get(&id).is_some_and(|call| call.lock().goes_on()) {
             return Ok(());
         }
         check_mending(driver(host).await?, wish.to.driver_version)?;
@@ -150,7 +131,7 @@ pub(super) async fn begin(host: &Libvirt, wish: &Departure) -> Result<()> {
         if let Err(error) = &moved {
             tracing::warn!(%id, to = address, %error, "a move ended without success");
         }
-        call.lock().said = Some(moved.map_err(|error| error.message().to_owned()));
+        call.lock().says(moved.map_err(|error| error.message().to_owned()));
     });
     let begun = begun.await;
     if begun.is_err() {
@@ -237,101 +218,6 @@ fn streams(limits: &Limits, both: u64, libvirt: u32) -> Streams {
 fn data_address(libvirt: &str) -> Option<String> {
     let url = url::Url::parse(libvirt).ok()?;
     url.host_str().filter(|host| !host.is_empty()).map(|host| format!("tcp://{host}"))
-}
-
-/// What the domain says, then what the call said, then what the domain remembers of a move that has ended.
-pub(super) async fn progress(host: &Libvirt, id: ServerId) -> Result<Option<Progress>> {
-    let (is_active, running, remembered) = host
-        .ask("asking how far a move is", id, |domain| match domain {
-            Some(domain) if domain.is_active()? => Ok((true, under_way(&domain)?, last(&domain)?)),
-            _ => Ok((false, None, None)),
-        })
-        .await?;
-    let Some(call) = host.outgoing.lock().get(&id).cloned() else { return Ok(running.or(remembered)) };
-    let mut call = call.lock();
-    if let Some(mut running) = running {
-        if let (Phase::Torn(why), Some(Err(reason))) = (&mut running.phase, &call.said) {
-            why.clone_from(reason);
-        }
-        return Ok(Some(running));
-    }
-    let counts = remembered.map(|last| last.counts).unwrap_or_default();
-    Ok(Some(Progress { phase: call.phase(is_active, Instant::now()), counts }))
-}
-
-impl Call {
-    /// Of a move of which the domain says nothing.
-    fn phase(&mut self, is_active: bool, now: Instant) -> Phase {
-        match &self.said {
-            Some(Ok(())) => return Phase::Completed,
-            Some(Err(reason)) => return Phase::Failed(reason.clone()),
-            None if is_active => self.bereft = None,
-            None => {
-                if now.duration_since(*self.bereft.get_or_insert(now)) >= BEREFT {
-                    return Phase::Failed(
-                        "the machine ended on its way, and the other host does not notice".to_owned(),
-                    );
-                }
-            }
-        }
-        Phase::Copying
-    }
-}
-
-fn under_way(domain: &Domain) -> Result<Option<Progress>, Failure> {
-    let Some(job) = libvirt_ffi::job(domain, 0)? else { return Ok(None) };
-    let leaves = job.number("operation") == u64::from(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT);
-    let goes_on = [sys::VIR_DOMAIN_JOB_BOUNDED, sys::VIR_DOMAIN_JOB_UNBOUNDED].contains(&job.kind);
-    if !leaves || !goes_on {
-        return Ok(None);
-    }
-    let phase = match reason(domain) {
-        Some(DomainPausedReason::PostCopy) => Phase::PostCopy,
-        Some(DomainPausedReason::PostCopyFailed) => Phase::Torn("the hosts lost each other".to_owned()),
-        _ => Phase::Copying,
-    };
-    Ok(Some(Progress { phase, counts: counts(&job) }))
-}
-
-/// Of the move by which the machine came, or by which it did not leave.
-fn last(domain: &Domain) -> Result<Option<Progress>, Failure> {
-    let flags = sys::VIR_DOMAIN_JOB_STATS_COMPLETED | sys::VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED;
-    let Some(job) = libvirt_ffi::job(domain, flags)? else { return Ok(None) };
-    let operation = job.number("operation");
-    let phase = match job.kind {
-        sys::VIR_DOMAIN_JOB_COMPLETED if operation == u64::from(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN) => {
-            Phase::Completed
-        }
-        sys::VIR_DOMAIN_JOB_FAILED | sys::VIR_DOMAIN_JOB_CANCELLED
-            if operation == u64::from(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT) =>
-        {
-            Phase::Failed(job.text("errmsg").unwrap_or_else(|| "no reason is given".to_owned()))
-        }
-        _ => return Ok(None),
-    };
-    Ok(Some(Progress { phase, counts: counts(&job) }))
-}
-
-fn counts(job: &libvirt_ffi::Job) -> Counts {
-    let number = |name: &str| job.number(name);
-    let amount = |sort: &str| Amount {
-        total: number(&format!("{sort}_total")),
-        processed: number(&format!("{sort}_processed")),
-        remaining: number(&format!("{sort}_remaining")),
-    };
-    Counts {
-        elapsed_ms: number("time_elapsed"),
-        downtime_ms: job.has("downtime").then(|| number("downtime")),
-        setup_ms: job.has("setup_time").then(|| number("setup_time")),
-        memory: amount("memory"),
-        disk: amount("disk"),
-        iterations: number("memory_iteration"),
-        dirty_rate: number("memory_dirty_rate").saturating_mul(number("memory_page_size")),
-        memory_speed: number("memory_bps"),
-        disk_speed: number("disk_bps"),
-        throttle: number("auto_converge_throttle"),
-        postcopy_requests: number("memory_postcopy_requests"),
-    }
 }
 
 pub(super) async fn steer(host: &Libvirt, id: ServerId, epoch: Epoch, steer: Steer) -> Result<()> {
@@ -433,7 +319,7 @@ fn running_because(domain: &Domain) -> Option<DomainRunningReason> {
 }
 
 /// Why a domain's CPUs stand still, if they do.
-fn reason(domain: &Domain) -> Option<DomainPausedReason> {
+pub(super) fn reason(domain: &Domain) -> Option<DomainPausedReason> {
     match domain.state() {
         Ok((Enum::Known(DomainState::Paused), Enum::Known(DomainStateReason::Paused(Enum::Known(why))))) => Some(why),
         _ => None,
@@ -458,20 +344,6 @@ mod tests {
         ] {
             assert_eq!(check_mending(own, other).is_ok(), can, "{own} {other}");
         }
-    }
-
-    #[test]
-    fn a_call_that_goes_on_without_its_machine_is_not_waited_for_for_ever() {
-        let (mut call, began) = (Call::default(), Instant::now());
-        let mut after = |seconds: u64, is_active| {
-            matches!(call.phase(is_active, began + Duration::from_secs(seconds)), Phase::Failed(_))
-        };
-        assert!(!after(0, true) && !after(60, false) && !after(69, false), "it may be about to end");
-        assert!(after(70, false));
-        assert!(!after(71, true) && !after(80, false), "the machine is back, and so is the wait");
-        assert!(after(90, false));
-        call.said = Some(Ok(()));
-        assert_eq!(call.phase(false, began + Duration::from_secs(90)), Phase::Completed, "what it says counts");
     }
 
     #[test]

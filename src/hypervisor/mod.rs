@@ -13,6 +13,7 @@ mod libvirt_copy;
 mod libvirt_ffi;
 mod libvirt_guest;
 mod libvirt_migration;
+mod libvirt_progress;
 mod moved_xml;
 mod moving;
 pub mod simulated;

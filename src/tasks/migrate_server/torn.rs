@@ -1,13 +1,13 @@
 //! What is done about a guest that is in two parts, because its hosts lost each other after the switch to post-copy: it is put
 //! together again while that can be, and else it is lost.
 
-use super::{Way, goes_on_as, has_moved, let_go, noted};
-use crate::cloud::policy::Reach;
+use super::outcome::{goes_on_as, has_moved, let_go};
+use super::{Way, noted};
 use crate::cloud::server::State;
 use crate::error::{Error, Result};
 use crate::hypervisor::{Departure, Power};
 use crate::ids::ServerId;
-use crate::store::servers::{self, Change};
+use crate::store::servers::Change;
 use crate::store::{Tx, server_moves};
 use crate::tasks::ending::Ending;
 use crate::tasks::events::Events;
@@ -38,17 +38,6 @@ pub async fn is_lost(cx: &Cx, id: ServerId, way: &Way, why: &str, cause: &Why) -
     };
     cx.db.write(decide).await?;
     ends(cx, id, way, why, cause).await
-}
-
-/// Why the guest is lost, if that was written down by somebody who did not come to the end of it.
-pub async fn was_lost(cx: &Cx, id: ServerId, way: &Way) -> Result<Option<String>> {
-    let (to, number) = (way.to, way.number);
-    let look = move |tx: &mut Tx| {
-        let is_there = servers::get(tx, &Reach::Cloud, id)?.host_id == Some(to);
-        let moved = server_moves::get(tx, number)?.filter(|moved| is_there && moved.status == "error");
-        Ok(moved.and_then(|moved| moved.failure))
-    };
-    cx.db.read(look).await
 }
 
 /// Ends what there is of both parts. For a source that is lost nobody waits: what it has must never go on, and goes when it is

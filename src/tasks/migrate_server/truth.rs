@@ -14,7 +14,7 @@ use crate::cloud::policy::Reach;
 use crate::error::{Error, Result};
 use crate::hypervisor::{Phase, Power, Standing, Steer};
 use crate::ids::ServerId;
-use crate::store::servers;
+use crate::store::{Tx, server_moves, servers};
 use crate::tasks::{Cx, Host};
 use std::time::Duration;
 
@@ -80,15 +80,7 @@ pub async fn find(cx: &Cx, id: ServerId, way: &Way, ends: bool) -> Result<Truth>
 /// memory is lost. One that is off there has been there whole, because no move begins before the target is empty.
 pub async fn without_source(cx: &Cx, id: ServerId, way: &Way) -> Result<Truth> {
     let to = cx.hosts.get(way.to)?;
-    let mut looks = 0;
-    let there = loop {
-        let there = to.hypervisor.standing(id).await?;
-        if there != Standing::Fetching || looks == LAST_LOOKS {
-            break there;
-        }
-        looks += 1;
-        tokio::time::sleep(LOOK_AGAIN).await;
-    };
+    let there = last_word(id, to).await?;
     tracing::info!(server = %id, target = ?there, "who runs the server whose source is given up");
     match there {
         Standing::Runs(power) => Ok(Truth::There(power)),
@@ -103,29 +95,51 @@ pub async fn without_source(cx: &Cx, id: ServerId, way: &Way) -> Result<Truth> {
     }
 }
 
-/// Was it written down already that the server is at the target?
-pub async fn is_known_there(cx: &Cx, id: ServerId, way: &Way) -> Result<bool> {
-    let to = way.to;
-    cx.db.read(move |tx| Ok(servers::get(tx, &Reach::Cloud, id)?.host_id == Some(to))).await
+/// What was written down already, by somebody who did not come to the end of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    Nothing,
+    /// The server is at the target.
+    There,
+    /// The same, and its guest is lost: why.
+    Lost(String),
+}
+
+pub async fn written(cx: &Cx, id: ServerId, way: &Way) -> Result<Written> {
+    let (to, number) = (way.to, way.number);
+    let look = move |tx: &mut Tx| {
+        if servers::get(tx, &Reach::Cloud, id)?.host_id != Some(to) {
+            return Ok(Written::Nothing);
+        }
+        let lost = server_moves::get(tx, number)?.filter(|moved| moved.status == "error");
+        Ok(lost.and_then(|moved| moved.failure).map_or(Written::There, Written::Lost))
+    };
+    cx.db.read(look).await
 }
 
 /// How the two stand to it, and what will not happen any more.
 async fn ask(id: ServerId, [from, to]: [&Host; 2], ends: bool, is_torn: bool) -> Result<(Standing, Standing, GivenUp)> {
-    let mut looks = 0;
-    loop {
-        let (here, there) = (from.hypervisor.standing(id).await?, to.hypervisor.standing(id).await?);
-        let given_up = match (ends, is_torn) {
-            _ if here == Standing::Off => GivenUp::Sending,
-            (false, _) => GivenUp::Nothing,
-            (true, false) => GivenUp::Mending,
-            (true, true) => GivenUp::Sending,
-        };
-        if (there, given_up) != (Standing::Fetching, GivenUp::Sending) || looks == LAST_LOOKS {
-            return Ok((here, there, given_up));
+    let (here, there) = (from.hypervisor.standing(id).await?, to.hypervisor.standing(id).await?);
+    let given_up = match (ends, is_torn) {
+        _ if here == Standing::Off => GivenUp::Sending,
+        (false, _) => GivenUp::Nothing,
+        (true, false) => GivenUp::Mending,
+        (true, true) => GivenUp::Sending,
+    };
+    let there = if given_up == GivenUp::Sending { last_word(id, to).await? } else { there };
+    Ok((here, there, given_up))
+}
+
+/// Of a target that nobody sends anything any more, and that may have on its way what it lacks.
+async fn last_word(id: ServerId, to: &Host) -> Result<Standing> {
+    for _ in 0..LAST_LOOKS {
+        let there = to.hypervisor.standing(id).await?;
+        if there != Standing::Fetching {
+            return Ok(there);
         }
-        looks += 1;
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+    to.hypervisor.standing(id).await
 }
 
 /// What the two hosts' words come to.
