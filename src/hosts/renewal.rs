@@ -165,3 +165,98 @@ impl Renewal {
         Ok(own)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::admission::authority_folder;
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::disks::simulated::SimulatedDisks;
+    use crate::fabric::simulated::SimulatedFabric;
+    use crate::hypervisor::simulated::Simulated;
+    use crate::node::authority::OwnKey;
+    use crate::node::certificates::{Purpose, Wanted};
+    use crate::node::papers::Papers;
+    use crate::node::testing::OtherHost;
+    use crate::node::{PROTOCOL, Parts, VERSION};
+    use parking_lot::Mutex;
+
+    /// Its own certificate is about to end, and of two others one is to be in another host's name.
+    #[derive(Default)]
+    struct Greedy(Mutex<Vec<Renewed>>);
+
+    fn key() -> String {
+        hex::encode(OwnKey::generate().unwrap().public())
+    }
+
+    impl Papers for Greedy {
+        fn hello(&self) -> Result<Hello> {
+            let now = Clock::System.now();
+            let wanted = |purpose, name: &str| {
+                let (public_key, names, addresses) = (key(), vec![name.to_owned()], Vec::new());
+                Wanted { purpose, public_key, names, addresses }
+            };
+            Ok(Hello {
+                version: VERSION.to_owned(),
+                now,
+                public_key: key(),
+                begins: now.plus_seconds(-1_000_000),
+                ends: now.plus_seconds(1),
+                wanted: vec![wanted(Purpose::Libvirtd, "RACK-1"), wanted(Purpose::Migration, "other")],
+            })
+        }
+
+        fn take(&self, renewed: &Renewed) -> Result<()> {
+            self.0.lock().push(renewed.clone());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_asks_for_another_s_name_gets_all_but_that() {
+        let (hypervisor, papers) = (Simulated::new(4, 4096), Arc::new(Greedy::default()));
+        let parts = Parts { hypervisor, disks: SimulatedDisks::new(), fabric: Arc::new(SimulatedFabric::new()) };
+        let host = OtherHost::keeping(parts, papers.clone()).await.unwrap();
+        let row = |id, name: &str, address: SocketAddr, certificate: Fingerprint| NodeRow {
+            id,
+            name: name.to_owned(),
+            machine: uuid::Uuid::new_v4().to_string(),
+            address: address.to_string(),
+            certificate: certificate.to_string(),
+            version: VERSION.to_owned(),
+            protocol: PROTOCOL.into(),
+            joined_at: Timestamp(1),
+            renewed: None,
+        };
+        let own = row(host.peer.id, "other", host.peer.address, host.peer.certificate);
+        let there = row(HostId::random(), "rack-1", "192.0.2.7:5010".parse().unwrap(), Fingerprint([7; 32]));
+        let db = Db::memory().await;
+        for (token, row) in [("a", own.clone()), ("b", there)] {
+            let join = move |tx: &mut Tx| {
+                nodes::make_token(tx, token, Timestamp(i64::MAX), Timestamp(1))?;
+                nodes::admit(tx, token, &row)
+            };
+            db.write(join).await.unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { state_dir: folder.path().to_owned(), ..Config::default() };
+        let clock = Clock::System;
+        let authorities = Authorities::load_or_create(&authority_folder(&config), "c1", clock.now()).unwrap();
+        let renewal = Renewal {
+            config,
+            db: db.clone(),
+            clock,
+            authorities: Arc::new(authorities),
+            channels: watch::channel(Channels::default()).1,
+            changed: Arc::default(),
+        };
+        let channel = Channel::open(&host.peer, &host.controller).unwrap();
+        renewal.see_to(&own, &channel).await.unwrap();
+        let taken = papers.0.lock().clone();
+        let [Renewed { own: Some(_), granted }] = &taken[..] else { panic!("{taken:?}") };
+        assert_eq!(granted.iter().map(|granted| granted.purpose).collect::<Vec<_>>(), [Purpose::Migration]);
+        let rows = db.read(nodes::list).await.unwrap();
+        let after = rows.iter().find(|row| row.id == own.id).unwrap();
+        assert!(after.certificate != own.certificate && after.renewed.is_none(), "its own is renewed");
+    }
+}

@@ -20,6 +20,7 @@ pub struct OtherHost {
     pub controller: Identity,
     pub peer: Peer,
     identity: Identity,
+    papers: Arc<dyn Papers>,
     stop: watch::Sender<bool>,
 }
 
@@ -27,6 +28,14 @@ impl OtherHost {
     /// # Errors
     /// When nothing can listen on loopback.
     pub async fn carrying(parts: Parts) -> Result<Self> {
+        Self::keeping(parts, Arc::new(papers::None)).await
+    }
+
+    /// One that keeps these of itself.
+    ///
+    /// # Errors
+    /// When nothing can listen on loopback.
+    pub async fn keeping(parts: Parts, papers: Arc<dyn Papers>) -> Result<Self> {
         let now = Clock::System.now();
         let authority = Authority::ephemeral("test", now)?;
         let controller = authority.identity(&Holder::controller(), now)?;
@@ -35,7 +44,7 @@ impl OtherHost {
         let certificate = Fingerprint::of(&identity.certificate);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let peer = Peer { id, name: "other".to_owned(), address, certificate, renewed: None };
-        let mut host = Self { authority, controller, peer, identity, stop: watch::Sender::new(false) };
+        let mut host = Self { authority, controller, peer, identity, papers, stop: watch::Sender::new(false) };
         host.start(parts).await?;
         Ok(host)
     }
@@ -51,8 +60,7 @@ impl OtherHost {
         let (stop, stopped) = watch::channel(false);
         self.stop = stop;
         let tls = of_host(&self.identity.authority, Shown::of(&self.identity)?)?;
-        let papers: Arc<dyn Papers> = Arc::new(papers::None);
-        tokio::spawn(server::serve(listener, tls, parts, papers, stopped));
+        tokio::spawn(server::serve(listener, tls, parts, self.papers.clone(), stopped));
         Ok(())
     }
 
